@@ -184,45 +184,48 @@ channel_text(const WireField *field, const unsigned char *value, char *out, size
 	return true;
 }
 
+/* Length of a whole, printable or blank character at text, 0 if there is none. */
+static size_t
+clean_char_length(const unsigned char *text, size_t length)
+{
+	if (length > 0 && (text[0] == 0x7f || (text[0] < 0x20 && text[0] != '\t' && text[0] != '\n')))
+		return 0;
+	return utf8_char_length(text, length);
+}
+
 void
 channel_put_text(WireBuffer *buf, WireTag tag, const char *value, size_t length, size_t max)
 {
-	WireField	field = {(uint16_t) tag, 0, 0};
 	const unsigned char *text = (const unsigned char *) value;
-	size_t		start = buf->used;
-	size_t		room = sizeof(buf->data) - buf->used;
-	size_t		out = 0;
-	size_t		in = 0;
+	unsigned char *copy;
+	size_t		done = 0;
+	size_t		n;
 
-	/* reserve the field with an empty value, then grow it in place */
-	wire_put(buf, tag, "", 0);
-	if (buf->overflow)
-		return;
-	room -= sizeof(field);
-	while (in < length)
+	while (done < length)
 	{
-		size_t		n = utf8_char_length(text + in, length - in);
-		bool		bad = n == 0 || text[in] == 0x7f ||
-			(text[in] < 0x20 && text[in] != '\t' && text[in] != '\n');
-
+		n = clean_char_length(text + done, length - done);
 		if (n == 0)
 			n = 1;
-		if (out + n > max)
+		if (done + n > max)
 			break;
-		if (out + n > room)
-		{
-			buf->used = start;
-			buf->overflow = true;
-			return;
-		}
-		memcpy(buf->data + start + sizeof(field) + out, text + in, n);
-		if (bad)
-			buf->data[start + sizeof(field) + out] = '?';
-		in += n;
-		out += n;
+		done += n;
 	}
-	buf->used = start;
-	wire_put(buf, tag, buf->data + start + sizeof(field), out);
+	length = done;
+	wire_put(buf, tag, value, length);
+	if (buf->overflow)
+		return;
+
+	/* a bad byte becomes one '?', so the copy can be cleaned where it lies */
+	copy = buf->data + buf->used - length;
+	for (done = 0; done < length; done += n)
+	{
+		n = clean_char_length(copy + done, length - done);
+		if (n == 0)
+		{
+			copy[done] = '?';
+			n = 1;
+		}
+	}
 }
 
 int
