@@ -1,0 +1,242 @@
+# PadlockTest: what padlock's TAP tests share.
+#
+# A cluster that uses the padlock of $PADLOCK_DESTDIR (a DESTDIR of `make
+# install`; the system's own when empty), calls made exactly as a gateway
+# makes them, and a few ways to look at the answer.  test/run sets the
+# environment: PADLOCK_DESTDIR, PADLOCK_SOURCE (the built tree), PG_REGRESS,
+# PERL5LIB and PATH.
+
+package PadlockTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IO::Socket::INET;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
+  become claims sql_literal wait_for table_sums);
+
+my $json = JSON::PP->new->canonical->utf8(0);
+
+# The settings that make a server find the padlock under test.
+sub padlock_conf
+{
+	my $destdir = $ENV{PADLOCK_DESTDIR} // '';
+
+	return '' if $destdir eq '';
+	chomp(my $pkglibdir = `pg_config --pkglibdir`);
+	return "extension_destdir = '$destdir'\n"
+	  . "dynamic_library_path = '$destdir$pkglibdir:\$libdir'\n";
+}
+
+# A running cluster.  Options: preload (default 'padlock'; '' for none),
+# conf (more lines for postgresql.conf), extension (1: CREATE EXTENSION padlock
+# in database postgres, the default), start (1), workers (0: tests drive the
+# queue by hand; a number of background workers otherwise).
+sub new_cluster
+{
+	my ($name, %option) = @_;
+	my $preload = $option{preload} // 'padlock';
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', padlock_conf());
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = '$preload'\n");
+	$node->append_conf('postgresql.conf',
+		'padlock.worker_count = ' . ($option{workers} // 0) . "\n");
+	$node->append_conf('postgresql.conf', $option{conf}) if $option{conf};
+	return $node unless $option{start} // 1;
+
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION padlock')
+	  if $option{extension} // ($preload =~ /padlock/);
+	return $node;
+}
+
+# A text as an SQL literal that is the same under every setting.
+sub sql_literal
+{
+	my ($text) = @_;
+
+	return 'NULL' unless defined $text;
+	$text =~ s/'/''/g;
+	return "'$text'" unless $text =~ /\\/;
+	$text =~ s/\\/\\\\/g;
+	return " E'$text'";
+}
+
+# The claims of a signed-in user.
+sub claims
+{
+	my ($user, %more) = @_;
+
+	return { role => 'authenticated', sub => $user, %more };
+}
+
+# The statements with which a gateway opens a transaction for a caller.  %who:
+# role (default anon, or authenticated when claims has a sub), user (short for
+# claims), claims, headers, key (x-api-key), method (POST), path (/).
+sub become
+{
+	my (%who) = @_;
+	my $claims = $who{claims} // ($who{user} ? claims($who{user}) : undef);
+	my $role = $who{role} // ($claims && $claims->{sub} ? 'authenticated' : 'anon');
+	my %headers = %{ $who{headers} // {} };
+	my %setting;
+
+	$claims //= { role => $role };
+	$headers{'x-api-key'} = $who{key} if defined $who{key};
+	%setting = (
+		'request.jwt.claims' => $json->encode($claims),
+		'request.headers' => $json->encode(\%headers),
+		'request.method' => $who{method} // 'POST',
+		'request.path' => $who{path} // '/');
+	return join('',
+		"BEGIN;\n",
+		"SET LOCAL ROLE $role;\n",
+		map { "SELECT pg_catalog.set_config('$_', " . sql_literal($setting{$_}) . ", true) \\gset ignored_\n" }
+		  sort keys %setting);
+}
+
+# Run SQL in a transaction as a caller; see become() for %who, which may also
+# name the db.  Returns { ok, out, err, status }: status is the HTTP status
+# that the gateway would answer with.
+sub gateway
+{
+	my ($node, $who, $sql) = @_;
+	my ($out, $err) = ('', '');
+	my $rc = $node->psql(
+		$who->{db} // 'postgres',
+		become(%$who) . $sql . ";\n"
+		  . "\\echo\nSELECT 'status ' || coalesce(nullif(current_setting('response.status', true), ''), '200');\nCOMMIT;\n",
+		stdout => \$out, stderr => \$err,
+		on_error_stop => 1, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my %answer = (ok => ($rc == 0), out => $out, err => $err, status => 0);
+
+	if ($rc == 0 && $out =~ s/\n*status (\d+)\s*\z//)
+	{
+		$answer{status} = $1;
+	}
+	elsif ($err =~ /ERROR:\s+PGRST: .*?\nDETAIL:\s+(\{.*\})/)
+	{
+		$answer{status} = $json->decode($1)->{status};
+	}
+	$answer{out} = $out;
+	$answer{out} =~ s/\n+\z//;
+	return \%answer;
+}
+
+# Call an endpoint with a JSON body (a reference, or a text taken as it is).
+# Returns { status, body, headers, err }: body is the decoded answer, of a
+# failure too: { code, message, details, hint }.
+sub rpc
+{
+	my ($node, $who, $function, $body) = @_;
+	my $text = ref $body ? $json->encode($body) : $body;
+	my $call = defined $text ? "$function(" . sql_literal($text) . '::jsonb)' : "$function()";
+	my $answer = gateway($node, { path => "/rpc/$function", %$who }, "SELECT $call");
+	my %result = (status => $answer->{status}, err => $answer->{err}, headers => {});
+
+	if ($answer->{ok})
+	{
+		$result{body} = eval { $json->decode($answer->{out}) } // $answer->{out};
+	}
+	elsif ($answer->{err} =~ /ERROR:\s+PGRST: (\{.*\})\nDETAIL:\s+(\{.*\})/)
+	{
+		$result{body} = $json->decode($1);
+		$result{headers} = $json->decode($2)->{headers};
+	}
+	return \%result;
+}
+
+# Wait until a query answers with the expected text (default t); false after
+# `seconds` (default 60).
+sub wait_for
+{
+	my ($node, $db, $query, $expected, $seconds) = @_;
+	my $end = time() + ($seconds // 60);
+
+	while (time() < $end)
+	{
+		my ($rc, $out) = $node->psql($db, $query);
+		return 1 if $rc == 0 && $out eq ($expected // 't');
+		sleep(0.1);
+	}
+	return 0;
+}
+
+# Every ordinary table of the given schemas (default public and padlock) with
+# its number of rows and a checksum of their contents, one a line.
+sub table_sums
+{
+	my ($node, $db, @schemas) = @_;
+	my $list = join(',', map { sql_literal($_) } @schemas ? @schemas : qw(public padlock));
+	my @queries = split(/\n/, $node->safe_psql($db, qq{
+		SELECT format('SELECT %L || '' '' || count(*) || '' '' || coalesce(md5(string_agg(t::text, E''\\n'' ORDER BY t::text)), ''-'') FROM ONLY %s t;',
+			c.oid::regclass, c.oid::regclass)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname IN ($list) AND c.relkind = 'r'
+		ORDER BY c.oid::regclass::text COLLATE "C"}));
+
+	return $node->safe_psql($db, join("\n", @queries));
+}
+
+# Serve a folder (default: the fixture insurer) on loopback; a hash with url,
+# port, log (one line a request: METHOD PATH STATUS), pid.
+sub start_site
+{
+	my ($folder) = @_;
+	my $source = $ENV{PADLOCK_SOURCE} // '.';
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my %site = (log => "$dir/site.log", folder => $folder // "$source/test/fixtures/insurer");
+	my $pid = fork() // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		exec($^X, "$source/demo/site.pl", '--folder', $site{folder},
+			'--port-file', "$dir/site.port", '--log', $site{log})
+		  or PostgreSQL::Test::Utils::BAIL_OUT("could not start the site: $!");
+	}
+	$site{pid} = $pid;
+	push @PadlockTest::sites, $pid;
+	for (1 .. 100)
+	{
+		last if -s "$dir/site.port";
+		sleep(0.05);
+	}
+	chomp($site{port} = PostgreSQL::Test::Utils::slurp_file("$dir/site.port"));
+	$site{url} = "http://127.0.0.1:$site{port}";
+	return \%site;
+}
+
+sub stop_site
+{
+	my ($site) = @_;
+
+	kill 'TERM', $site->{pid};
+	waitpid($site->{pid}, 0);
+	@PadlockTest::sites = grep { $_ != $site->{pid} } @PadlockTest::sites;
+	return;
+}
+
+our @sites;
+
+END
+{
+	my $status = $?;
+
+	foreach my $pid (@sites)
+	{
+		kill 'TERM', $pid;
+		waitpid($pid, 0);
+	}
+	$? = $status;
+}
+
+1;
