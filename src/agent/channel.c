@@ -63,7 +63,7 @@ take_descriptors(struct msghdr *message, int *fd)
 }
 
 int
-channel_receive(WireFrame *frame, int *fd)
+channel_receive_from(int socket, WireFrame *frame, int *fd)
 {
 	CONTROL_BUFFER(MAX_RECEIVED_FDS) control;
 	struct iovec part = {frame->data, sizeof(frame->data)};
@@ -78,7 +78,7 @@ channel_receive(WireFrame *frame, int *fd)
 
 	*fd = -1;
 	do
-		size = recvmsg(PADLOCK_WIRE_FD, &message, MSG_CMSG_CLOEXEC);
+		size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
 	while (size < 0 && errno == EINTR);
 	if (size <= 0)
 		return 0;
@@ -94,6 +94,12 @@ channel_receive(WireFrame *frame, int *fd)
 		return -1;
 	}
 	return 1;
+}
+
+int
+channel_receive(WireFrame *frame, int *fd)
+{
+	return channel_receive_from(PADLOCK_WIRE_FD, frame, fd);
 }
 
 bool

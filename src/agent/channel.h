@@ -30,6 +30,9 @@ typedef struct WireFrame
  */
 extern int	channel_receive(WireFrame *frame, int *fd);
 
+/* The same from another socket: padlock_parse hears its children so. */
+extern int	channel_receive_from(int socket, WireFrame *frame, int *fd);
+
 /*
  * Send a frame, with a descriptor unless fd is -1 (it stays open here).
  * False if the frame overflowed or the peer is gone.
