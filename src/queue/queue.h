@@ -46,7 +46,11 @@ extern pg_uuid_t padlock_queue_enqueue(const char *type, Jsonb *payload,
 extern bool padlock_queue_claim(const char *worker_id, int64 lease_ms,
 								PadlockJob *job);
 
-/* Put off the end of the lease of a claimed job; false if the claim is lost. */
+/*
+ * Put off the end of the lease of a claimed job to now + lease_ms; false if
+ * the claim is lost.  Here and below, a lease that has ended still holds
+ * until another claim has noticed it.
+ */
 extern bool padlock_queue_extend(const pg_uuid_t *id, int attempt, int64 lease_ms);
 
 /* End a claimed job with a result (may be NULL); false if the claim is lost. */
@@ -60,7 +64,12 @@ extern bool padlock_queue_complete(const pg_uuid_t *id, int attempt, Jsonb *resu
 extern bool padlock_queue_fail(const pg_uuid_t *id, int attempt,
 							   const char *error, bool permanent);
 
-/* When the next job will be due: DT_NOEND when none waits. */
+/*
+ * When the next job will be due: now when one is, DT_NOEND when none waits.
+ * A due job whose row another transaction holds cannot be claimed, so that
+ * "now" right after a claim that found nothing is no reason to spin.  A lease
+ * that begins later is not foreseen: look again at intervals.
+ */
 extern TimestampTz padlock_queue_next_due(void);
 
 /*
@@ -71,7 +80,8 @@ extern void padlock_queue_attach_consumer(void);
 
 /*
  * Tell sessions waiting in job_worker() that a job of this database ended.
- * Call after the commit that ended it.
+ * Call after the commit that ended it.  A commit of padlock_queue_complete()
+ * or padlock_queue_fail() does it by itself.
  */
 extern void padlock_queue_announce_end(void);
 

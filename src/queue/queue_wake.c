@@ -1,0 +1,269 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_wake.c
+ *	  Who waits for jobs, and how they are woken.
+ *
+ * Shared memory holds one slot for each backend, at its backend id: which
+ * database it serves, as what, and its latch.  A transaction that adds jobs
+ * remembers it (a trigger on job_queue, so that a plain INSERT counts), and
+ * after its commit, when others can see the rows, sets the latches.
+ *
+ * A wake-up is a hint and may be false (a rolled back subtransaction) or
+ * missing (COMMIT PREPARED, a wake from a session that did not preload the
+ * library): sleepers look again at intervals of their own.
+ *
+ * Locking contract: one LWLock, exclusive to change a slot, shared to read;
+ * nothing is called and no error raised while it is held.
+ *
+ * Crash contract: slots hold nothing but running sessions; a crash restart
+ * begins with empty ones.  A session removes itself before it leaves shared
+ * memory, and a latch outlives its backend (it belongs to the PGPROC slot),
+ * so that setting a stranger's is a false wake-up at worst.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+#include "core/core.h"
+#include "core/errors.h"
+#include "queue/queue_internal.h"
+
+#define QUEUE_SHMEM_NAME "padlock queue"
+#define QUEUE_ROLES (PADLOCK_QUEUE_WAITER + 1)
+
+typedef struct QueueSlot
+{
+	bool		registered[QUEUE_ROLES];
+	Oid			database;
+	Latch	   *latch;
+} QueueSlot;
+
+typedef struct QueueShared
+{
+	LWLock	   *lock;
+	int			nregistered[QUEUE_ROLES];	/* in all databases */
+	int			nslots;
+	QueueSlot	slots[FLEXIBLE_ARRAY_MEMBER];
+} QueueShared;
+
+int			padlock_retry_base = 30 * 1000;
+int			padlock_retry_cap = 60 * 60 * 1000;
+int			padlock_job_worker_wait = 10 * 1000;
+
+static QueueShared *shared = NULL;
+static bool wake_at_commit[QUEUE_ROLES];
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+PG_FUNCTION_INFO_V1(padlock_queue_wake);
+
+static Size
+shared_size(void)
+{
+	return offsetof(QueueShared, slots) + mul_size(MaxBackends, sizeof(QueueSlot));
+}
+
+static void
+request_shared_memory(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(QUEUE_SHMEM_NAME, 1);
+}
+
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(QUEUE_SHMEM_NAME, shared_size(), &found);
+	if (!found)
+	{
+		memset(shared, 0, shared_size());
+		shared->lock = &GetNamedLWLockTranche(QUEUE_SHMEM_NAME)->lock;
+		shared->nslots = MaxBackends;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Change the registration of the calling backend; idempotent. */
+static void
+set_registered(PadlockQueueRole role, bool registered)
+{
+	QueueSlot  *slot = &shared->slots[MyBackendId - 1];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (slot->registered[role] != registered)
+	{
+		slot->registered[role] = registered;
+		slot->database = MyDatabaseId;
+		slot->latch = MyLatch;
+		shared->nregistered[role] += registered ? 1 : -1;
+	}
+	LWLockRelease(shared->lock);
+}
+
+void
+padlock_queue_register(PadlockQueueRole role)
+{
+	padlock_require_preload("waiting for jobs");
+	set_registered(role, true);
+}
+
+void
+padlock_queue_unregister(PadlockQueueRole role)
+{
+	set_registered(role, false);
+}
+
+/* before_shmem_exit callback; arg is the role. */
+static void
+unregister_at_exit(int code, Datum arg)
+{
+	padlock_queue_unregister((PadlockQueueRole) DatumGetInt32(arg));
+}
+
+void
+padlock_queue_attach_consumer(void)
+{
+	padlock_queue_register(PADLOCK_QUEUE_CONSUMER);
+	before_shmem_exit(unregister_at_exit, Int32GetDatum(PADLOCK_QUEUE_CONSUMER));
+}
+
+/*
+ * Visit this database's sessions of a role: set their latches, or only tell
+ * whether there is one.
+ */
+static bool
+visit_slots(PadlockQueueRole role, bool set_latches)
+{
+	bool		found = false;
+	int			remaining;
+
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	remaining = shared->nregistered[role];
+	for (int i = 0; i < shared->nslots && remaining > 0; i++)
+	{
+		QueueSlot  *slot = &shared->slots[i];
+
+		if (!slot->registered[role])
+			continue;
+		remaining--;
+		if (slot->database != MyDatabaseId)
+			continue;
+		found = true;
+		if (set_latches)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(shared->lock);
+	return found;
+}
+
+bool
+padlock_queue_is_attended(PadlockQueueRole role)
+{
+	return visit_slots(role, false);
+}
+
+void
+padlock_queue_set_latches(PadlockQueueRole role)
+{
+	(void) visit_slots(role, true);
+}
+
+void
+padlock_queue_set_latches_at_commit(PadlockQueueRole role)
+{
+	wake_at_commit[role] = true;
+}
+
+void
+padlock_queue_announce_end(void)
+{
+	padlock_queue_set_latches(PADLOCK_QUEUE_WAITER);
+}
+
+/*
+ * Transaction callback.  XACT_EVENT_COMMIT comes after the transaction has
+ * become visible to others; an error here could not undo it, so only calls
+ * that raise none are made.
+ */
+static void
+wake_after_commit(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	for (int role = 0; role < QUEUE_ROLES; role++)
+	{
+		if (wake_at_commit[role] && event == XACT_EVENT_COMMIT)
+			padlock_queue_set_latches((PadlockQueueRole) role);
+		wake_at_commit[role] = false;
+	}
+}
+
+/*
+ * padlock.queue_wake() trigger, AFTER INSERT or UPDATE of job_queue: have the
+ * workers of this database woken when the transaction commits.
+ */
+Datum
+padlock_queue_wake(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("queue_wake must be fired as a trigger")));
+	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+	return PointerGetDatum(NULL);
+}
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("padlock.retry_base",
+							"Bound of the delay before a failed background job's first retry.",
+							"It doubles with each further attempt; the delay is drawn between zero and the bound.",
+							&padlock_retry_base, padlock_retry_base, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("padlock.retry_cap",
+							"Largest bound that padlock.retry_base grows to.", NULL,
+							&padlock_retry_cap, padlock_retry_cap, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("padlock.job_worker_wait",
+							"How long job_worker() waits for the outcome of a job.", NULL,
+							&padlock_job_worker_wait, padlock_job_worker_wait, 0, 60 * 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+void
+padlock_queue_init(void)
+{
+	define_settings();
+	RegisterXactCallback(wake_after_commit, NULL);
+	if (!padlock_preloaded)
+		return;
+
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
