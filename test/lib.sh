@@ -88,11 +88,11 @@ exec_as_server_user()
         "$@" </dev/null
 }
 
-# A temporary folder of the server's user, with a name short enough for unix
-# sockets below it, in $work.
+# A temporary folder of the server's user, made from a mktemp template with a
+# path short enough for unix sockets below it, in $work.
 make_work_folder()
 {
-    work=$(mktemp -d /tmp/padlock.XXXXXX) || return 1
+    work=$(mktemp -d "$1") || return 1
     chmod 755 "$work"
     mkdir "$work/tmp" "$work/source"
     [ "$(id -u)" -ne 0 ] || chown postgres: "$work" "$work/tmp" "$work/source"

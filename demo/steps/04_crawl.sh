@@ -1,0 +1,25 @@
+# The background worker reads the company's website.
+# shellcheck shell=sh disable=SC2034,SC2154
+step "4  The company's website is crawled in the background"
+since=$(now)
+say 'SELECT public.schedule_daily_ai_crawls();'
+scheduled=$(sql 'SELECT public.schedule_daily_ai_crawls()')
+table "SELECT job_type, status, priority, payload FROM job_queue WHERE created_at >= :'since' ORDER BY priority DESC, created_at" "since=$since"
+holds 'a crawl is scheduled' test "$scheduled" -ge 1
+say 'The queue, live:'
+holds 'every job ended' watch_queue "$since" 60
+same 'the crawl completed' completed "$(sql "SELECT status FROM job_queue WHERE job_type = 'ai_crawl' AND created_at >= :'since'" "since=$since")"
+
+crawl=$(sql "SELECT result FROM job_queue WHERE job_type = 'ai_crawl' AND created_at >= :'since'" "since=$since")
+say 'What the crawler found:'
+table "SELECT product_code AS code, product_name, policy_type AS type, premium_amount AS premium, currency,
+    provenance -> 'product_name' ->> 'source' AS source, regexp_replace(source_url, '^.*/', '') AS page
+    FROM insurance_products WHERE source_url IS NOT NULL ORDER BY product_code"
+same 'all twelve products, from four kinds of markup' 12 "$(sql 'SELECT count(*) FROM insurance_products WHERE source_url IS NOT NULL')"
+say 'What the crawler skipped, and why:'
+table "SELECT regexp_replace(s ->> 'url', '^http://127.0.0.1:[0-9]+', '') AS url, s ->> 'reason' AS reason
+    FROM jsonb_array_elements(:'result'::jsonb -> 'skipped') s ORDER BY 1" "result=$crawl"
+say "The site's own log:"
+sort "$work/site.log" | uniq -c | sed -e 's/^/   /'
+same 'the disallowed page was never asked for' 0 "$(grep -c /internal "$work/site.log")"
+same 'nor was its product taken' 0 "$(sql "SELECT count(*) FROM insurance_products WHERE product_code = 'HM-STAFF-01'")"
