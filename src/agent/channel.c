@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -131,6 +132,14 @@ channel_send(const WireBuffer *buf, int fd)
 		sent = sendmsg(PADLOCK_WIRE_FD, &message, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent == (ssize_t) buf->used;
+}
+
+bool
+channel_closed(int timeout_ms)
+{
+	struct pollfd peer = {PADLOCK_WIRE_FD, 0, 0};
+
+	return poll(&peer, 1, timeout_ms) > 0;
 }
 
 size_t

@@ -40,6 +40,12 @@ extern int	channel_receive_from(int socket, WireFrame *frame, int *fd);
 extern bool channel_send(const WireBuffer *buf, int fd);
 
 /*
+ * Has the peer gone?  Waits up to timeout_ms for it to go (0: does not wait);
+ * a frame that arrives meanwhile is left alone.
+ */
+extern bool channel_closed(int timeout_ms);
+
+/*
  * Copy a text field into out[out_size] and end it with NUL.  False if it is
  * too long, has a NUL inside or is not UTF-8.
  */
