@@ -3,7 +3,7 @@
 # of the tables (as data, for padlock.install() to run), epilogue.
 set -eu
 echo "-- padlock: assembled by src/core/assemble.sh from src/*/*.sql; do not edit."
-echo '\echo Use "CREATE EXTENSION padlock" to load this file. \quit'
+printf '%s\n' '\echo Use "CREATE EXTENSION padlock" to load this file. \quit'
 cat src/core/prologue.sql
 for room in $ROOMS; do
 	if [ -f "src/$room/$room.sql" ]; then
