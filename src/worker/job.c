@@ -1,0 +1,125 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.c
+ *	  What handlers share: transactions, payloads, results.
+ *
+ * Time limits: a statement of a job may wait LOCK_TIMEOUT_MS for a lock, so
+ * that a stranger's lock costs an attempt and not the worker, and a
+ * transaction may take TRANSACTION_TIMEOUT_MS, well under the lease.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "core/spi.h"
+#include "worker/job.h"
+#include "worker/process.h"
+
+#define TRANSACTION_TIMEOUT_MS	30000
+
+/* The worker's own identity while a transaction runs as the owner. */
+static PadlockUserContext worker_user;
+
+void
+padlock_worker_begin(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	enable_timeout_after(STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT_MS);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	padlock_become_owner(&worker_user);
+	MemoryContextSwitchTo(context);
+}
+
+void
+padlock_worker_commit(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	padlock_restore_user(&worker_user);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	MemoryContextSwitchTo(context);
+}
+
+void
+padlock_job_refuse(const char *format,...)
+{
+	char		message[1024];
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	ereport(ERROR,
+			(errcode(PADLOCK_ERRCODE_REFUSED),
+			 errmsg_internal("%s", message)));
+}
+
+/* A text of the payload, or NULL. */
+static char *
+payload_text(const PadlockJob *job, const char *key)
+{
+	JsonbValue	value;
+
+	if (job->payload == NULL || !JB_ROOT_IS_OBJECT(job->payload) ||
+		getKeyJsonValueFromContainer(&job->payload->root, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+char *
+padlock_job_text(const PadlockJob *job, const char *key)
+{
+	char	   *text = payload_text(job, key);
+
+	if (text == NULL)
+		padlock_job_refuse("the payload of a job of type \"%s\" must be an object with a text \"%s\"",
+						   job->type, key);
+	return text;
+}
+
+/* The form 8-4-4-4-12 of hexadecimal digits, the only one uuid_out() writes. */
+static bool
+is_uuid(const char *text)
+{
+	for (int i = 0; i < 36; i++)
+	{
+		bool		dash = (i == 8 || i == 13 || i == 18 || i == 23);
+
+		if (dash ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
+			return false;
+	}
+	return text[36] == '\0';
+}
+
+pg_uuid_t
+padlock_job_uuid(const PadlockJob *job, const char *key)
+{
+	char	   *text = padlock_job_text(job, key);
+
+	if (!is_uuid(text))
+		padlock_job_refuse("\"%s\" in the payload of a job of type \"%s\" must be a UUID",
+						   key, job->type);
+	return *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+}
+
+Jsonb *
+padlock_job_result(const char *json)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *	  What the worker loop and the handlers of job types promise each other.
+ *
+ * A handler is called without a transaction, in a memory context that lives
+ * as long as the job.  It may run short transactions of its own between
+ * padlock_worker_begin() and padlock_worker_commit(), none of them across
+ * I/O.  It returns inside one it began, with its data written and not
+ * committed: the loop ends the job in that transaction, so that data and
+ * completion stand or fall together, and rolls both back when the claim was
+ * lost.  A failure is an error: padlock_job_refuse() for one that no retry
+ * can mend, any other error for one that is tried again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_JOB_H
+#define PADLOCK_JOB_H
+
+#include "postgres.h"
+
+#include "queue/queue.h"
+
+typedef struct PadlockJobType
+{
+	const char *name;
+
+	/* Do the work; returns the job's result inside a transaction. */
+	Jsonb	   *(*run) (const PadlockJob *job);
+
+	/*
+	 * Note a failed attempt in the job's own data, in the transaction that
+	 * reports it; final when there will be no other.  May be NULL.
+	 */
+	void		(*failed) (const PadlockJob *job, const char *error, bool final);
+} PadlockJobType;
+
+extern const PadlockJobType padlock_job_pdf_extraction;
+extern const PadlockJobType padlock_job_ai_crawl;
+extern const PadlockJobType padlock_job_product_refresh;
+
+/*
+ * Begin a transaction as the extension's owner, with a snapshot and time
+ * limits; the current memory context stays.  The owner's rights are needed
+ * since a job acts on the system's behalf, not on its creator's, and are all
+ * a job gets: the process itself is connected as the bootstrap superuser.
+ * Deferred triggers fire within them, too.
+ */
+extern void padlock_worker_begin(void);
+extern void padlock_worker_commit(void);
+
+/*
+ * Begin a transaction in which the current job's claim holds until its
+ * commit; an error when the claim is lost.
+ */
+extern void padlock_worker_begin_claimed(void);
+
+/* Raise a failure that no retry can mend. */
+extern void padlock_job_refuse(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+
+/* A required text of the payload; refuses the job when it is not there. */
+extern char *padlock_job_text(const PadlockJob *job, const char *key);
+
+/* A required UUID of the payload; refuses the job when it is not one. */
+extern pg_uuid_t padlock_job_uuid(const PadlockJob *job, const char *key);
+
+/* Make a jsonb of JSON text built by C code. */
+extern Jsonb *padlock_job_result(const char *json);
+
+#endif							/* PADLOCK_JOB_H */

@@ -1,0 +1,446 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  A worker's process: claim a job, have its handler do it, end it.
+ *
+ * A job takes at least two short transactions, claim and end, with none open
+ * between them while a helper program works (job.h).  The claim is a lease
+ * of LEASE_MS that is put off while the worker lives and cares; another
+ * worker takes the job when it ends.  attempt is the fencing token: whoever
+ * lost the claim cannot end the job, and its data rolls back with the
+ * refused completion.
+ *
+ * An idle worker sleeps until the next job is due or its latch is set by the
+ * commit of a new one (padlock_queue_attach_consumer()).  It looks by itself
+ * every minute for what no latch told, and writes nothing when idle.
+ *
+ * A failed job is reported in a transaction of its own, after everything of
+ * the attempt was rolled back.  An error outside a job ends the process with
+ * status 1; the launcher starts it again after a while.  When the database
+ * has no padlock (any more) it ends with status 0.
+ *
+ * Locking contract: see state.c for its place in shared memory; it holds no
+ * lock of any kind while it waits.
+ *
+ * Crash contract: a killed worker takes the server's other sessions with it,
+ * as any process attached to shared memory, which is why it neither parses
+ * nor waits on the network itself.  Its job is claimed again after the lease.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "libpq/pqsignal.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+
+#include "queue/queue.h"
+#include "worker/helper.h"
+#include "worker/job.h"
+#include "worker/process.h"
+#include "worker/state.h"
+
+#define LEASE_MS			60000
+#define HEARTBEAT_MS		15000	/* a quarter: two may fail to be in time */
+#define IDLE_MS				60000
+#define POLL_MS				5000	/* a due job that could not be claimed */
+#define HEALTHY_MS			60000	/* a life after which failures are forgotten */
+#define MAX_ERROR_BYTES		1000
+
+static const PadlockJobType *const job_types[] = {
+	&padlock_job_pdf_extraction,
+	&padlock_job_ai_crawl,
+	&padlock_job_product_refresh,
+};
+
+/* This process's place in shared memory, and since when it is there. */
+static PadlockWorker *place;
+static TimestampTz attached_at;
+
+/* The job at hand; NULL when idle. */
+static const PadlockJob *current_job;
+static TimestampTz lease_extended_at;
+
+PGDLLEXPORT void padlock_worker_main(Datum main_arg);
+
+/* Exit callback: leave the place, tell the launcher and who waits for it. */
+static void
+detach(int code, Datum arg)
+{
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	if (TimestampDifferenceExceeds(attached_at, GetCurrentTimestamp(), HEALTHY_MS))
+		place->failures = 0;
+	padlock_worker_rest(place, code != 0);
+	if (padlock_workers->launcher != NULL)
+		SetLatch(padlock_workers->launcher);
+	LWLockRelease(padlock_workers->lock);
+	ConditionVariableBroadcast(&padlock_workers->stopped);
+}
+
+/*
+ * Take the place that the launcher chose.  False when the start was made
+ * void meanwhile: the database is held, or the launcher is a new one.
+ */
+static bool
+attach(Datum main_arg, Oid *database)
+{
+	uint32		index = (uint32) (DatumGetInt64(main_arg) & 0xffffffff);
+	uint32		generation = (uint32) (DatumGetInt64(main_arg) >> 32);
+	bool		valid;
+
+	if (padlock_workers == NULL || index >= padlock_workers->worker_places)
+		return false;
+	place = &padlock_workers->workers[index];
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	valid = place->generation == generation && place->state == PADLOCK_WORKER_STARTING;
+	if (valid)
+	{
+		attached_at = GetCurrentTimestamp();
+		place->state = PADLOCK_WORKER_IDLE;
+		place->pid = MyProcPid;
+		place->since = attached_at;
+		*database = place->database;
+	}
+	LWLockRelease(padlock_workers->lock);
+	return valid;
+}
+
+/* Tell the launcher whether this database has padlock. */
+static void
+tell_presence(PadlockPresence presence)
+{
+	PadlockDatabase *database;
+
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	database = padlock_worker_database(MyDatabaseId);
+	if (database != NULL)
+		database->presence = presence;
+	LWLockRelease(padlock_workers->lock);
+	padlock_worker_wake_launcher();
+}
+
+/* Show in worker_status() and pg_stat_activity what is being done. */
+static void
+show_job(const PadlockJob *job)
+{
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	place->state = job ? PADLOCK_WORKER_BUSY : PADLOCK_WORKER_IDLE;
+	place->since = GetCurrentTimestamp();
+	if (job != NULL)
+	{
+		place->job_id = job->id;
+		strlcpy(place->job_type, job->type,
+				pg_mbcliplen(job->type, strlen(job->type), sizeof(place->job_type) - 1) + 1);
+	}
+	LWLockRelease(padlock_workers->lock);
+
+	if (job == NULL)
+		pgstat_report_activity(STATE_IDLE, NULL);
+	else
+	{
+		char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&job->id)));
+
+		pgstat_report_activity(STATE_RUNNING, psprintf("padlock: %s %s", job->type, id));
+	}
+}
+
+/* Settings that neither a database nor a role may bend for a worker. */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"client_encoding", "UTF8"},	/* what helpers send, see helper.c */
+		{"lock_timeout", "10s"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"session_replication_role", "origin"},
+		{"application_name", "padlock worker"},
+	};
+
+	for (int i = 0; i < lengthof(pinned); i++)
+		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Is padlock installed in this database? */
+static bool
+is_installed(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			extension;
+
+	StartTransactionCommand();
+	extension = get_extension_oid("padlock", true);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return OidIsValid(extension);
+}
+
+/* Claim a job; else say in *due when to look again. */
+static bool
+claim(const char *worker_id, PadlockJob *job, TimestampTz *due)
+{
+	bool		claimed;
+
+	padlock_worker_begin();
+	claimed = padlock_queue_claim(worker_id, LEASE_MS, job);
+	if (!claimed)
+		*due = padlock_queue_next_due();
+	padlock_worker_commit();
+	lease_extended_at = GetCurrentTimestamp();
+	return claimed;
+}
+
+/* Put off the end of the current job's lease, in the transaction at hand. */
+static void
+extend_lease(void)
+{
+	if (!padlock_queue_extend(&current_job->id, current_job->attempt, LEASE_MS))
+		ereport(ERROR,
+				(errcode(PADLOCK_ERRCODE_CLAIM_LOST),
+				 errmsg("the claim of the job was lost")));
+	lease_extended_at = GetCurrentTimestamp();
+}
+
+void
+padlock_worker_begin_claimed(void)
+{
+	padlock_worker_begin();
+	extend_lease();
+}
+
+void
+padlock_worker_heartbeat(void)
+{
+	if (current_job == NULL ||
+		!TimestampDifferenceExceeds(lease_extended_at, GetCurrentTimestamp(), HEARTBEAT_MS))
+		return;
+	padlock_worker_begin();
+	extend_lease();
+	padlock_worker_commit();
+}
+
+static const PadlockJobType *
+find_job_type(const char *name)
+{
+	for (int i = 0; i < lengthof(job_types); i++)
+		if (strcmp(job_types[i]->name, name) == 0)
+			return job_types[i];
+	return NULL;
+}
+
+/* Run the job's handler and end the job in the transaction it leaves. */
+static void
+do_job(const PadlockJob *job)
+{
+	const PadlockJobType *type = find_job_type(job->type);
+	Jsonb	   *result;
+
+	if (type == NULL)
+		padlock_job_refuse("no worker handles jobs of type \"%s\": claim them with get_next_job() in a program of your own, or enqueue one of pdf_extraction, ai_crawl, product_refresh",
+						   job->type);
+	result = type->run(job);
+	if (!padlock_queue_complete(&job->id, job->attempt, result))
+		ereport(ERROR,
+				(errcode(PADLOCK_ERRCODE_CLAIM_LOST),
+				 errmsg("the claim of the job was lost")));
+	padlock_worker_commit();
+}
+
+/* Leave everything that an error interrupted; returns a copy of the error. */
+static ErrorData *
+recover(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	disable_all_timeouts(false);
+	QueryCancelPending = false;
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	padlock_helpers_settle();
+	MemoryContextSwitchTo(context);
+	RESUME_INTERRUPTS();
+	return error;
+}
+
+/*
+ * Report a failed attempt.  The server's log gets the fact and the state
+ * only: a message may quote a URL, and a URL may be signed.
+ */
+static void
+report_failure(const PadlockJob *job, ErrorData *error)
+{
+	const PadlockJobType *type = find_job_type(job->type);
+	bool		permanent = error->sqlerrcode == PADLOCK_ERRCODE_REFUSED;
+	bool		final = permanent || job->attempt >= job->max_attempts;
+	char	   *message = pnstrdup(error->message,
+								   pg_mbcliplen(error->message, strlen(error->message),
+												MAX_ERROR_BYTES));
+	bool		reported;
+
+	padlock_worker_begin();
+	reported = padlock_queue_fail(&job->id, job->attempt, message, permanent);
+	if (reported && type != NULL && type->failed != NULL)
+		type->failed(job, message, final);
+	padlock_worker_commit();
+
+	if (reported)
+		ereport(LOG,
+				(errmsg("padlock: attempt %d of %d at a job of type \"%s\" failed (%s)",
+						job->attempt, job->max_attempts, job->type,
+						unpack_sql_state(error->sqlerrcode)),
+				 errdetail("The reason stands in job_queue.error_message of job %s.",
+						   DatumGetCString(DirectFunctionCall1(uuid_out,
+															   UUIDPGetDatum(&job->id))))));
+}
+
+/* Do a claimed job, whatever comes of it. */
+static void
+process(const PadlockJob *job)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	current_job = job;
+	show_job(job);
+	PG_TRY();
+	{
+		do_job(job);
+	}
+	PG_CATCH();
+	{
+		error = recover(context);
+	}
+	PG_END_TRY();
+	current_job = NULL;
+
+	if (error != NULL && error->sqlerrcode == PADLOCK_ERRCODE_CLAIM_LOST)
+		ereport(LOG, (errmsg("padlock: gave up a job of type \"%s\" that another worker has claimed",
+							 job->type)));
+	else if (error != NULL)
+	{
+		if (!is_installed())
+			return;
+		report_failure(job, error);
+	}
+	padlock_queue_announce_end();
+	show_job(NULL);
+}
+
+/* How long to sleep, in milliseconds, when the next job is due at `due`. */
+static long
+idle_time(TimestampTz due)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (due == DT_NOEND)
+		return IDLE_MS;
+	if (due <= now)
+		return POLL_MS;
+	return Min(TimestampDifferenceMilliseconds(now, due) + 1, IDLE_MS);
+}
+
+/* Claim and do one job; returns how long to sleep before the next claim. */
+static long
+work(const char *worker_id, MemoryContext context)
+{
+	PadlockJob	job;
+	TimestampTz due = DT_NOEND;
+	bool		claimed;
+
+	MemoryContextSwitchTo(context);
+	claimed = claim(worker_id, &job, &due);
+	if (claimed)
+		process(&job);
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(context);
+	return claimed ? 0 : idle_time(due);
+}
+
+/* Connect to the database and become a consumer of its jobs. */
+static void
+start(Datum main_arg)
+{
+	Oid			database = InvalidOid;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!attach(main_arg, &database))
+		proc_exit(0);
+
+	/*
+	 * Before connecting, so that it runs after the process left the list of
+	 * those who keep DROP DATABASE waiting.
+	 */
+	on_shmem_exit(detach, (Datum) 0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pin_settings();
+	if (!is_installed())
+	{
+		tell_presence(PADLOCK_ABSENT);
+		proc_exit(0);
+	}
+	tell_presence(PADLOCK_PRESENT);
+	padlock_queue_attach_consumer();
+	padlock_helpers_init();
+}
+
+/* Entry point of a worker's process. */
+void
+padlock_worker_main(Datum main_arg)
+{
+	MemoryContext context;
+	char		worker_id[64];
+
+	start(main_arg);
+	snprintf(worker_id, sizeof(worker_id), "padlock worker %d, pid %d",
+			 place->ordinal + 1, MyProcPid);
+	context = AllocSetContextCreate(TopMemoryContext, "padlock job", ALLOCSET_DEFAULT_SIZES);
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	for (;;)
+	{
+		long		wait_ms;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (!is_installed())
+		{
+			tell_presence(PADLOCK_ABSENT);
+			proc_exit(0);
+		}
+
+		wait_ms = work(worker_id, context);
+		if (wait_ms == 0)
+			continue;
+		pgstat_report_stat(true);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 wait_ms, PG_WAIT_EXTENSION);
+	}
+}
