@@ -1,0 +1,116 @@
+
+CREATE TYPE @extschema@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
+COMMENT ON TYPE @extschema@.policy_type_enum IS 'padlock: kinds of insurance';
+
+CREATE TABLE @extschema@.insurance_companies (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    name text NOT NULL CONSTRAINT insurance_companies_name_key UNIQUE
+        CONSTRAINT insurance_companies_name_length CHECK (pg_catalog.length(name) BETWEEN 1 AND 200),
+    description text,
+    logo_url text,
+    website text,
+    contact_email text,
+    contact_phone text,
+    address text,
+    country text,
+    is_active boolean NOT NULL DEFAULT true,
+    api_key text,
+    business_registration_number text,
+    license_number text,
+    regulatory_body text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.insurance_companies IS 'padlock: insurers of the marketplace';
+COMMENT ON COLUMN @extschema@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
+CREATE INDEX insurance_companies_active_idx ON @extschema@.insurance_companies (is_active);
+ALTER TABLE @extschema@.insurance_companies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.insurance_companies FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_companies_select ON @extschema@.insurance_companies FOR SELECT TO anon, authenticated, service_role
+    USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_companies_update ON @extschema@.insurance_companies FOR UPDATE TO anon, authenticated, service_role
+    USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
+    WITH CHECK (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_companies_insert ON @extschema@.insurance_companies FOR INSERT TO authenticated, service_role
+    WITH CHECK (padlock.is_privileged());
+CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC;
+GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
+CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
+CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
+
+CREATE TABLE @extschema@.insurance_products (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    company_id uuid NOT NULL REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE,
+    product_name text NOT NULL,
+    product_code text,
+    policy_type @extschema@.policy_type_enum NOT NULL,
+    description text,
+    coverage_details jsonb,
+    premium_amount numeric NOT NULL,
+    currency text NOT NULL DEFAULT 'GBP',
+    billing_frequency text NOT NULL DEFAULT 'monthly'
+        CONSTRAINT insurance_products_billing_frequency CHECK (billing_frequency IN ('monthly', 'quarterly', 'annually')),
+    coverage_limits jsonb,
+    deductible numeric,
+    benefits jsonb,
+    exclusions jsonb,
+    is_active boolean NOT NULL DEFAULT true,
+    available_countries text[],
+    minimum_age integer,
+    maximum_age integer,
+    product_image_url text,
+    brochure_url text,
+    terms_url text,
+    search_keywords text[],
+    ai_tags text[],
+    popularity_score integer NOT NULL DEFAULT 0,
+    last_crawled_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    source_url text,
+    provenance jsonb NOT NULL DEFAULT '{}',
+    CONSTRAINT insurance_products_code_key UNIQUE (company_id, product_code),
+    CONSTRAINT insurance_products_premium CHECK (premium_amount > 0),
+    CONSTRAINT insurance_products_ages CHECK (minimum_age <= maximum_age)
+);
+COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
+COMMENT ON COLUMN @extschema@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
+COMMENT ON COLUMN @extschema@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
+CREATE INDEX insurance_products_policy_type_idx ON @extschema@.insurance_products (policy_type);
+CREATE INDEX insurance_products_offer_idx ON @extschema@.insurance_products (policy_type, premium_amount) WHERE is_active;
+CREATE INDEX insurance_products_popularity_idx ON @extschema@.insurance_products (popularity_score DESC, id) WHERE is_active;
+CREATE INDEX insurance_products_created_at_idx ON @extschema@.insurance_products (created_at);
+CREATE INDEX insurance_products_crawled_idx ON @extschema@.insurance_products (last_crawled_at);
+CREATE INDEX insurance_products_source_url_idx ON @extschema@.insurance_products (company_id, source_url);
+CREATE INDEX insurance_products_keywords_idx ON @extschema@.insurance_products USING gin (search_keywords);
+CREATE INDEX insurance_products_tags_idx ON @extschema@.insurance_products USING gin (ai_tags);
+CREATE INDEX insurance_products_coverage_idx ON @extschema@.insurance_products USING gin (coverage_details);
+CREATE INDEX insurance_products_benefits_idx ON @extschema@.insurance_products USING gin (benefits);
+CREATE INDEX insurance_products_exclusions_idx ON @extschema@.insurance_products USING gin (exclusions);
+ALTER TABLE @extschema@.insurance_products ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.insurance_products FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_products_public ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+    USING (is_active AND padlock.company_is_active(company_id));
+CREATE POLICY insurance_products_own ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_insert ON @extschema@.insurance_products FOR INSERT TO anon, authenticated, service_role
+    WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_update ON @extschema@.insurance_products FOR UPDATE TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
+    WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DELETE TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
+CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
+    WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
+CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_products_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_products_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.h
+ *	  Reading a JSON object's top-level values without ever raising an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_JSON_H
+#define PADLOCK_JSON_H
+
+/* Longer or deeper texts are treated as malformed. */
+#define PADLOCK_JSON_MAX_LENGTH (64 * 1024)
+#define PADLOCK_JSON_MAX_DEPTH	32
+
+/* A wanted member; value is NULL until found, then palloc'd. */
+typedef struct PadlockJsonMember
+{
+	const char *name;
+	char	   *value;			/* text of a string, number or boolean */
+} PadlockJsonMember;
+
+/*
+ * Fill in the values of the named members of a JSON object.  Of repeated
+ * members the last counts; nulls, arrays and objects stay NULL.  False, with
+ * all values NULL, when json is not a well-formed object.
+ */
+extern bool padlock_json_members(const char *json, PadlockJsonMember *members, int count);
+
+#endif							/* PADLOCK_JSON_H */

@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * padlock.c
+ *	  Entry point of the library: each room sets itself up.
+ *
+ * The library is meant to be preloaded.  Loaded later, by the first call of a
+ * function in a session, everything that needs no shared memory works, and
+ * what does need it says how to preload (padlock_require_preload).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "core/core.h"
+#include "identity/caller.h"
+#include "queue/queue.h"
+#include "worker/worker.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+bool		padlock_preloaded = false;
+
+/*
+ * Library load hook.  The rooms define their settings always, and hooks,
+ * shared memory and workers only while the postmaster preloads.
+ */
+void
+_PG_init(void)
+{
+	padlock_preloaded = process_shared_preload_libraries_in_progress;
+
+	padlock_core_init();
+	padlock_identity_init();
+	padlock_queue_init();
+	padlock_worker_init();
+
+	MarkGUCPrefixReserved("padlock");
+}

@@ -1,0 +1,128 @@
+
+CREATE TYPE @extschema@.claim_status_enum AS ENUM ('pending', 'approved', 'rejected', 'processing');
+COMMENT ON TYPE @extschema@.claim_status_enum IS 'padlock: states of a claim';
+CREATE TYPE @extschema@.document_type_enum AS ENUM ('policy', 'receipt', 'id', 'claim', 'other');
+COMMENT ON TYPE @extschema@.document_type_enum IS 'padlock: kinds of documents';
+
+-- What a policy holder has: policies, claims on them, documents.
+CREATE TABLE @extschema@.policies (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    policy_type @extschema@.policy_type_enum,
+    policy_number text,
+    premium_amount numeric,
+    start_date date,
+    end_date date,
+    status text,
+    document_url text,
+    ai_summary text,
+    coverage_summary text,
+    fine_print_summary text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT policies_owner_key UNIQUE (id, user_id)
+);
+COMMENT ON TABLE @extschema@.policies IS 'padlock: insurance policies that users hold';
+CREATE INDEX policies_user_id_idx ON @extschema@.policies (user_id);
+CREATE INDEX policies_policy_type_idx ON @extschema@.policies (policy_type);
+CREATE INDEX policies_status_idx ON @extschema@.policies (status);
+CREATE INDEX policies_created_at_idx ON @extschema@.policies (created_at);
+ALTER TABLE @extschema@.policies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.policies FORCE ROW LEVEL SECURITY;
+CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
+CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
+CREATE TRIGGER policies_touch BEFORE UPDATE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @extschema@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- A claim refers to a policy together with its owner: foreign keys look past
+-- row security, and with the id alone one could probe for others' policies.
+CREATE TABLE @extschema@.claims (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    policy_id uuid,
+    claim_reason text,
+    claim_amount numeric,
+    claim_status @extschema@.claim_status_enum NOT NULL DEFAULT 'pending',
+    claim_documents text,
+    ai_risk_score numeric,
+    risk_factors text[],
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @extschema@.policies (id, user_id)
+);
+COMMENT ON TABLE @extschema@.claims IS 'padlock: claims on policies';
+CREATE INDEX claims_user_id_idx ON @extschema@.claims (user_id);
+CREATE INDEX claims_policy_idx ON @extschema@.claims (policy_id, user_id);
+CREATE INDEX claims_status_idx ON @extschema@.claims (claim_status);
+CREATE INDEX claims_created_at_idx ON @extschema@.claims (created_at);
+ALTER TABLE @extschema@.claims ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.claims FORCE ROW LEVEL SECURITY;
+CREATE POLICY claims_select ON @extschema@.claims FOR SELECT TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_insert ON @extschema@.claims FOR INSERT TO authenticated, service_role
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_update ON @extschema@.claims FOR UPDATE TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
+CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
+CREATE TRIGGER claims_touch BEFORE UPDATE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @extschema@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+CREATE TABLE @extschema@.documents (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    title text,
+    description text,
+    document_type @extschema@.document_type_enum,
+    document_category text,
+    file_url text,
+    file_size integer,
+    is_encrypted boolean NOT NULL DEFAULT false,
+    encryption_key_id text,
+    encryption_algorithm text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    content_type text,
+    extraction_status text NOT NULL DEFAULT 'none'
+        CONSTRAINT documents_extraction_status CHECK (extraction_status IN ('none', 'pending', 'done', 'failed')),
+    extraction_error text,
+    extracted_text text,
+    page_count integer,
+    extracted_at timestamptz
+);
+COMMENT ON TABLE @extschema@.documents IS 'padlock: documents of users';
+COMMENT ON COLUMN @extschema@.documents.content_type IS 'media type as the uploader declared it: tells a PDF whose URL does not';
+COMMENT ON COLUMN @extschema@.documents.extraction_status IS 'none: no text to extract; pending: a job is to do it; done; failed: see extraction_error';
+COMMENT ON COLUMN @extschema@.documents.extraction_error IS 'why the last extraction failed';
+COMMENT ON COLUMN @extschema@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
+COMMENT ON COLUMN @extschema@.documents.page_count IS 'pages of the file, once extracted';
+COMMENT ON COLUMN @extschema@.documents.extracted_at IS 'when the text was extracted';
+CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
+CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
+CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
+ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
+CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
+CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
+        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
+CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
+CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * api_key.c
+ *	  API keys of companies: made once, stored as a hash, found by one probe.
+ *
+ * A key is "pk_", 56 hexadecimal digits of 28 random bytes (224 bits) and 8
+ * of the CRC-32C of those digits.  The checksum lets a mistyped or invented
+ * string be refused without a look-up, and secret scanners confirm a find.
+ * SHA-256 without salt or stretching is enough for a key of 224 random bits:
+ * there is nothing to guess.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "port/pg_crc32c.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "core/spi.h"
+#include "identity/api_key.h"
+#include "identity/lookup.h"
+
+#define PREFIX			"pk_"
+#define PREFIX_LENGTH	3
+#define RANDOM_BYTES	28
+#define RANDOM_DIGITS	(2 * RANDOM_BYTES)
+
+/* SHA-256 of a key's text as a bytea, in the current context. */
+static bytea *
+key_hash(const char *key)
+{
+	bytea	   *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+
+	if (context == NULL || pg_cryptohash_init(context) < 0 ||
+		pg_cryptohash_update(context, (const uint8 *) key, strlen(key)) < 0 ||
+		pg_cryptohash_final(context, (uint8 *) VARDATA(hash), PG_SHA256_DIGEST_LENGTH) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 hash")));
+	pg_cryptohash_free(context);
+	SET_VARSIZE(hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	return hash;
+}
+
+/* The 8 digits that must follow the random digits. */
+static void
+checksum(const char *digits, char out[9])
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, digits, RANDOM_DIGITS);
+	FIN_CRC32C(crc);
+	snprintf(out, 9, "%08x", crc);
+}
+
+/* Does the text have the form and the checksum of a key? */
+static bool
+is_well_formed(const char *key)
+{
+	char		expected[9];
+
+	if (strlen(key) != API_KEY_LENGTH || strncmp(key, PREFIX, PREFIX_LENGTH) != 0 ||
+		strspn(key + PREFIX_LENGTH, "0123456789abcdef") != API_KEY_LENGTH - PREFIX_LENGTH)
+		return false;
+	checksum(key + PREFIX_LENGTH, expected);
+	return strcmp(key + PREFIX_LENGTH + RANDOM_DIGITS, expected) == 0;
+}
+
+/* Is a time column NULL or still to come? */
+static bool
+is_open(HeapTuple row, TupleDesc desc, const char *column)
+{
+	bool		isnull;
+	Datum		value = padlock_lookup_column(row, desc, column, &isnull);
+
+	return isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
+}
+
+bool
+padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active)
+{
+	bytea	   *hash;
+	HeapTuple	row;
+	TupleDesc	desc;
+	Datum		stored;
+	Datum		company;
+	bool		isnull;
+
+	if (!is_well_formed(key))
+		return false;
+	hash = key_hash(key);
+	row = padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
+							 F_BYTEAEQ, PointerGetDatum(hash), &desc);
+	if (row == NULL)
+		return false;
+
+	stored = padlock_lookup_column(row, desc, "key_hash", &isnull);
+	if (isnull || VARSIZE_ANY_EXHDR(DatumGetPointer(stored)) != PG_SHA256_DIGEST_LENGTH ||
+		CRYPTO_memcmp(VARDATA_ANY(DatumGetPointer(stored)), VARDATA(hash),
+					  PG_SHA256_DIGEST_LENGTH) != 0 ||
+		!is_open(row, desc, "expires_at") || !is_open(row, desc, "revoked_at"))
+		return false;
+	company = padlock_lookup_column(row, desc, "company_id", &isnull);
+	if (isnull)
+		return false;
+	*company_id = *DatumGetUUIDP(company);
+	return padlock_lookup_company(company_id, company_active);
+}
+
+/* A new key's text. */
+static char *
+random_key(void)
+{
+	unsigned char random[RANDOM_BYTES];
+	char	   *key = palloc(API_KEY_LENGTH + 1);
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random key")));
+	memcpy(key, PREFIX, PREFIX_LENGTH);
+	hex_encode((const char *) random, sizeof(random), key + PREFIX_LENGTH);
+	checksum(key + PREFIX_LENGTH, key + PREFIX_LENGTH + RANDOM_DIGITS);
+	return key;
+}
+
+char *
+padlock_api_key_create(const pg_uuid_t *company_id, const char *label, char **display)
+{
+	static PadlockStatement insert = {
+		.sql = "INSERT INTO padlock.api_keys (key_hash, company_id, display, label)"
+		" VALUES ($1, $2, $3, $4)",
+		.nargs = 4,
+		.argtypes = {BYTEAOID, UUIDOID, TEXTOID, TEXTOID}
+	};
+	char	   *key = random_key();
+	Datum		values[4];
+	PadlockUserContext saved;
+
+	*display = psprintf("%s...%s", PREFIX, key + API_KEY_LENGTH - 4);
+	values[0] = PointerGetDatum(key_hash(key));
+	values[1] = UUIDPGetDatum(company_id);
+	values[2] = CStringGetTextDatum(*display);
+	values[3] = CStringGetTextDatum(label);
+
+	/* as the owner: no other role may write padlock.api_keys */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	padlock_spi_execute(&insert, values, NULL, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return key;
+}

@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.c
+ *	  The trigger that keeps columns from people who may write the row.
+ *
+ * Row security decides about rows, and column grants would make an UPDATE of
+ * a whole row, as REST clients send it, fail.  So a BEFORE trigger compares:
+ * an UPDATE that changes a guarded column is refused, an INSERT gets the
+ * column's default.  Admins, service_role and the table's owner are free.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+
+#include "identity/caller.h"
+
+PG_FUNCTION_INFO_V1(padlock_guard_columns);
+
+/* May this session write guarded columns of the table? */
+static bool
+is_free(Relation rel)
+{
+	/* the current user: code that runs as the owner is the owner's */
+	return pg_class_ownercheck(RelationGetRelid(rel), GetUserId()) ||
+		padlock_caller_is_privileged();
+}
+
+static int
+guarded_column(TriggerData *trigger, int i)
+{
+	const char *name = trigger->tg_trigger->tgargs[i];
+	int			column = SPI_fnumber(trigger->tg_relation->rd_att, name);
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"",
+						RelationGetRelationName(trigger->tg_relation), name)));
+	return column;
+}
+
+static bool
+is_changed(HeapTuple before, HeapTuple after, TupleDesc desc, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+	bool		was_null;
+	bool		is_null;
+	Datum		was = heap_getattr(before, column, desc, &was_null);
+	Datum		is = heap_getattr(after, column, desc, &is_null);
+
+	if (was_null || is_null)
+		return was_null != is_null;
+	return !datum_image_eq(was, is, attribute->attbyval, attribute->attlen);
+}
+
+/* Refuse an UPDATE that changes any guarded column. */
+static HeapTuple
+guard_update(TriggerData *trigger)
+{
+	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
+	{
+		int			column = guarded_column(trigger, i);
+
+		if (is_changed(trigger->tg_trigtuple, trigger->tg_newtuple,
+					   trigger->tg_relation->rd_att, column))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to change column \"%s\" of table \"%s\"",
+							trigger->tg_trigger->tgargs[i],
+							RelationGetRelationName(trigger->tg_relation)),
+					 errhint("Only admins and service_role may change it.")));
+	}
+	return trigger->tg_newtuple;
+}
+
+/* Evaluate a column's default in the given executor state. */
+static Datum
+column_default(Relation rel, int column, EState *estate, bool *isnull)
+{
+	Expr	   *expression = (Expr *) build_column_default(rel, column);
+
+	if (expression == NULL)
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	return ExecEvalExpr(ExecPrepareExpr(expression, estate), GetPerTupleExprContext(estate),
+						isnull);
+}
+
+/* Give an INSERT the defaults of all guarded columns. */
+static HeapTuple
+guard_insert(TriggerData *trigger)
+{
+	int			count = trigger->tg_trigger->tgnargs;
+	int		   *columns = palloc(sizeof(int) * Max(count, 1));
+	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(count, 1));
+	EState	   *estate = CreateExecutorState();
+	HeapTuple	row;
+
+	for (int i = 0; i < count; i++)
+	{
+		columns[i] = guarded_column(trigger, i);
+		values[i] = column_default(trigger->tg_relation, columns[i], estate, &nulls[i]);
+	}
+	row = heap_modify_tuple_by_cols(trigger->tg_trigtuple, trigger->tg_relation->rd_att,
+									count, columns, values, nulls);
+	FreeExecutorState(estate);
+	return row;
+}
+
+/*
+ * padlock.guard_columns(column, ...) trigger: BEFORE INSERT OR UPDATE FOR EACH
+ * ROW; the arguments name the guarded columns.  Errors: 42501.
+ */
+Datum
+padlock_guard_columns(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("guard_columns must be fired BEFORE INSERT OR UPDATE FOR EACH ROW")));
+
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return PointerGetDatum(is_free(trigger->tg_relation) ? trigger->tg_newtuple
+							   : guard_update(trigger));
+	return PointerGetDatum(is_free(trigger->tg_relation) ? trigger->tg_trigtuple
+						   : guard_insert(trigger));
+}

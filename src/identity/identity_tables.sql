@@ -1,0 +1,63 @@
+
+-- Who has an account.
+CREATE TABLE @extschema@.users (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    email text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.users IS 'padlock: accounts; policies, claims, documents and admins refer to them';
+CREATE UNIQUE INDEX users_email_key ON @extschema@.users (pg_catalog.lower(email));
+ALTER TABLE @extschema@.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.users FORCE ROW LEVEL SECURITY;
+CREATE POLICY users_select ON @extschema@.users FOR SELECT TO authenticated, service_role
+    USING (id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY users_insert ON @extschema@.users FOR INSERT TO authenticated, service_role
+    WITH CHECK (padlock.is_privileged());
+CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
+CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+
+-- Who runs the marketplace.
+CREATE TABLE @extschema@.admin_users (
+    id uuid PRIMARY KEY REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    role text NOT NULL DEFAULT 'admin' CONSTRAINT admin_users_role CHECK (role IN ('admin', 'super_admin')),
+    permissions jsonb NOT NULL DEFAULT '[]'
+        CONSTRAINT admin_users_permissions CHECK (pg_catalog.jsonb_typeof(permissions) = 'array'),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.admin_users IS 'padlock: users who are admins';
+ALTER TABLE @extschema@.admin_users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.admin_users FORCE ROW LEVEL SECURITY;
+CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authenticated
+    USING (padlock.is_admin());
+CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
+REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
+CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @extschema@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- API keys: only their hashes.  No role but the owner reads or writes here.
+CREATE TABLE padlock.api_keys (
+    key_hash bytea PRIMARY KEY CONSTRAINT api_keys_key_hash CHECK (pg_catalog.octet_length(key_hash) = 32),
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid() UNIQUE,
+    company_id uuid NOT NULL,
+    display text NOT NULL,
+    label text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at timestamptz,
+    revoked_at timestamptz
+);
+COMMENT ON TABLE padlock.api_keys IS 'padlock: API keys of companies, stored as SHA-256 hashes';
+COMMENT ON COLUMN padlock.api_keys.display IS 'prefix and last four characters, to recognise a key by';
+CREATE INDEX api_keys_company_id_idx ON padlock.api_keys (company_id);
+ALTER TABLE padlock.api_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.api_keys FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.api_keys FROM PUBLIC, anon, authenticated, service_role;

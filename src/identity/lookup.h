@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.h
+ *	  Reading single rows by primary key, whatever the caller may read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_LOOKUP_H
+#define PADLOCK_LOOKUP_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "utils/uuid.h"
+
+/*
+ * The row of relid whose single-column primary key equals key (equality
+ * function OID as in fmgroids.h), copied into the current context with its
+ * descriptor; NULL when relid is invalid or there is no such row.
+ */
+extern HeapTuple padlock_lookup_row(Oid relid, Oid equality, Datum key, TupleDesc *desc);
+
+/* A column of such a row by name; NULL datum with *isnull for a missing column. */
+extern Datum padlock_lookup_column(HeapTuple tuple, TupleDesc desc, const char *column,
+								   bool *isnull);
+
+/* Is the user in admin_users, and as a super_admin? */
+extern void padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_admin);
+
+/* Does the company exist (result), and is it active? */
+extern bool padlock_lookup_company(const pg_uuid_t *company_id, bool *is_active);
+
+/* Does the user exist? */
+extern bool padlock_lookup_user(const pg_uuid_t *user_id);
+
+#endif							/* PADLOCK_LOOKUP_H */
