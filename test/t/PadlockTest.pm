@@ -19,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
-  become claims sql_literal wait_for table_sums);
+  become claims sql_literal wait_for fill table_sums schema_dump);
 
 my $json = JSON::PP->new->canonical->utf8(0);
 
@@ -185,6 +185,63 @@ sub table_sums
 		ORDER BY c.oid::regclass::text COLLATE "C"}));
 
 	return $node->safe_psql($db, join("\n", @queries));
+}
+
+# The definition of a database as pg_dump sees it: tables, indexes, policies,
+# triggers, grants, comments, extensions.
+sub schema_dump
+{
+	my ($node, $db) = @_;
+	my ($out, $err);
+
+	IPC::Run::run([ 'pg_dump', '-s', '-d', $node->connstr($db) ], '>', \$out, '2>', \$err)
+	  or die "pg_dump: $err";
+	# the guard that newer versions print has a random key
+	$out =~ s/^\\(un)?restrict \S+\n//mg;
+	return $out;
+}
+
+# At least one row in every table that clients know, as the owner: users Ada
+# (a super admin) and Maya, a company with an API key, products, a policy with
+# a claim, a document, jobs in every state.  Returns { ada, maya, company,
+# key, product, policy, document }.
+sub fill
+{
+	my ($node, $db) = @_;
+	my %id = (
+		ada => 'a0000000-0000-4000-8000-000000000001',
+		maya => 'b0000000-0000-4000-8000-000000000002',
+		company => 'c0000000-0000-4000-8000-000000000003',
+		product => 'd0000000-0000-4000-8000-000000000004',
+		policy => 'e0000000-0000-4000-8000-000000000005',
+		document => 'f0000000-0000-4000-8000-000000000006',
+		key => 'pk_' . '0123456789abcdef' x 4);
+
+	$node->safe_psql($db, qq{
+		INSERT INTO users (id, email) VALUES ('$id{ada}', 'ada\@example.org'), ('$id{maya}', 'maya\@example.org');
+		INSERT INTO admin_users (id, role, permissions) VALUES ('$id{ada}', 'super_admin', '["all"]');
+		INSERT INTO insurance_companies (id, name, contact_email, country)
+			VALUES ('$id{company}', 'Harbour Mutual', 'it\@example.org', 'GB');
+		INSERT INTO padlock.api_keys (key_hash, company_id, display, label)
+			VALUES (sha256('$id{key}'), '$id{company}', 'pk_...cdef', 'test');
+		INSERT INTO insurance_products (id, company_id, product_name, product_code, policy_type, premium_amount,
+				coverage_details, search_keywords, is_active)
+			VALUES ('$id{product}', '$id{company}', 'Dental', 'D-1', 'health', 118.80, '{"check-ups": true}', '{dental,"a b"}', true),
+				(gen_random_uuid(), '$id{company}', 'Old', 'O-1', 'other', 1, NULL, NULL, false);
+		INSERT INTO policies (id, user_id, policy_type, policy_number, premium_amount, start_date, status)
+			VALUES ('$id{policy}', '$id{maya}', 'home', 'HM-1', 214.50, '2024-03-01', 'active');
+		INSERT INTO claims (user_id, policy_id, claim_reason, claim_amount) VALUES ('$id{maya}', '$id{policy}', 'storm', 900);
+		INSERT INTO documents (id, user_id, title, document_type, extracted_text, extraction_status, page_count)
+			VALUES ('$id{document}', '$id{maya}', E'Policy \\\\ "wording"', 'policy', E'line\\nline\\ttab', 'done', 3);
+		INSERT INTO job_queue (job_type, status, payload, result, error_message, attempts, worker_id, locked_until, completed_at)
+			VALUES ('a', 'completed', '{"n": 1}', '{"ok": true}', NULL, 1, 'w', NULL, now()),
+				('b', 'failed', '{}', NULL, 'why', 3, 'w', NULL, now()),
+				('c', 'processing', '{}', NULL, NULL, 1, 'w', now() + interval '1 day', NULL),
+				('d', 'pending', '{}', NULL, NULL, 0, NULL, NULL, NULL);
+		UPDATE insurance_products SET premium_amount = 120 WHERE id = '$id{product}';
+		DELETE FROM insurance_products WHERE product_code = 'O-1';
+	});
+	return \%id;
 }
 
 # Serve a folder (default: the fixture insurer) on loopback; a hash with url,
