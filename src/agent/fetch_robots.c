@@ -131,6 +131,12 @@ is_unreserved(unsigned char c)
 		c == '-' || c == '.' || c == '_' || c == '~';
 }
 
+static bool
+is_token_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+
 static char *
 put_encoded(char *out, unsigned char c)
 {
@@ -236,9 +242,7 @@ take_agent(Parser *parser, Span value)
 		parser->global.named = true;
 		return;
 	}
-	while (token < value.length &&
-		   ((value.start[token] | 0x20) >= 'a' && (value.start[token] | 0x20) <= 'z' ? true :
-			value.start[token] == '-' || value.start[token] == '_'))
+	while (token < value.length && is_token_char(value.start[token]))
 		token++;
 	if (token > 0 && token == strlen(parser->agent) &&
 		strncasecmp(value.start, parser->agent, token) == 0)
@@ -257,6 +261,8 @@ take_delay(Parser *parser, Span value)
 	bool		decimals = false;
 	size_t		i;
 
+	if (value.length == 0)
+		return;
 	for (i = 0; i < value.length && scale > 0; i++)
 	{
 		if (value.start[i] == '.' && !decimals)
