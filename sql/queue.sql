@@ -71,6 +71,7 @@ SELECT count(*) FROM job_queue;
 SELECT count(*) FROM get_next_job('worker');
 SELECT count(enqueue_job('job', jsonb_build_object('n', n), p))
   FROM (VALUES (1, 0), (2, 0), (3, 10), (4, -5), (5, 10), (6, 0)) AS v(n, p);
+UPDATE job_queue SET max_attempts = 4 WHERE payload = '{"n": 1}';    -- moves the row, not its turn
 SELECT (get_next_job('worker')).payload FROM generate_series(1, 3);
 SELECT payload FROM get_next_job('worker');
 SELECT payload, attempts, job_type FROM get_next_job('worker');
