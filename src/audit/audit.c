@@ -222,9 +222,7 @@ create_partition(const char *name, const char *from, const char *to)
 		" FOR VALUES FROM ('%2$s 00:00+00') TO ('%3$s 00:00+00');"
 		"COMMENT ON TABLE @app@.%1$s IS 'padlock: audit rows of one month';"
 		"ALTER TABLE @app@.%1$s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
-		"REVOKE ALL ON TABLE @app@.%1$s FROM PUBLIC, anon, authenticated, service_role;"
-		"CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @app@.%1$s"
-		" FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse()",
+		"REVOKE ALL ON TABLE @app@.%1$s FROM PUBLIC, anon, authenticated, service_role",
 		name, from, to);
 	int			result = SPI_execute(padlock_sql(sql), false, 0);
 
@@ -232,6 +230,35 @@ create_partition(const char *name, const char *from, const char *to)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not create a partition: %s", SPI_result_code_string(result))));
+}
+
+/*
+ * Statement triggers are not inherited, so each partition has its own; those
+ * that DROP EXTENSION ... CASCADE took away come back here.
+ */
+static void
+guard_partitions(void)
+{
+	static PadlockStatement unguarded = {
+		.sql = "SELECT format('CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON %s"
+		" FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse()', inhrelid::regclass)"
+		"  FROM pg_inherits"
+		" WHERE inhparent = '@app@.audit_logs'::regclass"
+		"   AND NOT EXISTS (SELECT FROM pg_trigger"
+		"                    WHERE tgrelid = inhrelid AND tgname = 'audit_logs_no_truncate')"
+	};
+	uint64		count = padlock_spi_execute(&unguarded, NULL, NULL, false);
+	SPITupleTable *rows = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		int			result = SPI_execute(SPI_getvalue(rows->vals[i], rows->tupdesc, 1), false, 0);
+
+		if (result < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not guard a partition: %s", SPI_result_code_string(result))));
+	}
 }
 
 int
@@ -253,6 +280,7 @@ padlock_audit_create_partitions(int months)
 		create_partition(SPI_getvalue(rows->vals[i], rows->tupdesc, 1),
 						 SPI_getvalue(rows->vals[i], rows->tupdesc, 2),
 						 SPI_getvalue(rows->vals[i], rows->tupdesc, 3));
+	guard_partitions();
 	SPI_finish();
 	padlock_restore_user(&saved);
 	return (int) count;
