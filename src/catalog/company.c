@@ -13,7 +13,6 @@
 
 #include "core/body.h"
 #include "core/errors.h"
-#include "core/spi.h"
 #include "identity/api_key.h"
 #include "identity/require.h"
 
@@ -48,29 +47,6 @@ row_id(Jsonb *row)
 																	   value.val.string.len))));
 }
 
-/* Note how the company's key is shown, and return the company's row again. */
-static Jsonb *
-show_key(const pg_uuid_t *company_id, const char *display)
-{
-	static PadlockStatement update = {
-		.sql = "UPDATE @app@.insurance_companies AS t SET api_key = $2 WHERE id = $1"
-		" RETURNING to_jsonb(t)",
-		.nargs = 2,
-		.argtypes = {UUIDOID, TEXTOID}
-	};
-	Datum		values[2] = {UUIDPGetDatum(company_id), CStringGetTextDatum(display)};
-	Jsonb	   *row;
-	bool		isnull;
-
-	SPI_connect();
-	if (padlock_spi_execute(&update, values, NULL, false) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("new company has disappeared")));
-	row = DatumGetJsonbP(padlock_spi_datum(0, 1, &isnull));
-	SPI_finish();
-	return row;
-}
-
 /*
  * company_onboard(jsonb) returns jsonb: an admin adds a company and gets its
  * first API key, which is shown only here.  201; errors 400, 401, 403, 409.
@@ -79,6 +55,7 @@ Datum
 padlock_company_onboard(PG_FUNCTION_ARGS)
 {
 	PadlockBody body;
+	RowExtra	extra = {"api_key", TEXTOID};
 	Jsonb	   *company;
 	pg_uuid_t	company_id;
 	char	   *api_key;
@@ -89,14 +66,15 @@ padlock_company_onboard(PG_FUNCTION_ARGS)
 					  lengthof(company_fields), BODY_CREATE);
 	padlock_body_finish(&body);
 
-	company = padlock_row_insert("insurance_companies", &body, NULL, 0);
+	api_key = padlock_api_key_generate(&display);
+	extra.value = CStringGetTextDatum(display);
+	company = padlock_row_insert("insurance_companies", &body, &extra, 1);
 	if (company == NULL)
 		padlock_http_error(409, ERRCODE_UNIQUE_VIOLATION,
 						   "a company with this name exists already", NULL,
 						   "Choose another name.");
 	company_id = row_id(company);
-	api_key = padlock_api_key_create(&company_id, "first key", &display);
-	company = show_key(&company_id, display);
+	padlock_api_key_store(&company_id, api_key, display, "first key");
 
 	padlock_http_status(201);
 	PG_RETURN_JSONB_P(padlock_answer(

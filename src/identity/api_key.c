@@ -118,9 +118,8 @@ padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_act
 	return padlock_lookup_company(company_id, company_active);
 }
 
-/* A new key's text. */
-static char *
-random_key(void)
+char *
+padlock_api_key_generate(char **display)
 {
 	unsigned char random[RANDOM_BYTES];
 	char	   *key = palloc(API_KEY_LENGTH + 1);
@@ -131,11 +130,13 @@ random_key(void)
 	memcpy(key, PREFIX, PREFIX_LENGTH);
 	hex_encode((const char *) random, sizeof(random), key + PREFIX_LENGTH);
 	checksum(key + PREFIX_LENGTH, key + PREFIX_LENGTH + RANDOM_DIGITS);
+	*display = psprintf("%s...%s", PREFIX, key + API_KEY_LENGTH - 4);
 	return key;
 }
 
-char *
-padlock_api_key_create(const pg_uuid_t *company_id, const char *label, char **display)
+void
+padlock_api_key_store(const pg_uuid_t *company_id, const char *key, const char *display,
+					  const char *label)
 {
 	static PadlockStatement insert = {
 		.sql = "INSERT INTO padlock.api_keys (key_hash, company_id, display, label)"
@@ -143,15 +144,11 @@ padlock_api_key_create(const pg_uuid_t *company_id, const char *label, char **di
 		.nargs = 4,
 		.argtypes = {BYTEAOID, UUIDOID, TEXTOID, TEXTOID}
 	};
-	char	   *key = random_key();
-	Datum		values[4];
+	Datum		values[4] = {
+		PointerGetDatum(key_hash(key)), UUIDPGetDatum(company_id),
+		CStringGetTextDatum(display), CStringGetTextDatum(label)
+	};
 	PadlockUserContext saved;
-
-	*display = psprintf("%s...%s", PREFIX, key + API_KEY_LENGTH - 4);
-	values[0] = PointerGetDatum(key_hash(key));
-	values[1] = UUIDPGetDatum(company_id);
-	values[2] = CStringGetTextDatum(*display);
-	values[3] = CStringGetTextDatum(label);
 
 	/* as the owner: no other role may write padlock.api_keys */
 	padlock_become_owner(&saved);
@@ -159,5 +156,4 @@ padlock_api_key_create(const pg_uuid_t *company_id, const char *label, char **di
 	padlock_spi_execute(&insert, values, NULL, false);
 	SPI_finish();
 	padlock_restore_user(&saved);
-	return key;
 }

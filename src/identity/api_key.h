@@ -20,10 +20,13 @@
 extern bool padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active);
 
 /*
- * Make a key for a company, as the extension's owner, and return its text,
- * which is stored nowhere.  *display gets the form that may be shown.
+ * A new random key's text, which is stored nowhere.  *display gets the form
+ * that may be shown: prefix and last four characters.
  */
-extern char *padlock_api_key_create(const pg_uuid_t *company_id, const char *label,
-									char **display);
+extern char *padlock_api_key_generate(char **display);
+
+/* Let a company use a key from now on; the hash is stored, as the owner. */
+extern void padlock_api_key_store(const pg_uuid_t *company_id, const char *key,
+								  const char *display, const char *label);
 
 #endif							/* PADLOCK_API_KEY_H */
