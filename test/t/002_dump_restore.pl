@@ -44,8 +44,8 @@ sub identical
 {
 	my ($name, $where, $db) = @_;
 
-	is(table_sums($where, $db), $sums, "$name: every row");
-	is(schema_dump($where, $db), $schema, "$name: every definition and grant");
+	is_text(table_sums($where, $db), $sums, "$name: every row");
+	is_text(schema_dump($where, $db), $schema, "$name: every definition and grant");
 	is($where->safe_psql($db, $last_number), $sequence, "$name: the sequence goes on");
 	is($where->safe_psql($db, 'SELECT padlock.install()'), '0', "$name: nothing to repair");
 	is(gateway($where, { db => $db, user => $id->{maya} }, 'SELECT count(*) FROM documents')->{out},
@@ -69,12 +69,17 @@ sub round_trip
 		"$name: pg_dump");
 	if (grep { /^-F/ } @$dump)
 	{
-		$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr($db), @$restore, $file ],
+		my @stop = grep({ /clean/ } @$restore) ? () : ('-e');
+		my $test = @stop ? 'command_ok' : 'command_fails';
+
+		$node->$test([ 'pg_restore', @stop, '-d', $node->connstr($db), @$restore, $file ],
 			"$name: pg_restore");
 	}
 	else
 	{
-		$node->command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-o', "$dir/out",
+		my $stop = grep({ /clean/ } @$dump) ? 0 : 1;
+
+		$node->command_ok([ 'psql', '-qX', '-v', "ON_ERROR_STOP=$stop", '-o', "$dir/out",
 				'-d', $node->connstr($db), '-f', $file ], "$name: psql");
 	}
 	identical($name, $node, $db);
@@ -87,6 +92,8 @@ round_trip('custom, four jobs', ['-Fc'], ['-j4']);
 round_trip('directory, four jobs', [ '-Fd', '-j2' ], ['-j4']);
 round_trip('row security on', ['--enable-row-security'], []);
 round_trip('custom, row security on', ['-Fc'], ['--enable-row-security']);
+# pg_dump --clean tries to drop a partition's key on its own, which the server
+# refuses, before it drops the whole table: so these go on after an error.
 round_trip('clean, over another padlock', [ '--clean', '--if-exists' ], [],
 	sub
 	{
@@ -118,7 +125,9 @@ append_to_file("$dir/all.sql", $all);
 $second->command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-o', "$dir/out", '-d', $second->connstr('postgres'),
 		'-f', "$dir/all.sql" ], 'pg_dumpall: psql');
 identical('pg_dumpall', $second, 'postgres');
-identical('pg_dumpall, a copy of a copy', $second, 'copy1');
+is_text(table_sums($second, 'copy1'), $sums, 'pg_dumpall, another database: every row');
+is_text(schema_dump($second, 'copy1'), schema_dump($node, 'copy1'),
+	'pg_dumpall, another database: every definition and grant');
 
 $node->stop;
 $second->stop;

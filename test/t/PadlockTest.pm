@@ -16,10 +16,11 @@ use IO::Socket::INET;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
-  become claims sql_literal wait_for fill table_sums schema_dump);
+  become claims sql_literal wait_for fill api_key table_sums schema_dump is_text);
 
 my $json = JSON::PP->new->canonical->utf8(0);
 
@@ -201,6 +202,35 @@ sub schema_dump
 	return $out;
 }
 
+# Two long texts must be the same; if not, their differences are shown.
+sub is_text
+{
+	my ($got, $expected, $name) = @_;
+	my $dir;
+
+	return Test::More::pass($name) if $got eq $expected;
+	Test::More::fail($name);
+	$dir = PostgreSQL::Test::Utils::tempdir();
+	PostgreSQL::Test::Utils::append_to_file("$dir/expected", "$expected\n");
+	PostgreSQL::Test::Utils::append_to_file("$dir/got", "$got\n");
+	Test::More::diag(scalar `cd $dir; diff -U2 expected got | head -n 60`);
+	return 0;
+}
+
+# An API key with the given 56 hexadecimal digits: the last 8 are their CRC-32C.
+sub api_key
+{
+	my ($digits) = @_;
+	my $crc = 0xffffffff;
+
+	foreach my $byte (unpack('C*', $digits))
+	{
+		$crc ^= $byte;
+		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
+	}
+	return sprintf('pk_%s%08x', $digits, $crc ^ 0xffffffff);
+}
+
 # At least one row in every table that clients know, as the owner: users Ada
 # (a super admin) and Maya, a company with an API key, products, a policy with
 # a claim, a document, jobs in every state.  Returns { ada, maya, company,
@@ -215,7 +245,7 @@ sub fill
 		product => 'd0000000-0000-4000-8000-000000000004',
 		policy => 'e0000000-0000-4000-8000-000000000005',
 		document => 'f0000000-0000-4000-8000-000000000006',
-		key => 'pk_' . '0123456789abcdef' x 4);
+		key => api_key('0123456789abcde' x 3 . '0123456789a'));
 
 	$node->safe_psql($db, qq{
 		INSERT INTO users (id, email) VALUES ('$id{ada}', 'ada\@example.org'), ('$id{maya}', 'maya\@example.org');
