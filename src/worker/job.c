@@ -56,6 +56,16 @@ padlock_worker_commit(void)
 }
 
 void
+padlock_worker_abort(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	AbortCurrentTransaction();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	MemoryContextSwitchTo(context);
+}
+
+void
 padlock_job_refuse(const char *format,...)
 {
 	char		message[1024];
@@ -107,15 +117,26 @@ is_uuid(const char *text)
 	return text[36] == '\0';
 }
 
+bool
+padlock_job_find_uuid(const PadlockJob *job, const char *key, pg_uuid_t *uuid)
+{
+	char	   *text = payload_text(job, key);
+
+	if (text == NULL || !is_uuid(text))
+		return false;
+	*uuid = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+	return true;
+}
+
 pg_uuid_t
 padlock_job_uuid(const PadlockJob *job, const char *key)
 {
-	char	   *text = padlock_job_text(job, key);
+	pg_uuid_t	uuid;
 
-	if (!is_uuid(text))
+	if (!padlock_job_find_uuid(job, key, &uuid))
 		padlock_job_refuse("\"%s\" in the payload of a job of type \"%s\" must be a UUID",
 						   key, job->type);
-	return *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+	return uuid;
 }
 
 Jsonb *

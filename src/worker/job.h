@@ -49,6 +49,9 @@ extern const PadlockJobType padlock_job_product_refresh;
 extern void padlock_worker_begin(void);
 extern void padlock_worker_commit(void);
 
+/* Undo the transaction at hand, if any; the current memory context stays. */
+extern void padlock_worker_abort(void);
+
 /*
  * Begin a transaction in which the current job's claim holds until its
  * commit; an error when the claim is lost.
@@ -60,6 +63,9 @@ extern void padlock_job_refuse(const char *format,...) pg_attribute_printf(1, 2)
 
 /* A required text of the payload; refuses the job when it is not there. */
 extern char *padlock_job_text(const PadlockJob *job, const char *key);
+
+/* A UUID of the payload; false when it is not there or not one. */
+extern bool padlock_job_find_uuid(const PadlockJob *job, const char *key, pg_uuid_t *uuid);
 
 /* A required UUID of the payload; refuses the job when it is not one. */
 extern pg_uuid_t padlock_job_uuid(const PadlockJob *job, const char *key);

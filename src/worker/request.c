@@ -13,6 +13,9 @@
 
 #include "utils/memutils.h"
 
+/* gcc 12 takes wire_put(), inlined, for a use of a dead variable. */
+#pragma GCC diagnostic ignored "-Wdangling-pointer"
+
 #include "worker/job.h"
 #include "worker/process.h"
 #include "worker/request.h"
@@ -37,28 +40,6 @@
 
 /* The request at hand: a worker makes one at a time. */
 static WireBuffer request;
-
-/*
- * Fields of the request.  Not inlined: gcc 12 takes several inlined copies of
- * wire_put() in one function for a use of a dead variable.
- */
-static pg_noinline void
-put_u32(WireTag tag, uint32 value)
-{
-	wire_put_u32(&request, tag, value);
-}
-
-static pg_noinline void
-put_u64(WireTag tag, uint64 value)
-{
-	wire_put_u64(&request, tag, value);
-}
-
-static pg_noinline void
-put_text(WireTag tag, const char *value)
-{
-	wire_put_text(&request, tag, value);
-}
 
 typedef struct FieldCursor
 {
@@ -167,12 +148,12 @@ padlock_fetch(const pg_uuid_t *job, const char *url, int max_kilobytes, bool rob
 	fetched->detail = "";
 	fetched->url = url;
 	wire_begin(&request, WIRE_FETCH, job->data);
-	put_text(TAG_URL, url);
-	put_u32(TAG_FLAGS, (robots ? WIRE_FLAG_ROBOTS : 0) |
-			(padlock_allow_private_addresses ? WIRE_FLAG_PRIVATE : 0));
-	put_u64(TAG_MAX_BYTES, (uint64) max_kilobytes * 1024);
-	put_u32(TAG_TIMEOUT_MS, padlock_fetch_timeout);
-	put_u32(TAG_MAX_REDIRECTS, padlock_fetch_max_redirects);
+	wire_put_text(&request, TAG_URL, url);
+	wire_put_u32(&request, TAG_FLAGS, (robots ? WIRE_FLAG_ROBOTS : 0) |
+				 (padlock_allow_private_addresses ? WIRE_FLAG_PRIVATE : 0));
+	wire_put_u64(&request, TAG_MAX_BYTES, (uint64) max_kilobytes * 1024);
+	wire_put_u32(&request, TAG_TIMEOUT_MS, padlock_fetch_timeout);
+	wire_put_u32(&request, TAG_MAX_REDIRECTS, padlock_fetch_max_redirects);
 	padlock_helper_request(PADLOCK_HELPER_FETCH, &request, NULL,
 						   2 * padlock_fetch_timeout + FETCH_GRACE_MS, read_fetched, fetched);
 
@@ -301,9 +282,9 @@ parse(const PadlockBody *body)
 	PadlockParsed *parsed = palloc0(sizeof(PadlockParsed));
 
 	parsed->detail = "";
-	put_u32(TAG_CPU_MS, padlock_parse_cpu);
-	put_u32(TAG_WALL_MS, padlock_parse_wall);
-	put_u64(TAG_MEMORY, (uint64) padlock_parse_memory * 1024 * 1024);
+	wire_put_u32(&request, TAG_CPU_MS, padlock_parse_cpu);
+	wire_put_u32(&request, TAG_WALL_MS, padlock_parse_wall);
+	wire_put_u64(&request, TAG_MEMORY, (uint64) padlock_parse_memory * 1024 * 1024);
 	padlock_helper_request(PADLOCK_HELPER_PARSE, &request, body,
 						   padlock_parse_wall + PARSE_GRACE_MS, read_parsed, parsed);
 	return parsed;
@@ -314,11 +295,11 @@ padlock_parse_html(const pg_uuid_t *job, const char *base_url, const char *conte
 				   const PadlockBody *body)
 {
 	wire_begin(&request, WIRE_PARSE_HTML, job->data);
-	put_text(TAG_URL, base_url);
+	wire_put_text(&request, TAG_URL, base_url);
 	if (content_type != NULL)
-		put_text(TAG_CONTENT_TYPE, content_type);
-	put_u32(TAG_MAX_LINKS, MAX_LINKS);
-	put_u32(TAG_MAX_PRODUCTS, MAX_PRODUCTS);
+		wire_put_text(&request, TAG_CONTENT_TYPE, content_type);
+	wire_put_u32(&request, TAG_MAX_LINKS, MAX_LINKS);
+	wire_put_u32(&request, TAG_MAX_PRODUCTS, MAX_PRODUCTS);
 	return parse(body);
 }
 
@@ -326,8 +307,8 @@ PadlockParsed *
 padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url, const PadlockBody *body)
 {
 	wire_begin(&request, WIRE_PARSE_SITEMAP, job->data);
-	put_text(TAG_URL, base_url);
-	put_u32(TAG_MAX_LINKS, MAX_LINKS);
+	wire_put_text(&request, TAG_URL, base_url);
+	wire_put_u32(&request, TAG_MAX_LINKS, MAX_LINKS);
 	return parse(body);
 }
 
@@ -337,8 +318,8 @@ padlock_parse_pdf(const pg_uuid_t *job, const PadlockBody *body)
 	PadlockParsed *parsed;
 
 	wire_begin(&request, WIRE_PARSE_PDF, job->data);
-	put_u32(TAG_MAX_PAGES, padlock_pdf_max_pages);
-	put_u32(TAG_MAX_CHARS, padlock_text_max_characters);
+	wire_put_u32(&request, TAG_MAX_PAGES, padlock_pdf_max_pages);
+	wire_put_u32(&request, TAG_MAX_CHARS, padlock_text_max_characters);
 	parsed = parse(body);
 	if (parsed->outcome == WIRE_OK &&
 		(parsed->text == NULL ||
@@ -431,10 +412,8 @@ padlock_outcome_reason(WireOutcome outcome, uint32 http_status, const char *deta
 }
 
 void
-padlock_raise_outcome(WireOutcome outcome, uint32 http_status, const char *detail)
+padlock_raise_outcome(WireOutcome outcome, uint32 http_status, const char *reason)
 {
-	char	   *reason = padlock_outcome_reason(outcome, http_status, detail);
-
 	if (padlock_outcome_is_permanent(outcome, http_status))
 		padlock_job_refuse("%s", reason);
 	ereport(ERROR,

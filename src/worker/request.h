@@ -76,8 +76,8 @@ extern bool padlock_outcome_is_permanent(WireOutcome outcome, uint32 http_status
 extern char *padlock_outcome_reason(WireOutcome outcome, uint32 http_status,
 									const char *detail);
 
-/* End the job as failed for this outcome: for good, or to be retried. */
+/* End the attempt for this outcome and reason: for good, or to be retried. */
 extern void padlock_raise_outcome(WireOutcome outcome, uint32 http_status,
-								  const char *detail) pg_attribute_noreturn();
+								  const char *reason) pg_attribute_noreturn();
 
 #endif							/* PADLOCK_REQUEST_H */

@@ -273,12 +273,11 @@ recover(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	padlock_worker_abort();
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	pgstat_report_wait_end();
 	padlock_helpers_settle();
-	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();
 	return error;
 }
