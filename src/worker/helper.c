@@ -302,7 +302,7 @@ wait_for_helper(Helper *helper, int event, TimestampTz deadline)
 static void
 close_body(void *arg)
 {
-	PadlockBody *body = arg;
+	PadlockBlob *body = arg;
 
 	if (body->fd >= 0)
 		close(body->fd);
@@ -313,10 +313,10 @@ close_body(void *arg)
  * Take the descriptors out of a received message.  Returns a body that the
  * current memory context owns, or NULL when none came.
  */
-static PadlockBody *
+static PadlockBlob *
 take_body(struct msghdr *message)
 {
-	PadlockBody *body = palloc0(sizeof(PadlockBody));
+	PadlockBlob *body = palloc0(sizeof(PadlockBlob));
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 	struct cmsghdr *control;
 	struct stat status;
@@ -469,7 +469,7 @@ ready_helper(PadlockHelperKind kind)
 }
 
 void
-padlock_helper_request(PadlockHelperKind kind, const WireBuffer *request, const PadlockBody *body,
+padlock_helper_request(PadlockHelperKind kind, const WireBuffer *request, const PadlockBlob *body,
 					   int timeout_ms, PadlockFrameReader reader, void *state)
 {
 	Helper	   *helper = ready_helper(kind);
@@ -510,7 +510,7 @@ padlock_helper_text(const char *value, size_t length, size_t max)
 }
 
 char *
-padlock_helper_read_body(const PadlockBody *body, size_t max)
+padlock_helper_read_body(const PadlockBlob *body, size_t max)
 {
 	char	   *bytes;
 	size_t		done = 0;

@@ -27,11 +27,11 @@ typedef enum PadlockHelperKind
  * this process unless it is a parser's text.  Closed when the memory context
  * it was received in is reset.
  */
-typedef struct PadlockBody
+typedef struct PadlockBlob
 {
 	int			fd;
 	uint64		length;			/* bytes */
-} PadlockBody;
+} PadlockBlob;
 
 /* A whole, well-formed frame. */
 typedef struct PadlockFrame
@@ -39,7 +39,7 @@ typedef struct PadlockFrame
 	WireHeader	header;
 	const unsigned char *data;
 	size_t		size;			/* with the header */
-	PadlockBody *body;			/* NULL if none came with it */
+	PadlockBlob *body;			/* NULL if none came with it */
 } PadlockFrame;
 
 /*
@@ -60,7 +60,7 @@ extern void padlock_helpers_settle(void);
  * timeout_ms without the last one.
  */
 extern void padlock_helper_request(PadlockHelperKind kind, const WireBuffer *request,
-								   const PadlockBody *body, int timeout_ms,
+								   const PadlockBlob *body, int timeout_ms,
 								   PadlockFrameReader reader, void *state);
 
 /* Raise the error for an answer that the wire format does not allow. */
@@ -74,6 +74,6 @@ extern void padlock_helper_malformed(const char *what) pg_attribute_noreturn();
 extern char *padlock_helper_text(const char *value, size_t length, size_t max);
 
 /* A parser's text: the content of a body, checked as padlock_helper_text(). */
-extern char *padlock_helper_read_body(const PadlockBody *body, size_t max);
+extern char *padlock_helper_read_body(const PadlockBlob *body, size_t max);
 
 #endif							/* PADLOCK_HELPER_H */

@@ -277,7 +277,7 @@ read_parsed(const PadlockFrame *frame, void *state)
 
 /* Add what every parse request has, and send it. */
 static PadlockParsed *
-parse(const PadlockBody *body)
+parse(const PadlockBlob *body)
 {
 	PadlockParsed *parsed = palloc0(sizeof(PadlockParsed));
 
@@ -292,7 +292,7 @@ parse(const PadlockBody *body)
 
 PadlockParsed *
 padlock_parse_html(const pg_uuid_t *job, const char *base_url, const char *content_type,
-				   const PadlockBody *body)
+				   const PadlockBlob *body)
 {
 	wire_begin(&request, WIRE_PARSE_HTML, job->data);
 	wire_put_text(&request, TAG_URL, base_url);
@@ -304,7 +304,7 @@ padlock_parse_html(const pg_uuid_t *job, const char *base_url, const char *conte
 }
 
 PadlockParsed *
-padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url, const PadlockBody *body)
+padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url, const PadlockBlob *body)
 {
 	wire_begin(&request, WIRE_PARSE_SITEMAP, job->data);
 	wire_put_text(&request, TAG_URL, base_url);
@@ -313,7 +313,7 @@ padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url, const PadlockB
 }
 
 PadlockParsed *
-padlock_parse_pdf(const pg_uuid_t *job, const PadlockBody *body)
+padlock_parse_pdf(const pg_uuid_t *job, const PadlockBlob *body)
 {
 	PadlockParsed *parsed;
 

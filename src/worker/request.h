@@ -30,7 +30,7 @@ typedef struct PadlockFetched
 	uint32		http_status;	/* 0 if none came */
 	const char *content_type;	/* as the site sent it, or NULL */
 	List	   *sitemaps;		/* of char *, named by robots.txt */
-	PadlockBody *body;			/* not NULL when the outcome is WIRE_OK */
+	PadlockBlob *body;			/* not NULL when the outcome is WIRE_OK */
 } PadlockFetched;
 
 typedef struct PadlockLink
@@ -49,7 +49,7 @@ typedef struct PadlockParsed
 	bool		truncated;
 	List	   *links;			/* of PadlockLink * */
 	List	   *products;		/* of PadlockProductFacts * */
-	PadlockBody *text;			/* a PDF's text, not NULL when WIRE_OK */
+	PadlockBlob *text;			/* a PDF's text, not NULL when WIRE_OK */
 } PadlockParsed;
 
 /*
@@ -61,10 +61,10 @@ extern PadlockFetched *padlock_fetch(const pg_uuid_t *job, const char *url,
 									 int max_kilobytes, bool robots);
 
 extern PadlockParsed *padlock_parse_html(const pg_uuid_t *job, const char *base_url,
-										 const char *content_type, const PadlockBody *body);
+										 const char *content_type, const PadlockBlob *body);
 extern PadlockParsed *padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url,
-											const PadlockBody *body);
-extern PadlockParsed *padlock_parse_pdf(const pg_uuid_t *job, const PadlockBody *body);
+											const PadlockBlob *body);
+extern PadlockParsed *padlock_parse_pdf(const pg_uuid_t *job, const PadlockBlob *body);
 
 /*
  * Would the same request give the same failure again?  See request.c for
