@@ -6,7 +6,7 @@
  *
  * All functions must run inside a transaction, with no SPI connection of the
  * caller's open around them, and act with the rights of the extension's
- * owner: the SQL functions of this room check the caller's rights themselves.
+ * owner: for SQL callers EXECUTE on this room's functions is the right.
  *
  *-------------------------------------------------------------------------
  */

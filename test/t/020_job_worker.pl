@@ -1,0 +1,101 @@
+# The queue with live workers: what wakes them, and job_worker().  Jobs of a
+# type that nobody handles fail at once, so no handler and no agent is needed.
+# An idle worker sleeps for a minute; what ends sooner was woken.
+
+use strict;
+use warnings;
+
+use PadlockTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_cluster('job_worker', workers => 1);
+my $service = { role => 'service_role' };
+my $idle = q{SELECT bool_and(state = 'idle') FROM padlock.worker_status() WHERE database = 'postgres'};
+my ($answer, $session, $out);
+
+# Put a job into the table so that no trigger fires and no worker is woken.
+sub enqueue_silently
+{
+	return $node->safe_psql('postgres',
+		"SET session_replication_role = replica; INSERT INTO job_queue (job_type) VALUES ('$_[0]') RETURNING id");
+}
+
+sub ended
+{
+	my ($type, $seconds) = @_;
+	return wait_for($node, 'postgres',
+		"SELECT status FROM job_queue WHERE job_type = '$type'", 'failed', $seconds);
+}
+
+ok(wait_for($node, 'postgres', $idle), 'a worker serves the database');
+
+# wake-up at commit
+$node->safe_psql('postgres', q{SELECT enqueue_job('by call', '{}')});
+ok(ended('by call', 20), 'enqueue_job() wakes a worker');
+$node->safe_psql('postgres', q{INSERT INTO job_queue (job_type) VALUES ('by insert')});
+ok(ended('by insert', 20), 'a plain INSERT wakes a worker');
+$node->safe_psql('postgres', q{INSERT INTO job_queue (job_type, next_retry_at) VALUES ('by time', now() + interval '2 s')});
+ok(ended('by time', 20), 'a worker wakes when a delayed job is due');
+$node->safe_psql('postgres', q{INSERT INTO job_queue (job_type, next_retry_at) VALUES ('by update', now() + interval '1 day')});
+$node->safe_psql('postgres', q{UPDATE job_queue SET next_retry_at = NULL WHERE job_type = 'by update'});
+ok(ended('by update', 20), 'an UPDATE that makes a job due wakes a worker');
+
+# job_worker()
+$answer = rpc($node, $service, 'job_worker');
+is($answer->{status}, 200, 'job_worker with nothing due: status');
+is_deeply([ sort keys %{ $answer->{body} } ], [ 'message', 'worker_id' ], 'job_worker with nothing due: answer');
+
+my $id = enqueue_silently('asked for');
+$answer = rpc($node, $service, 'job_worker', {});
+is($answer->{status}, 200, 'job_worker runs a job: status');
+is($answer->{body}{job_id}, $id, 'job_worker runs the due job');
+is($answer->{body}{job_type}, 'asked for', 'job_worker names the type');
+ok(!$answer->{body}{success}, 'a failed attempt is no success');
+like($answer->{body}{error_message}, qr/no worker handles jobs of type "asked for"/, 'and says why');
+like($answer->{body}{worker_id}, qr/./, 'and who tried');
+is($node->safe_psql('postgres', "SELECT status FROM job_queue WHERE id = '$id'"), 'failed', 'the outcome is committed');
+
+$answer = rpc($node, $service, 'job_worker', { limit => 3 });
+is($answer->{status}, 400, 'unknown fields are refused');
+like($answer->{body}{details}, qr/limit/, 'by name');
+$answer = rpc($node, {}, 'job_worker', {});
+isnt($answer->{status}, 200, 'anon may not call it');
+
+# a job that this session alone can see, or that it holds, is not run
+$out = $node->safe_psql('postgres', q{
+	SET padlock.job_worker_wait = '1s';
+	BEGIN;
+	INSERT INTO job_queue (job_type) VALUES ('uncommitted');
+	SELECT job_worker() ->> 'message';
+	ROLLBACK;
+});
+is($out, 'no job is due', 'an uncommitted job is not due');
+
+$id = enqueue_silently('held');
+$out = $node->safe_psql('postgres', q{
+	SET padlock.job_worker_wait = '1s';
+	BEGIN;
+	SELECT FROM job_queue WHERE job_type = 'held' FOR UPDATE;
+	SELECT job_worker() - 'job_id';
+	COMMIT;
+});
+like($out, qr/\{"status": "processing"\}/, 'what takes longer is answered so');
+
+# waiting can be cancelled, and leaves nothing behind
+$node->safe_psql('postgres', q{DELETE FROM job_queue});
+$session = $node->background_psql('postgres', on_error_stop => 0);
+enqueue_silently('locked away');
+$session->query_safe(q{BEGIN});
+$session->query_safe(q{SELECT 1 FROM job_queue FOR UPDATE});
+my ($rc, $stdout, $stderr) = $node->psql('postgres', q{SET statement_timeout = '500ms'; SELECT job_worker()});
+like($stderr, qr/statement timeout/, 'waiting can be cancelled');
+$session->query_safe(q{ROLLBACK});
+$session->quit;
+$answer = rpc($node, $service, 'job_worker');
+is($answer->{status}, 200, 'and the next call works');
+ok(ended('locked away', 20), 'the job was run');
+
+$node->stop;
+done_testing();
