@@ -5,13 +5,15 @@
 #
 # A .sql file is a pgTAP test for the database of PGDATABASE.  Adds a line
 # `PASSED FAILED` to FILE.  A test that dies, has a wrong plan or runs nothing
-# counts as one failed test even when no assertion of it failed.
+# counts as one failed test even when no assertion of it failed; one that bails
+# out ends the run.
 
 use strict;
 use warnings;
 
 use Getopt::Long;
 use TAP::Harness;
+use TAP::Parser::Aggregator;
 
 my ($jobs, $counts) = (1);
 GetOptions('jobs=i' => \$jobs, 'counts=s' => \$counts) && defined $counts
@@ -20,10 +22,16 @@ GetOptions('jobs=i' => \$jobs, 'counts=s' => \$counts) && defined $counts
 my $harness = TAP::Harness->new({
 	jobs => $jobs, timer => 1, color => 0, failures => 1,
 	sources => { Perl => {}, pgTAP => { suffix => '.sql' } } });
-my $total = $harness->runtests(@ARGV);
-my ($passed, $failed) = (scalar $total->passed, scalar $total->failed);
+my $total = TAP::Parser::Aggregator->new;
+my ($passed, $failed);
 
-foreach my $parser ($total->parsers(@ARGV))
+$total->start;
+eval { $harness->aggregate_tests($total, @ARGV); 1 } or print "stopped: $@";
+my $bailed_out = $@ ? 1 : 0;
+$total->stop;
+$harness->summary($total);
+($passed, $failed) = (scalar $total->passed, $total->failed + $bailed_out);
+foreach my $parser ($total->parsers($total->descriptions))
 {
 	$failed++ if $parser->has_problems && !$parser->failed;
 }
