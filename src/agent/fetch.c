@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,8 +238,11 @@ main(void)
 {
 	static const uint8_t no_job[16];
 
-	/* proxies, resolver options and the like are not for the environment to set */
-	if (clearenv() != 0 || !sandbox_common() || !set_limits() ||
+	/*
+	 * Proxies, resolver options and the like are not for the environment to
+	 * set.  libidn2 reads host names in the locale's encoding.
+	 */
+	if (clearenv() != 0 || setlocale(LC_CTYPE, "C.UTF-8") == NULL || !sandbox_common() || !set_limits() ||
 		curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK || !fetch_client_open(&client) ||
 		!sandbox_fetch())
 	{
