@@ -56,6 +56,7 @@ static const char *
 url_problem(const char *url)
 {
 	const char *host;
+	size_t		authority;
 
 	if (pg_strncasecmp(url, "https://", 8) == 0)
 		host = url + 8;
@@ -63,8 +64,11 @@ url_problem(const char *url)
 		host = url + 7;
 	else
 		return "must start with http:// or https://";
-	if (host[strcspn(host, "/?#")] == host[0])
+	authority = strcspn(host, "/?#");
+	if (authority == 0)
 		return "must name a host";
+	if (memchr(host, '@', authority) != NULL)
+		return "must not contain a user name or password";
 	for (const unsigned char *c = (const unsigned char *) url; *c != '\0'; c++)
 	{
 		if (*c <= ' ' || *c == 0x7f || strchr("<>\"\\^`{|}", *c) != NULL)

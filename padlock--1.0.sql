@@ -1,0 +1,770 @@
+-- padlock: assembled by src/core/assemble.sh from src/*/*.sql; do not edit.
+\echo Use "CREATE EXTENSION padlock" to load this file. \quit
+
+-- Schema padlock holds the internals.  It is no member of the extension, so
+-- that the tables in it outlive DROP EXTENSION; one that somebody else made
+-- is refused, since its owner could put functions of his own into it.
+DO $$
+DECLARE
+    existing record;
+BEGIN
+    SELECT r.rolname, r.rolsuper, pg_catalog.obj_description(n.oid, 'pg_namespace') AS comment
+      INTO existing
+      FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+     WHERE n.nspname = 'padlock';
+    IF NOT FOUND THEN
+        CREATE SCHEMA padlock;
+        COMMENT ON SCHEMA padlock IS 'padlock: internals of extension padlock';
+        ALTER EXTENSION padlock DROP SCHEMA padlock;
+    ELSIF existing.comment IS NULL OR NOT pg_catalog.starts_with(existing.comment, 'padlock: ')
+          OR NOT (existing.rolsuper OR existing.rolname = current_user) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_schema',
+            MESSAGE = 'schema "padlock" exists already and is not padlock''s',
+            DETAIL = pg_catalog.format('It belongs to role "%s".', existing.rolname),
+            HINT = 'Rename or drop it, then run CREATE EXTENSION padlock again.';
+    END IF;
+END
+$$;
+
+-- The roles that gateways switch to, in the ecosystem's own names.  A new
+-- cluster lacks them, so they are made even inside a restore.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;               -- another database's CREATE EXTENSION was faster
+        END;
+    END LOOP;
+END
+$$;
+
+-- room core
+CREATE FUNCTION padlock.install() RETURNS integer
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_install';
+REVOKE ALL ON FUNCTION padlock.install() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.install() IS 'Make or repair padlock''s tables, types, indexes, policies and triggers; returns how many objects were made';
+
+CREATE FUNCTION padlock.wants_install() RETURNS boolean
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_wants_install';
+REVOKE ALL ON FUNCTION padlock.wants_install() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.wants_install() IS 'Should CREATE EXTENSION make the tables? Not inside a restore';
+
+CREATE FUNCTION padlock.touch_updated_at() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_touch_updated_at';
+REVOKE ALL ON FUNCTION padlock.touch_updated_at() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.touch_updated_at() IS 'Trigger that keeps updated_at';
+
+-- room identity
+-- Who calls.  Policies call these as the querying role, so every role may.
+
+CREATE FUNCTION padlock.uid() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_uid';
+REVOKE ALL ON FUNCTION padlock.uid() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.uid() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.uid() IS 'The calling user''s id, from the gateway''s verified claims; NULL for nobody';
+
+CREATE FUNCTION padlock.company_id() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_company_id';
+REVOKE ALL ON FUNCTION padlock.company_id() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.company_id() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.company_id() IS 'The calling company''s id, by its API key; NULL without a valid key of an active company';
+
+CREATE FUNCTION padlock.is_admin() RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_is_caller_admin';
+REVOKE ALL ON FUNCTION padlock.is_admin() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.is_admin() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.is_admin() IS 'Is the calling user an admin?';
+
+CREATE FUNCTION padlock.is_super_admin() RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_is_super_admin';
+REVOKE ALL ON FUNCTION padlock.is_super_admin() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.is_super_admin() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.is_super_admin() IS 'Is the calling user a super admin?';
+
+CREATE FUNCTION padlock.is_service_role() RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_is_service_role';
+REVOKE ALL ON FUNCTION padlock.is_service_role() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.is_service_role() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.is_service_role() IS 'Did the gateway switch to service_role?';
+
+CREATE FUNCTION padlock.is_privileged() RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_is_privileged';
+REVOKE ALL ON FUNCTION padlock.is_privileged() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.is_privileged() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.is_privileged() IS 'Is the caller an admin or service_role?';
+
+CREATE FUNCTION padlock.scope_low() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_scope_low';
+REVOKE ALL ON FUNCTION padlock.scope_low() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.scope_low() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.scope_low() IS 'Lowest user id whose rows the caller may see; NULL for none';
+
+CREATE FUNCTION padlock.scope_high() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_scope_high';
+REVOKE ALL ON FUNCTION padlock.scope_high() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.scope_high() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.scope_high() IS 'Highest user id whose rows the caller may see; NULL for none';
+
+CREATE FUNCTION padlock.company_scope_low() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_company_scope_low';
+REVOKE ALL ON FUNCTION padlock.company_scope_low() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.company_scope_low() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.company_scope_low() IS 'Lowest company id that the caller acts for; NULL for none';
+
+CREATE FUNCTION padlock.company_scope_high() RETURNS uuid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_company_scope_high';
+REVOKE ALL ON FUNCTION padlock.company_scope_high() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.company_scope_high() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.company_scope_high() IS 'Highest company id that the caller acts for; NULL for none';
+
+CREATE FUNCTION padlock.company_is_active(company_id uuid) RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'padlock_company_is_active';
+REVOKE ALL ON FUNCTION padlock.company_is_active(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.company_is_active(uuid) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.company_is_active(uuid) IS 'May the public see this company''s products?';
+
+CREATE FUNCTION @extschema@.is_admin(user_id uuid) RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'padlock_is_admin';
+REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.is_admin(uuid) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.is_admin(uuid) IS 'Is that user an admin? About others only an admin may ask';
+
+CREATE FUNCTION padlock.guard_columns() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_guard_columns';
+REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';
+
+-- room audit
+CREATE FUNCTION padlock.audit_row() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_audit_row';
+REVOKE ALL ON FUNCTION padlock.audit_row() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.audit_row() IS 'Trigger that records a change in audit_logs';
+
+CREATE FUNCTION padlock.audit_refuse() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_audit_refuse';
+REVOKE ALL ON FUNCTION padlock.audit_refuse() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.audit_refuse() IS 'Trigger that refuses to change or remove audit rows';
+
+CREATE FUNCTION padlock.create_audit_partitions(months integer DEFAULT 3) RETURNS integer
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_create_audit_partitions';
+REVOKE ALL ON FUNCTION padlock.create_audit_partitions(integer) FROM PUBLIC;
+COMMENT ON FUNCTION padlock.create_audit_partitions(integer) IS 'Make the partitions of audit_logs for this month and the given number of months after it; returns how many were made';
+
+-- room queue
+-- EXECUTE is the right to use the queue: these functions ask for nothing more
+-- and act as the extension's owner, so that a role that is granted one of them
+-- needs no rights on job_queue.
+
+CREATE FUNCTION padlock.queue_wake() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_queue_wake';
+REVOKE ALL ON FUNCTION padlock.queue_wake() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.queue_wake() IS 'Trigger that wakes the workers of this database when the transaction commits';
+
+CREATE FUNCTION @extschema@.enqueue_job(job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3) RETURNS uuid
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_enqueue_job';
+REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) IS 'Add a job and return its id; higher priorities run first';
+
+CREATE FUNCTION @extschema@.get_next_job(worker_id_val text, lock_duration_minutes integer DEFAULT 5) RETURNS TABLE (job_id uuid, job_type text, payload jsonb, attempts integer)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_get_next_job';
+REVOKE ALL ON FUNCTION @extschema@.get_next_job(text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.get_next_job(text, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.get_next_job(text, integer) IS 'Claim the next due job until the lease ends: one row or none; attempts is the fencing token';
+
+CREATE FUNCTION @extschema@.complete_job(job_id_val uuid, result_val jsonb DEFAULT NULL, attempt_val integer DEFAULT NULL) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_complete_job';
+REVOKE ALL ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) IS 'End a claimed job with its result; false when the claim was lost';
+
+CREATE FUNCTION @extschema@.fail_job(job_id_val uuid, error_message_val text, retry_delay_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_fail_job';
+REVOKE ALL ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) IS 'Report a failed attempt: retried after a growing delay, or failed when attempts are used up; false when the claim was lost';
+
+CREATE FUNCTION @extschema@.enqueue_pdf_extraction(document_id_val uuid, file_url_val text, priority_val integer DEFAULT 0) RETURNS uuid
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_enqueue_pdf_extraction';
+REVOKE ALL ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) IS 'Add a job that extracts the text of a document''s PDF';
+
+CREATE FUNCTION @extschema@.schedule_daily_ai_crawls() RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_schedule_daily_ai_crawls';
+REVOKE ALL ON FUNCTION @extschema@.schedule_daily_ai_crawls() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.schedule_daily_ai_crawls() TO service_role;
+COMMENT ON FUNCTION @extschema@.schedule_daily_ai_crawls() IS 'Add the ai_crawl and product_refresh jobs that are wanted and not yet under way; returns how many';
+
+CREATE FUNCTION @extschema@.cleanup_old_jobs() RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_cleanup_old_jobs';
+REVOKE ALL ON FUNCTION @extschema@.cleanup_old_jobs() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.cleanup_old_jobs() TO service_role;
+COMMENT ON FUNCTION @extschema@.cleanup_old_jobs() IS 'Delete jobs completed more than 30 days ago and failed more than 90 days ago; returns how many';
+
+CREATE FUNCTION @extschema@.job_worker(jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_job_worker';
+REVOKE ALL ON FUNCTION @extschema@.job_worker(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.job_worker(jsonb) TO service_role;
+COMMENT ON FUNCTION @extschema@.job_worker(jsonb) IS 'Have a background worker run one committed, due job and wait for its outcome; the body is an empty object';
+
+-- room catalog
+CREATE FUNCTION padlock.drop_provenance() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_drop_provenance';
+REVOKE ALL ON FUNCTION padlock.drop_provenance() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.drop_provenance() IS 'Trigger that lets an insurer''s own value win over a crawled one';
+
+CREATE FUNCTION @extschema@.company_onboard(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_company_onboard';
+REVOKE ALL ON FUNCTION @extschema@.company_onboard(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.company_onboard(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.company_onboard(jsonb) IS 'Endpoint: an admin adds a company and gets its API key';
+
+CREATE FUNCTION @extschema@.product_create(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_product_create';
+REVOKE ALL ON FUNCTION @extschema@.product_create(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.product_create(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.product_create(jsonb) IS 'Endpoint: a company adds a product';
+
+CREATE FUNCTION @extschema@.product_update(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_product_update';
+REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.product_update(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.product_update(jsonb) IS 'Endpoint: a company changes a product of its own';
+
+-- room search
+CREATE FUNCTION @extschema@.product_search(jsonb) RETURNS jsonb
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_product_search';
+REVOKE ALL ON FUNCTION @extschema@.product_search(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.product_search(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.product_search(jsonb) IS 'Endpoint: find active products of active companies';
+
+CREATE FUNCTION @extschema@.product_search(
+    policy_type text DEFAULT NULL, company_id text DEFAULT NULL,
+    min_premium text DEFAULT NULL, max_premium text DEFAULT NULL,
+    currency text DEFAULT NULL, country text DEFAULT NULL, age text DEFAULT NULL,
+    search_term text DEFAULT NULL, page text DEFAULT NULL, per_page text DEFAULT NULL,
+    sort_by text DEFAULT NULL, sort_order text DEFAULT NULL) RETURNS jsonb
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_product_search_args';
+REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) IS 'Endpoint: find active products of active companies, with query parameters';
+
+-- room documents
+CREATE FUNCTION padlock.queue_document() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_queue_document';
+REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues a new PDF for the extraction of its text';
+
+CREATE FUNCTION @extschema@.document_upload(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_document_upload';
+REVOKE ALL ON FUNCTION @extschema@.document_upload(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.document_upload(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.document_upload(jsonb) IS 'Endpoint: a user adds a document';
+
+-- room worker
+CREATE FUNCTION padlock.announce() RETURNS void
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_announce';
+REVOKE ALL ON FUNCTION padlock.announce() FROM PUBLIC;
+COMMENT ON FUNCTION padlock.announce() IS 'Have the launcher start this database''s background workers when the transaction commits';
+
+CREATE FUNCTION padlock.worker_status(OUT pid integer, OUT database text, OUT state text,
+	OUT job_id uuid, OUT job_type text, OUT since timestamptz, OUT restarts integer)
+RETURNS SETOF record
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_worker_status';
+REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role;
+COMMENT ON FUNCTION padlock.worker_status() IS 'The background workers of all databases: state (stopped, starting, idle, busy), since when, the job at hand, and restarts after failures';
+
+-- The user's objects: not members of the extension, made by padlock.install().
+CREATE FUNCTION padlock.definitions() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$ SELECT $definitions$
+
+-- Grants on schemas stand here and not in the script: there they would be
+-- recorded as the extension's own initial privileges and be lost in a dump.
+GRANT USAGE ON SCHEMA padlock TO anon, authenticated, service_role;
+GRANT USAGE ON SCHEMA @extschema@ TO anon, authenticated, service_role;
+
+-- Who has an account.
+CREATE TABLE @extschema@.users (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    email text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.users IS 'padlock: accounts; policies, claims, documents and admins refer to them';
+CREATE UNIQUE INDEX users_email_key ON @extschema@.users (pg_catalog.lower(email));
+ALTER TABLE @extschema@.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.users FORCE ROW LEVEL SECURITY;
+CREATE POLICY users_select ON @extschema@.users FOR SELECT TO authenticated, service_role
+    USING (id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY users_insert ON @extschema@.users FOR INSERT TO authenticated, service_role
+    WITH CHECK (padlock.is_privileged());
+CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
+CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+
+-- Who runs the marketplace.
+CREATE TABLE @extschema@.admin_users (
+    id uuid PRIMARY KEY REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    role text NOT NULL DEFAULT 'admin' CONSTRAINT admin_users_role CHECK (role IN ('admin', 'super_admin')),
+    permissions jsonb NOT NULL DEFAULT '[]'
+        CONSTRAINT admin_users_permissions CHECK (pg_catalog.jsonb_typeof(permissions) = 'array'),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.admin_users IS 'padlock: users who are admins';
+ALTER TABLE @extschema@.admin_users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.admin_users FORCE ROW LEVEL SECURITY;
+CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authenticated
+    USING (padlock.is_admin());
+CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
+REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
+CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @extschema@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- API keys: only their hashes.  No role but the owner reads or writes here.
+CREATE TABLE padlock.api_keys (
+    key_hash bytea PRIMARY KEY CONSTRAINT api_keys_key_hash CHECK (pg_catalog.octet_length(key_hash) = 32),
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid() UNIQUE,
+    company_id uuid NOT NULL,
+    display text NOT NULL,
+    label text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at timestamptz,
+    revoked_at timestamptz
+);
+COMMENT ON TABLE padlock.api_keys IS 'padlock: API keys of companies, stored as SHA-256 hashes';
+COMMENT ON COLUMN padlock.api_keys.display IS 'prefix and last four characters, to recognise a key by';
+CREATE INDEX api_keys_company_id_idx ON padlock.api_keys (company_id);
+ALTER TABLE padlock.api_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.api_keys FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.api_keys FROM PUBLIC, anon, authenticated, service_role;
+
+-- The audit trail, one partition a month; rows are only ever inserted.
+CREATE TABLE @extschema@.audit_logs (
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid,
+    company_id uuid,
+    action text NOT NULL,
+    table_name text,
+    record_id uuid,
+    old_values jsonb,
+    new_values jsonb,
+    ip_address text,
+    user_agent text,
+    request_path text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (created_at, id)
+) PARTITION BY RANGE (created_at);
+COMMENT ON TABLE @extschema@.audit_logs IS 'padlock: who changed what, from where';
+-- Holds the rows of months without a partition, so that no insert ever fails.
+CREATE TABLE @extschema@.audit_logs_default PARTITION OF @extschema@.audit_logs DEFAULT;
+COMMENT ON TABLE @extschema@.audit_logs_default IS 'padlock: audit rows of months without a partition';
+CREATE INDEX audit_logs_user_id_idx ON @extschema@.audit_logs (user_id, created_at);
+CREATE INDEX audit_logs_company_id_idx ON @extschema@.audit_logs (company_id, created_at);
+CREATE INDEX audit_logs_record_id_idx ON @extschema@.audit_logs (record_id, created_at);
+CREATE INDEX audit_logs_table_name_idx ON @extschema@.audit_logs (table_name, created_at);
+ALTER TABLE @extschema@.audit_logs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.audit_logs FORCE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.audit_logs_default ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.audit_logs_default FORCE ROW LEVEL SECURITY;
+CREATE POLICY audit_logs_select ON @extschema@.audit_logs FOR SELECT TO authenticated
+    USING (padlock.is_admin());
+CREATE POLICY audit_logs_insert ON @extschema@.audit_logs FOR INSERT TO service_role
+    WITH CHECK (padlock.is_service_role());
+REVOKE ALL ON TABLE @extschema@.audit_logs FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON TABLE @extschema@.audit_logs_default FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT ON TABLE @extschema@.audit_logs TO authenticated;
+GRANT INSERT ON TABLE @extschema@.audit_logs TO service_role;
+CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON @extschema@.audit_logs FOR EACH ROW EXECUTE FUNCTION padlock.audit_refuse();
+CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
+CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs_default FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
+SELECT padlock.create_audit_partitions();
+-- The queue: one row a job.  pending -> processing -> completed | failed, and
+-- back to pending when an attempt fails or its lease ends with attempts left.
+CREATE TABLE @extschema@.job_queue (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    job_type text NOT NULL
+        CONSTRAINT job_queue_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
+    status text NOT NULL DEFAULT 'pending'
+        CONSTRAINT job_queue_status CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
+    priority integer NOT NULL DEFAULT 0,
+    payload jsonb NOT NULL DEFAULT '{}'
+        CONSTRAINT job_queue_payload_object CHECK (pg_catalog.jsonb_typeof(payload) = 'object'),
+    result jsonb,
+    error_message text
+        CONSTRAINT job_queue_error_message_length CHECK (pg_catalog.octet_length(error_message) <= 8192),
+    attempts integer NOT NULL DEFAULT 0
+        CONSTRAINT job_queue_attempts CHECK (attempts >= 0),
+    max_attempts integer NOT NULL DEFAULT 3
+        CONSTRAINT job_queue_max_attempts CHECK (max_attempts >= 1),
+    next_retry_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    worker_id text,
+    locked_until timestamptz,
+    enqueue_order bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY,
+    CONSTRAINT job_queue_lease CHECK (status <> 'processing' OR locked_until IS NOT NULL)
+);
+COMMENT ON TABLE @extschema@.job_queue IS 'padlock: jobs that outlive the transaction that asked for them';
+COMMENT ON COLUMN @extschema@.job_queue.priority IS 'higher runs first; equal ones in the order of created_at, enqueue_order';
+COMMENT ON COLUMN @extschema@.job_queue.attempts IS 'claims so far; the number of the current claim is its fencing token';
+COMMENT ON COLUMN @extschema@.job_queue.next_retry_at IS 'a pending job is not due before; NULL: due at once';
+COMMENT ON COLUMN @extschema@.job_queue.started_at IS 'when the latest claim was made';
+COMMENT ON COLUMN @extschema@.job_queue.completed_at IS 'when the job ended, completed or failed';
+COMMENT ON COLUMN @extschema@.job_queue.worker_id IS 'who made the latest claim; kept after its end';
+COMMENT ON COLUMN @extschema@.job_queue.locked_until IS 'when the lease of a processing job ends and the job is due again';
+COMMENT ON COLUMN @extschema@.job_queue.enqueue_order IS 'order of insertion: created_at is equal for all jobs of one transaction, so it alone cannot keep them first in, first out';
+
+-- The next job: the first entry of this index whose next_retry_at has passed.
+CREATE INDEX job_queue_pending_idx ON @extschema@.job_queue (priority DESC, created_at, enqueue_order) WHERE status = 'pending';
+-- Leases that have ended.
+CREATE INDEX job_queue_lease_idx ON @extschema@.job_queue (locked_until) WHERE status = 'processing';
+-- Retention, in cleanup_old_jobs().
+CREATE INDEX job_queue_ended_idx ON @extschema@.job_queue ((COALESCE(completed_at, created_at))) WHERE status IN ('completed', 'failed');
+-- Counts by type and status, and the jobs of a type that are under way.
+CREATE INDEX job_queue_type_status_idx ON @extschema@.job_queue (job_type, status);
+
+ALTER TABLE @extschema@.job_queue ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.job_queue FORCE ROW LEVEL SECURITY;
+CREATE POLICY job_queue_service ON @extschema@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
+REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC;
+REVOKE ALL ON TABLE @extschema@.job_queue FROM anon, authenticated;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.job_queue TO service_role;
+
+-- A plain INSERT or UPDATE wakes the workers as enqueue_job() does.  The row
+-- trigger's condition is tested before a call is made, so that claims and
+-- completions do not pay for it.
+CREATE TRIGGER job_queue_wake_insert AFTER INSERT ON @extschema@.job_queue FOR EACH STATEMENT EXECUTE FUNCTION padlock.queue_wake();
+CREATE TRIGGER job_queue_wake_update AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION padlock.queue_wake();
+
+CREATE TYPE @extschema@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
+COMMENT ON TYPE @extschema@.policy_type_enum IS 'padlock: kinds of insurance';
+
+CREATE TABLE @extschema@.insurance_companies (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    name text NOT NULL CONSTRAINT insurance_companies_name_key UNIQUE
+        CONSTRAINT insurance_companies_name_length CHECK (pg_catalog.length(name) BETWEEN 1 AND 200),
+    description text,
+    logo_url text,
+    website text,
+    contact_email text,
+    contact_phone text,
+    address text,
+    country text,
+    is_active boolean NOT NULL DEFAULT true,
+    api_key text,
+    business_registration_number text,
+    license_number text,
+    regulatory_body text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.insurance_companies IS 'padlock: insurers of the marketplace';
+COMMENT ON COLUMN @extschema@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
+CREATE INDEX insurance_companies_active_idx ON @extschema@.insurance_companies (is_active);
+ALTER TABLE @extschema@.insurance_companies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.insurance_companies FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_companies_select ON @extschema@.insurance_companies FOR SELECT TO anon, authenticated, service_role
+    USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_companies_update ON @extschema@.insurance_companies FOR UPDATE TO anon, authenticated, service_role
+    USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
+    WITH CHECK (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_companies_insert ON @extschema@.insurance_companies FOR INSERT TO authenticated, service_role
+    WITH CHECK (padlock.is_privileged());
+CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC;
+GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
+CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
+CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
+
+CREATE TABLE @extschema@.insurance_products (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    company_id uuid NOT NULL REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE,
+    product_name text NOT NULL,
+    product_code text,
+    policy_type @extschema@.policy_type_enum NOT NULL,
+    description text,
+    coverage_details jsonb,
+    premium_amount numeric NOT NULL,
+    currency text NOT NULL DEFAULT 'GBP',
+    billing_frequency text NOT NULL DEFAULT 'monthly'
+        CONSTRAINT insurance_products_billing_frequency CHECK (billing_frequency IN ('monthly', 'quarterly', 'annually')),
+    coverage_limits jsonb,
+    deductible numeric,
+    benefits jsonb,
+    exclusions jsonb,
+    is_active boolean NOT NULL DEFAULT true,
+    available_countries text[],
+    minimum_age integer,
+    maximum_age integer,
+    product_image_url text,
+    brochure_url text,
+    terms_url text,
+    search_keywords text[],
+    ai_tags text[],
+    popularity_score integer NOT NULL DEFAULT 0,
+    last_crawled_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    source_url text,
+    provenance jsonb NOT NULL DEFAULT '{}',
+    CONSTRAINT insurance_products_code_key UNIQUE (company_id, product_code),
+    CONSTRAINT insurance_products_premium CHECK (premium_amount > 0),
+    CONSTRAINT insurance_products_ages CHECK (minimum_age <= maximum_age)
+);
+COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
+COMMENT ON COLUMN @extschema@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
+COMMENT ON COLUMN @extschema@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
+CREATE INDEX insurance_products_policy_type_idx ON @extschema@.insurance_products (policy_type);
+CREATE INDEX insurance_products_offer_idx ON @extschema@.insurance_products (policy_type, premium_amount) WHERE is_active;
+CREATE INDEX insurance_products_popularity_idx ON @extschema@.insurance_products (popularity_score DESC, id) WHERE is_active;
+CREATE INDEX insurance_products_created_at_idx ON @extschema@.insurance_products (created_at);
+CREATE INDEX insurance_products_crawled_idx ON @extschema@.insurance_products (last_crawled_at);
+CREATE INDEX insurance_products_source_url_idx ON @extschema@.insurance_products (company_id, source_url);
+CREATE INDEX insurance_products_keywords_idx ON @extschema@.insurance_products USING gin (search_keywords);
+CREATE INDEX insurance_products_tags_idx ON @extschema@.insurance_products USING gin (ai_tags);
+CREATE INDEX insurance_products_coverage_idx ON @extschema@.insurance_products USING gin (coverage_details);
+CREATE INDEX insurance_products_benefits_idx ON @extschema@.insurance_products USING gin (benefits);
+CREATE INDEX insurance_products_exclusions_idx ON @extschema@.insurance_products USING gin (exclusions);
+ALTER TABLE @extschema@.insurance_products ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.insurance_products FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_products_public ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+    USING (is_active AND padlock.company_is_active(company_id));
+CREATE POLICY insurance_products_own ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_insert ON @extschema@.insurance_products FOR INSERT TO anon, authenticated, service_role
+    WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_update ON @extschema@.insurance_products FOR UPDATE TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
+    WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DELETE TO anon, authenticated, service_role
+    USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
+REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
+CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
+    WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
+CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_products_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_products_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+CREATE TYPE @extschema@.claim_status_enum AS ENUM ('pending', 'approved', 'rejected', 'processing');
+COMMENT ON TYPE @extschema@.claim_status_enum IS 'padlock: states of a claim';
+CREATE TYPE @extschema@.document_type_enum AS ENUM ('policy', 'receipt', 'id', 'claim', 'other');
+COMMENT ON TYPE @extschema@.document_type_enum IS 'padlock: kinds of documents';
+
+-- What a policy holder has: policies, claims on them, documents.
+CREATE TABLE @extschema@.policies (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    policy_type @extschema@.policy_type_enum,
+    policy_number text,
+    premium_amount numeric,
+    start_date date,
+    end_date date,
+    status text,
+    document_url text,
+    ai_summary text,
+    coverage_summary text,
+    fine_print_summary text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT policies_owner_key UNIQUE (id, user_id)
+);
+COMMENT ON TABLE @extschema@.policies IS 'padlock: insurance policies that users hold';
+CREATE INDEX policies_user_id_idx ON @extschema@.policies (user_id);
+CREATE INDEX policies_policy_type_idx ON @extschema@.policies (policy_type);
+CREATE INDEX policies_status_idx ON @extschema@.policies (status);
+CREATE INDEX policies_created_at_idx ON @extschema@.policies (created_at);
+ALTER TABLE @extschema@.policies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.policies FORCE ROW LEVEL SECURITY;
+CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
+CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
+CREATE TRIGGER policies_touch BEFORE UPDATE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @extschema@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- A claim refers to a policy together with its owner: foreign keys look past
+-- row security, and with the id alone one could probe for others' policies.
+CREATE TABLE @extschema@.claims (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    policy_id uuid,
+    claim_reason text,
+    claim_amount numeric,
+    claim_status @extschema@.claim_status_enum NOT NULL DEFAULT 'pending',
+    claim_documents text,
+    ai_risk_score numeric,
+    risk_factors text[],
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @extschema@.policies (id, user_id)
+);
+COMMENT ON TABLE @extschema@.claims IS 'padlock: claims on policies';
+CREATE INDEX claims_user_id_idx ON @extschema@.claims (user_id);
+CREATE INDEX claims_policy_idx ON @extschema@.claims (policy_id, user_id);
+CREATE INDEX claims_status_idx ON @extschema@.claims (claim_status);
+CREATE INDEX claims_created_at_idx ON @extschema@.claims (created_at);
+ALTER TABLE @extschema@.claims ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.claims FORCE ROW LEVEL SECURITY;
+CREATE POLICY claims_select ON @extschema@.claims FOR SELECT TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_insert ON @extschema@.claims FOR INSERT TO authenticated, service_role
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_update ON @extschema@.claims FOR UPDATE TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, service_role
+    USING (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
+CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
+CREATE TRIGGER claims_touch BEFORE UPDATE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @extschema@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+CREATE TABLE @extschema@.documents (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    title text,
+    description text,
+    document_type @extschema@.document_type_enum,
+    document_category text,
+    file_url text,
+    file_size integer,
+    is_encrypted boolean NOT NULL DEFAULT false,
+    encryption_key_id text,
+    encryption_algorithm text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    content_type text,
+    extraction_status text NOT NULL DEFAULT 'none'
+        CONSTRAINT documents_extraction_status CHECK (extraction_status IN ('none', 'pending', 'done', 'failed')),
+    extraction_error text,
+    extracted_text text,
+    page_count integer,
+    extracted_at timestamptz
+);
+COMMENT ON TABLE @extschema@.documents IS 'padlock: documents of users';
+COMMENT ON COLUMN @extschema@.documents.content_type IS 'media type as the uploader declared it: tells a PDF whose URL does not';
+COMMENT ON COLUMN @extschema@.documents.extraction_status IS 'none: no text to extract; pending: a job is to do it; done; failed: see extraction_error';
+COMMENT ON COLUMN @extschema@.documents.extraction_error IS 'why the last extraction failed';
+COMMENT ON COLUMN @extschema@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
+COMMENT ON COLUMN @extschema@.documents.page_count IS 'pages of the file, once extracted';
+COMMENT ON COLUMN @extschema@.documents.extracted_at IS 'when the text was extracted';
+CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
+CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
+CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
+ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
+CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, service_role
+    USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
+    WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
+REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
+CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
+        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
+CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
+CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+$definitions$::text $function$;
+COMMENT ON FUNCTION padlock.definitions() IS 'The statements that define the tables, types, indexes, policies and triggers that padlock.install() makes';
+
+REVOKE ALL ON FUNCTION padlock.definitions() FROM PUBLIC;
+
+-- Make the tables, unless a restore is about to bring them.
+SELECT padlock.install() WHERE padlock.wants_install();
+
+-- Tell the launcher that this database has work for it.
+SELECT padlock.announce();

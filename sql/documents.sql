@@ -1,0 +1,65 @@
+-- Room documents: uploads, and PDFs queued for extraction.
+SET client_min_messages = warning;
+CREATE FUNCTION pg_temp.become(role text, claims text) RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('request.jwt.claims', claims, true), set_config('role', role, true) $$;
+INSERT INTO users (id, email) VALUES ('d0000000-0000-4000-8000-000000000001', 'user@documents.example');
+\set user '{"sub": "d0000000-0000-4000-8000-000000000001"}'
+
+-- Who may upload: an existing user.
+BEGIN;
+SELECT pg_temp.become('anon', '');
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf"}');
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '');
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf"}');
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "d0000000-0000-4000-8000-00000000ffff"}');
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf"}');
+ROLLBACK;
+
+-- Bad bodies, and what is not available yet is not pretended.
+BEGIN;
+SELECT pg_temp.become('authenticated', :'user');
+SAVEPOINT s;
+SELECT document_upload('{}');
+ROLLBACK TO s;
+SELECT document_upload('{"title": "", "document_type": "novel", "file_url": "file:///etc/passwd", "file_size": -1, "encrypt": "yes", "user_id": "d0000000-0000-4000-8000-000000000001"}');
+ROLLBACK TO s;
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf", "file_size": 104857601}');
+ROLLBACK TO s;
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf", "encrypt": true}');
+ROLLBACK TO s;
+SELECT count(*) FROM documents;
+ROLLBACK;
+
+-- A PDF by its path or its type is pending and queued, others are not.
+BEGIN;
+SELECT pg_temp.become('authenticated', :'user');
+SELECT body ->> 'title' AS title, r ->> 'ai_analysis_triggered' AS triggered, r ->> 'encrypted' AS encrypted,
+       r -> 'document' ->> 'extraction_status' AS status, r -> 'document' ->> 'user_id' = padlock.uid()::text AS own
+  FROM (VALUES ('{"title": "policy", "file_url": "https://files.example/a.PDF?v=1", "document_type": "policy", "file_size": 104857600, "encrypt": false}'::jsonb),
+               ('{"title": "receipt", "file_url": "https://files.example/a.pdf#p", "document_type": "receipt"}'),
+               ('{"title": "typed", "file_url": "https://files.example/a", "content_type": "application/pdf; charset=x"}'),
+               ('{"title": "image", "file_url": "https://files.example/a.png?x=.pdf"}'),
+               ('{"title": "none", "file_url": "https://files.example/.pdfx"}')) AS t(body),
+       LATERAL document_upload(body) AS r;
+COMMIT;
+SELECT d.title, j.job_type, j.priority, j.max_attempts, j.status, j.payload ->> 'file_url' AS file_url
+  FROM documents d LEFT JOIN job_queue j ON j.payload ->> 'document_id' = d.id::text
+ WHERE d.user_id = 'd0000000-0000-4000-8000-000000000001' ORDER BY d.title;
+
+-- A plain INSERT queues as well; a rolled-back upload leaves no job.
+BEGIN;
+SELECT pg_temp.become('authenticated', :'user');
+INSERT INTO documents (user_id, title, file_url, is_encrypted, extraction_status, extracted_text)
+VALUES (padlock.uid(), 'plain', 'https://files.example/b.pdf', true, 'done', 'forged')
+RETURNING is_encrypted, extraction_status, extracted_text;
+RESET ROLE;
+SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.pdf';
+ROLLBACK;
+SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.pdf';
+
+DELETE FROM job_queue WHERE payload ->> 'file_url' LIKE 'https://files.example/%';
+DELETE FROM users WHERE email LIKE '%@documents.example';

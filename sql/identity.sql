@@ -1,0 +1,135 @@
+-- Room identity: who calls, and what may go wrong in saying so.
+SET client_min_messages = warning;
+CREATE FUNCTION pg_temp.become(role text, claims text, headers text) RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('request.jwt.claims', claims, true), set_config('request.headers', headers, true),
+           set_config('role', role, true) $$;
+INSERT INTO users (id, email) VALUES
+    ('1d000000-0000-4000-8000-000000000001', 'admin@identity.example'),
+    ('1d000000-0000-4000-8000-000000000002', 'user@identity.example'),
+    ('1d000000-0000-4000-8000-000000000003', 'plain-admin@identity.example');
+INSERT INTO admin_users (id, role) VALUES
+    ('1d000000-0000-4000-8000-000000000001', 'super_admin'),
+    ('1d000000-0000-4000-8000-000000000003', 'admin');
+
+-- Nobody: no settings at all.
+SELECT padlock.uid(), padlock.company_id(), padlock.is_admin(), padlock.is_super_admin(),
+       padlock.is_service_role(), padlock.is_privileged(), padlock.scope_low(), padlock.scope_high(),
+       padlock.company_scope_low(), padlock.company_scope_high();
+
+-- A user, an admin, a super admin, service_role.
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002", "role": "authenticated"}', '');
+SELECT padlock.uid(), padlock.is_admin(), padlock.scope_low(), padlock.scope_high(), padlock.company_scope_low();
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000003"}', '');
+SELECT padlock.uid(), padlock.is_admin(), padlock.is_super_admin(), padlock.scope_low(), padlock.scope_high();
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000001"}', '');
+SELECT padlock.is_admin(), padlock.is_super_admin(), padlock.company_scope_high();
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('service_role', '', '');
+SELECT padlock.uid(), padlock.is_service_role(), padlock.is_privileged(), padlock.scope_low(), padlock.scope_high();
+ROLLBACK;
+
+-- A claim of a role is no role.
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002", "role": "service_role", "is_admin": true}', '');
+SELECT padlock.is_service_role(), padlock.is_privileged();
+ROLLBACK;
+
+-- Malformed, expired or foreign claims mean nobody, never an error.
+SELECT claims, user_id
+  FROM (VALUES (''), ('{'), ('null'), ('[]'), ('"text"'), ('{}'), ('{"sub": null}'), ('{"sub": 7}'),
+               ('{"sub": "not-a-uuid"}'), ('{"sub": ["1d000000-0000-4000-8000-000000000002"]}'),
+               ('{"user": {"sub": "1d000000-0000-4000-8000-000000000002"}}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000002", "exp": 1}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000002", "exp": "soon"}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000002", "exp": 99999999999}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000002"} trailing'),
+               ('{"sub": "1d000000000040008000000000000002"}')) AS t(claims),
+       LATERAL (SELECT set_config('request.jwt.claims', claims, true)) AS s(done),
+       LATERAL (SELECT padlock.uid() AS user_id WHERE done IS NOT NULL) AS u;
+BEGIN;
+SELECT set_config('request.jwt.claims', repeat('[', 100000), true) IS NOT NULL AS set;
+SELECT padlock.uid();
+SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002", "x": "' || repeat('x', 70000) || '"}', true) IS NOT NULL AS set;
+SELECT padlock.uid();
+SELECT set_config('request.headers', '{"x-api-key": {"a": 1}, "x-forwarded-for": 5}', true) IS NOT NULL AS set;
+SELECT padlock.company_id();
+ROLLBACK;
+
+-- A change of admins counts in the transaction that makes it.
+BEGIN;
+SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002"}', true) IS NOT NULL AS set;
+SELECT padlock.is_admin();
+INSERT INTO admin_users (id) VALUES ('1d000000-0000-4000-8000-000000000002');
+SELECT padlock.is_admin();
+DELETE FROM admin_users WHERE id = '1d000000-0000-4000-8000-000000000002';
+SELECT padlock.is_admin();
+ROLLBACK;
+
+-- is_admin(user): one's own id for a user, anybody's for an admin.
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002"}', '');
+SELECT is_admin('1d000000-0000-4000-8000-000000000002'), is_admin(NULL);
+SELECT is_admin('1d000000-0000-4000-8000-000000000001');
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000003"}', '');
+SELECT is_admin('1d000000-0000-4000-8000-000000000001'), is_admin('1d000000-0000-4000-8000-000000000002');
+ROLLBACK;
+SELECT is_admin('1d000000-0000-4000-8000-000000000001') AS owner_may_ask;
+
+-- API keys: a valid one, then mistyped, expired, revoked, of an inactive company.
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000001"}', '');
+SELECT company_onboard('{"name": "Identity Ltd", "contact_email": "a@identity.example"}') ->> 'api_key' AS key \gset
+COMMIT;
+SELECT :'key' ~ '^pk_[0-9a-f]{64}$' AS well_formed, length(:'key') AS length;
+SELECT display = 'pk_...' || right(:'key', 4) AS display, key_hash = sha256(:'key'::bytea) AS hashed
+  FROM padlock.api_keys JOIN insurance_companies c ON c.id = company_id WHERE c.name = 'Identity Ltd';
+SELECT api_key = 'pk_...' || right(:'key', 4) AS shown FROM insurance_companies WHERE name = 'Identity Ltd';
+CREATE FUNCTION pg_temp.company(key text) RETURNS text LANGUAGE sql AS $$
+    SELECT set_config('request.headers', jsonb_build_object('x-api-key', key)::text, true);
+    SELECT (SELECT name FROM insurance_companies WHERE id = padlock.company_id()) $$;
+BEGIN;
+SELECT pg_temp.company(:'key');
+SELECT pg_temp.company(upper(:'key'));
+SELECT pg_temp.company(:'key' || ' ');
+SELECT pg_temp.company(translate(:'key', '01', '10'));
+SELECT pg_temp.company('pk_' || repeat('0', 64));
+SELECT pg_temp.company('');
+UPDATE padlock.api_keys SET expires_at = now() - interval '1 second';
+SELECT pg_temp.company(:'key');
+UPDATE padlock.api_keys SET expires_at = now() + interval '1 day';
+SELECT pg_temp.company(:'key');
+UPDATE padlock.api_keys SET revoked_at = now();
+SELECT pg_temp.company(:'key');
+UPDATE padlock.api_keys SET revoked_at = NULL;
+UPDATE insurance_companies SET is_active = false WHERE name = 'Identity Ltd';
+SELECT pg_temp.company(:'key');
+ROLLBACK;
+
+-- The client's address is counted from the right: trusted_proxies is 1.
+CREATE FUNCTION pg_temp.address(header text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    policy uuid;
+    address text;
+BEGIN
+    PERFORM set_config('request.headers', jsonb_build_object('x-forwarded-for', header)::text, true);
+    INSERT INTO policies (user_id) VALUES ('1d000000-0000-4000-8000-000000000002') RETURNING id INTO policy;
+    SELECT ip_address INTO address FROM audit_logs WHERE record_id = policy;
+    RAISE EXCEPTION USING MESSAGE = coalesce(address, 'none'), ERRCODE = 'P0099';
+EXCEPTION WHEN SQLSTATE 'P0099' THEN
+    RETURN SQLERRM;
+END $$;
+SELECT header, pg_temp.address(header)
+  FROM unnest(ARRAY['203.0.113.7', '10.0.0.1, 198.51.100.2', '198.51.100.2 ,  2001:db8::1 ',
+                    'not an address', '', '1.2.3.4, unknown']) AS header;
+
+DELETE FROM insurance_companies WHERE name = 'Identity Ltd';
+SELECT count(*) AS orphan_keys FROM padlock.api_keys k WHERE NOT EXISTS (SELECT FROM insurance_companies c WHERE c.id = k.company_id);
+DELETE FROM users WHERE email LIKE '%@identity.example';

@@ -1,0 +1,68 @@
+-- Room search: product_search, by body and by named arguments.
+SET client_min_messages = warning;
+INSERT INTO insurance_companies (id, name, website, is_active) VALUES
+    ('5e000000-0000-4000-8000-000000000001', 'Search One', 'https://one.example/', true),
+    ('5e000000-0000-4000-8000-000000000002', 'Search Off', NULL, false);
+INSERT INTO insurance_products (id, company_id, product_name, product_code, policy_type, premium_amount, currency, description,
+                                search_keywords, available_countries, minimum_age, maximum_age, popularity_score, is_active, created_at)
+SELECT ('5e000000-0000-4000-8000-0000000001' || lpad(n::text, 2, '0'))::uuid, '5e000000-0000-4000-8000-000000000001', name, code,
+       type::policy_type_enum, premium, currency, description, keywords, countries, low, high, popularity, active,
+       '2026-01-01'::timestamptz + n * interval '1 day'
+  FROM (VALUES
+    (1, 'Gold Health Cover', 'GHC-1', 'health', 120, 'GBP', 'Private hospital and dental care', '{dental,hospital}'::text[], '{GB}'::text[], 18, 70, 50, true),
+    (2, 'Silver Health Cover', 'SHC-1', 'health', 80, 'GBP', 'Hospital care', '{hospital}', NULL, 18, 70, 40, true),
+    (3, 'Motor Plus', 'MP-1', 'auto', 45.5, 'EUR', 'Car insurance; dental work after an accident included', '{car}', '{FR,DE}', 21, NULL, 90, true),
+    (4, 'Home Basic', 'HB-1', 'home', 20, 'GBP', NULL, NULL, '{}', NULL, NULL, 10, true),
+    (5, 'Retired Cover', 'RC-1', 'life', 30, 'GBP', 'No longer sold, dental', '{dental}', NULL, NULL, NULL, 100, false)
+  ) AS t(n, name, code, type, premium, currency, description, keywords, countries, low, high, popularity, active);
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, search_keywords)
+VALUES ('5e000000-0000-4000-8000-000000000002', 'Hidden Health', 'health', 10, '{dental}');
+CREATE FUNCTION pg_temp.found(answer jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT (answer -> 'pagination' ->> 'total_items') || ': ' ||
+           coalesce((SELECT string_agg(p ->> 'product_code', ' ' ORDER BY n)
+                       FROM jsonb_array_elements(answer -> 'products') WITH ORDINALITY AS a(p, n)), '') $$;
+SET ROLE anon;
+
+-- The whole answer.
+SELECT jsonb_pretty(product_search('{"search_term": "motor"}'::jsonb));
+
+-- Words, in name, description and keywords; the code; ranked.
+SELECT term, pg_temp.found(product_search(search_term => term))
+  FROM unnest(ARRAY['health', 'dental', 'hospital dental', 'insured motor', 'ghc-1', 'GOLD', 'nothing', '  ',
+                    '"hospital care"', 'cover -gold', 'the', '''', '%', ':*&|!', '()', '🙂', '\', repeat('x', 200)]) AS term;
+
+-- Filters, one by one and together.
+SELECT body, pg_temp.found(product_search(body))
+  FROM unnest(ARRAY['{}', '{"policy_type": "health"}', '{"company_id": "5e000000-0000-4000-8000-000000000001"}',
+                    '{"company_id": "5e000000-0000-4000-8000-000000000002"}', '{"min_premium": 45.5}', '{"max_premium": 45.5}',
+                    '{"min_premium": 30, "max_premium": 100}', '{"currency": "EUR"}', '{"country": "GB"}', '{"country": "FR"}',
+                    '{"age": 17}', '{"age": 20}', '{"age": 71}',
+                    '{"policy_type": "health", "country": "GB", "age": 30, "currency": "GBP", "search_term": "dental", "min_premium": 1}',
+                    '{"policy_type": null, "page": null}']::jsonb[]) AS body;
+
+-- Sorting and pages.
+SELECT body, pg_temp.found(product_search(body))
+  FROM unnest(ARRAY['{"sort_by": "premium_amount"}', '{"sort_by": "premium_amount", "sort_order": "asc"}', '{"sort_by": "created_at"}',
+                    '{"sort_by": "popularity_score", "sort_order": "asc"}', '{"sort_by": "relevance"}',
+                    '{"search_term": "cover", "sort_by": "premium_amount"}', '{"per_page": 3}', '{"per_page": 3, "page": 2}',
+                    '{"per_page": 3, "page": 3}', '{"page": 2147483647, "per_page": 100}']::jsonb[]) AS body;
+SELECT page, product_search(page => page::text, per_page => '3') -> 'pagination' AS pagination FROM generate_series(1, 3) AS page;
+
+-- Named arguments are texts, checked like a body's values.
+SELECT pg_temp.found(product_search(policy_type => 'health', max_premium => '100', age => '30', page => '1'));
+SELECT pg_temp.found(product_search());
+SELECT product_search(age => '30', min_premium => '10.50') -> 'filters_applied' AS filters;
+SELECT product_search(age => '30 years', min_premium => '1e3', page => '0', per_page => '101', policy_type => 'pet', currency => 'gbp',
+                      country => 'GBR', company_id => '5e', sort_by => 'name', sort_order => 'up', search_term => repeat('x', 201), max_premium => 'NaN');
+SELECT product_search('{"search_term": "gold"}');
+SELECT product_search('[]'::jsonb);
+SELECT product_search(NULL::jsonb);
+SELECT product_search('{"q": "x", "page": "1", "min_premium": 100, "max_premium": 50, "age": 1.5}'::jsonb);
+
+-- A read-only transaction is enough.
+BEGIN READ ONLY;
+SELECT pg_temp.found(product_search(search_term => 'gold'));
+COMMIT;
+
+RESET ROLE;
+DELETE FROM insurance_companies WHERE name LIKE 'Search %';
