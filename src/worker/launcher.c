@@ -297,6 +297,8 @@ start_worker(int place, uint32 generation)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
+	MemoryContext old;
+	bool		registered;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -308,10 +310,14 @@ start_worker(int place, uint32 generation)
 	strlcpy(worker.bgw_function_name, "padlock_worker_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, "padlock worker", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "padlock worker", BGW_MAXLEN);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		return false;
-	start_handles[place] = handle;
-	return true;
+
+	/* the handle outlives this round and its memory */
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(old);
+	if (registered)
+		start_handles[place] = handle;
+	return registered;
 }
 
 /* Is a worker looking whether an unknown database has padlock? Lock held. */
