@@ -16,6 +16,12 @@ say()
     printf '   %s\n' "$@"
 }
 
+# A table as psql prints it, without the empty line at its end.
+indent()
+{
+    sed -e '/^$/d' -e 's/^/   /'
+}
+
 # holds TEXT COMMAND...: the command must succeed.
 holds()
 {
@@ -59,7 +65,7 @@ table()
     shift
     variables "$@"
     printf '%s;\n' "$statement" | eval psql -qX -v ON_ERROR_STOP=1 -P border=2 \
-        -P linestyle=unicode -P footer=off "-P null=-" "$options" | sed -e 's/^/   /'
+        -P linestyle=unicode -P footer=off "-P null=-" "$options" | indent
 }
 
 # psql options for NAME=VALUE arguments, quoted for eval, in $options.
@@ -126,7 +132,7 @@ as_caller()
 # The same, printed as a table.
 caller_table()
 {
-    as_caller /rest "$1" | sed -e 's/^/   /'
+    as_caller /rest "$1" | indent
 }
 
 # The same, one value.
@@ -164,7 +170,7 @@ watch_queue()
     while :; do
         sql "SELECT format('%-15s %-10s %s', job_type, status,
                 concat_ws(', ', 'attempt ' || attempts || ' of ' || max_attempts,
-                    'worker ' || worker_id, left(error_message, 120))) || ' #' || left(id::text, 8)
+                    'worker ' || worker_id, left(error_message, 70))) || ' #' || left(id::text, 8)
             FROM job_queue WHERE created_at >= :'since' ORDER BY created_at, enqueue_order" \
             "since=$1" >"$work/queue"
         while read -r line; do

@@ -24,7 +24,7 @@ for name in product_name policy_type premium_amount currency available_countries
     case $answer in *"$name"*) found=yes ;; *) found=no ;; esac
     same "one answer names $name" yes "$found"
 done
-as_company 'somebody' "pk_$(printf '%064d' 7)"
+as_company 'somebody' "pk_$(printf "%064d" 7)"
 call product_create '{"product_name": "Free money", "policy_type": "other", "premium_amount": 1}'
 same 'a wrong key is refused' 401 "$status"
 same 'nothing half written' 2 "$(sql 'SELECT count(*) FROM insurance_products')"

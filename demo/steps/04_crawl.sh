@@ -13,7 +13,7 @@ same 'the crawl completed' completed "$(sql "SELECT status FROM job_queue WHERE 
 crawl=$(sql "SELECT result FROM job_queue WHERE job_type = 'ai_crawl' AND created_at >= :'since'" "since=$since")
 say 'What the crawler found:'
 table "SELECT product_code AS code, product_name, policy_type AS type, premium_amount AS premium, currency,
-    provenance -> 'product_name' ->> 'source' AS source, regexp_replace(source_url, '^.*/', '') AS page
+    provenance -> 'product_name' ->> 'source' AS source, regexp_replace(source_url, '^.*/([^?]*).*$', '\1') AS page
     FROM insurance_products WHERE source_url IS NOT NULL ORDER BY product_code"
 same 'all twelve products, from four kinds of markup' 12 "$(sql 'SELECT count(*) FROM insurance_products WHERE source_url IS NOT NULL')"
 say 'What the crawler skipped, and why:'

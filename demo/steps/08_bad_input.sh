@@ -10,9 +10,9 @@ endless=$(field "$answer" document,id)
 as_user Ada "$admin"
 call company_onboard '{"name": "Lighthouse Life", "contact_email": "it@lighthouse.example", "website": "http://127.0.0.1:9/"}'
 down=$(field "$answer" company,id)
-say "SELECT enqueue_job('ai_crawl', {company_id: Lighthouse Life, whose site is down}, max_attempts_val => 1);" \
+say "SELECT enqueue_job('ai_crawl', '{\"company_id\": \"$down\", \"website\": \"http://127.0.0.1:9/\"}', max_attempts_val => 1);" \
     "SELECT enqueue_job('make_tea', '{}');"
-sql "SELECT enqueue_job('ai_crawl', jsonb_build_object('company_id', :'id'), max_attempts_val => 1)" "id=$down" >/dev/null
+sql "SELECT enqueue_job('ai_crawl', jsonb_build_object('company_id', :'id', 'website', 'http://127.0.0.1:9/'), max_attempts_val => 1)" "id=$down" >/dev/null
 sql "SELECT enqueue_job('make_tea', '{}')" >/dev/null
 holds 'every job ended' watch_queue "$since" 60
 table "SELECT job_type, status, attempts, error_message AS reason FROM job_queue WHERE created_at >= :'since' ORDER BY created_at" "since=$since"

@@ -2,20 +2,26 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 step '9  Dump and restore, plain and -Fc with four jobs'
 
+# The definitions, without the guard with a random key of newer versions.
+definitions()
+{
+    pg_dump -s "$1" | sed -e '/^\\restrict /d' -e '/^\\unrestrict /d'
+}
+
 # The rows are the same and so is a second dump, which shows policies,
 # triggers, indexes and grants too.
 compare_with()
 {
     PGDATABASE=$1 table_sums >"$work/sums.$1"
     same "$1: every table is identical" "$(md5sum <"$work/sums")" "$(md5sum <"$work/sums.$1")"
-    pg_dump -s "$1" >"$work/schema.$1.sql"
+    definitions "$1" >"$work/schema.$1.sql"
     same "$1: its definition too" "$(md5sum <"$work/schema.sql")" "$(md5sum <"$work/schema.$1.sql")"
 }
 
 same 'the queue is at rest' 0 "$(sql "SELECT count(*) FROM job_queue WHERE status IN ('pending', 'processing')")"
 table_sums >"$work/sums"
 pg_dump >"$work/plain.sql"
-pg_dump -s >"$work/schema.sql"
+definitions "$PGDATABASE" >"$work/schema.sql"
 pg_dump -Fc -f "$work/custom.dump"
 createdb demo_plain
 createdb demo_custom
