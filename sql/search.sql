@@ -4,10 +4,10 @@ INSERT INTO insurance_companies (id, name, website, is_active) VALUES
     ('5e000000-0000-4000-8000-000000000001', 'Search One', 'https://one.example/', true),
     ('5e000000-0000-4000-8000-000000000002', 'Search Off', NULL, false);
 INSERT INTO insurance_products (id, company_id, product_name, product_code, policy_type, premium_amount, currency, description,
-                                search_keywords, available_countries, minimum_age, maximum_age, popularity_score, is_active, created_at)
+                                search_keywords, available_countries, minimum_age, maximum_age, popularity_score, is_active, created_at, updated_at)
 SELECT ('5e000000-0000-4000-8000-0000000001' || lpad(n::text, 2, '0'))::uuid, '5e000000-0000-4000-8000-000000000001', name, code,
        type::policy_type_enum, premium, currency, description, keywords, countries, low, high, popularity, active,
-       '2026-01-01'::timestamptz + n * interval '1 day'
+       '2026-01-01'::timestamptz + n * interval '1 day', '2026-02-01'
   FROM (VALUES
     (1, 'Gold Health Cover', 'GHC-1', 'health', 120, 'GBP', 'Private hospital and dental care', '{dental,hospital}'::text[], '{GB}'::text[], 18, 70, 50, true),
     (2, 'Silver Health Cover', 'SHC-1', 'health', 80, 'GBP', 'Hospital care', '{hospital}', NULL, 18, 70, 40, true),
