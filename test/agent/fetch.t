@@ -404,6 +404,7 @@ subtest 'a worker that goes away or breaks the wire' => sub {
     my $url = $field->(1, $site->url('/hello'));
     my ($frames) = talk([ 'raw', $hex->($frame->(16, $url . $rest)) ]);
     is($frames->[1]{outcome}, OK, 'the frame by hand is right');
+    my $slow = server(robots => "User-agent: *\nCrawl-delay: 10\n");
     my %broken = (
         'no frame' => 'nonsense',
         'wrong magic' => $frame->(16, $url . $rest, magic => 1),
@@ -424,10 +425,18 @@ subtest 'a worker that goes away or breaks the wire' => sub {
         is($answers->[-1]{status}, 2, "$name: exit status");
         like($err, qr/\Apadlock_fetch: broken frame from the worker: [^\n]+\n\z/, "$name: one line");
     }
+    my (undef, $err) = talk([ 'fetch', $site->url('/hello'), 'private', 'attach' ]);
+    like($err, qr/: a descriptor with a fetch$/, 'a descriptor that no fetch has');
     my $begin = time;
-    my $input = '';
+    ($frames) = talk([ 'ask', $site->url('/silent'), 'private' ], [ 'sleep', 300 ], ['leave']);
+    is($frames->[-1]{status}, 0, 'a worker that leaves in the middle of a fetch ends the helper');
+    cmp_ok(time - $begin, '<', 5, 'soon');
+    $begin = time;
+    ($frames) = talk([ 'fetch', $slow->url('/hello'), 'private', 'robots' ],
+        [ 'ask', $slow->url('/hello'), 'private', 'robots' ], [ 'sleep', 300 ], ['leave']);
+    cmp_ok(time - $begin, '<', 5, 'and in the middle of a wait');
     my $run = IPC::Run::start([ $client, $dir, "./$program", 'fetch', $site->url('/silent'), 'private' ],
-        '>', \my $out, '2>', \my $err);
+        '>', \my $out, '2>', \$err);
     Time::HiRes::sleep(0.5);
     $run->kill_kill(grace => 0);
     my $left = 1;

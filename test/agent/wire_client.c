@@ -14,12 +14,14 @@
  *	  html FILE BASE [OPTION]...
  *	  pdf FILE [OPTION]...
  *	  sitemap FILE BASE [OPTION]...
+ *	  ask URL [OPTION]...	like fetch, but does not wait for the answer
  *	  raw HEX			send a packet as it stands and read one answer
  *	  sleep MS
  *	  leave				send nothing more and close at once
  *
  * An option is name=value with a name from the table below, or robots,
- * private (flags) or unsealed (pass the file in a memfd without seals).
+ * private (flags), unsealed (pass the file in a memfd without seals) or
+ * attach (pass a memfd with a fetch, which has none).
  *
  * Each answer is a line of standard output: the frame's name and then
  * tag=value, parted by tabs, with \\, \t and \n in values escaped.  A body is
@@ -322,6 +324,14 @@ option_given(const char *option, char **words)
 	return false;
 }
 
+static bool
+word_given(const char *word, char **words)
+{
+	while (*words != NULL && strcmp(*words, word) != 0)
+		words++;
+	return *words != NULL;
+}
+
 /* Append what the words say, and the defaults for what they do not. */
 static void
 put_options(WireType type, char **words)
@@ -346,7 +356,8 @@ put_options(WireType type, char **words)
 			flags |= WIRE_FLAG_ROBOTS;
 		else if (strcmp(*words, "private") == 0)
 			flags |= WIRE_FLAG_PRIVATE;
-		else if (strcmp(*words, "unsealed") != 0 && !put_option(*words))
+		else if (strcmp(*words, "unsealed") != 0 && strcmp(*words, "attach") != 0 &&
+				 !put_option(*words))
 		{
 			fprintf(stderr, "wire_client: unknown option \"%s\"\n", *words);
 			exit(3);
@@ -398,8 +409,7 @@ exchange(int fd)
 static bool
 run_document(WireType type, char **words, bool has_base)
 {
-	bool		seal = true;
-	char	  **word;
+	bool		seal;
 	int			fd;
 	bool		ok;
 
@@ -408,11 +418,7 @@ run_document(WireType type, char **words, bool has_base)
 		fprintf(stderr, "wire_client: a word is missing\n");
 		exit(3);
 	}
-	for (word = words; *word != NULL; word++)
-	{
-		if (strcmp(*word, "unsealed") == 0)
-			seal = false;
-	}
+	seal = !word_given("unsealed", words);
 	wire_begin(&request, type, job_id);
 	if (has_base)
 		wire_put_text(&request, TAG_URL, words[1]);
@@ -420,6 +426,21 @@ run_document(WireType type, char **words, bool has_base)
 	fd = load_file(words[0], seal);
 	ok = exchange(fd);
 	close(fd);
+	return ok;
+}
+
+static bool
+run_fetch(char **words, bool wait)
+{
+	int			fd = word_given("attach", words) ? sealed_memfd("attached") : -1;
+	bool		ok;
+
+	wire_begin(&request, WIRE_FETCH, job_id);
+	wire_put_text(&request, TAG_URL, words[0]);
+	put_options(WIRE_FETCH, words + 1);
+	ok = wait ? exchange(fd) : channel_send(&request, fd);
+	if (fd >= 0)
+		close(fd);
 	return ok;
 }
 
@@ -445,13 +466,8 @@ run_command(char **words)
 	const char *name = words[0];
 
 	job_id[15]++;
-	if (strcmp(name, "fetch") == 0 && words[1] != NULL)
-	{
-		wire_begin(&request, WIRE_FETCH, job_id);
-		wire_put_text(&request, TAG_URL, words[1]);
-		put_options(WIRE_FETCH, words + 2);
-		return exchange(-1);
-	}
+	if ((strcmp(name, "fetch") == 0 || strcmp(name, "ask") == 0) && words[1] != NULL)
+		return run_fetch(words + 1, name[0] == 'f');
 	if (strcmp(name, "html") == 0)
 		return run_document(WIRE_PARSE_HTML, words + 1, true);
 	if (strcmp(name, "pdf") == 0)
