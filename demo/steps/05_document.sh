@@ -15,7 +15,7 @@ holds 'every job ended' watch_queue "$since" 30
 say 'Her own documents, as Maya:'
 caller_table "SELECT title, document_type, extraction_status, page_count, length(extracted_text) AS characters FROM documents"
 say 'The text of it:'
-caller_value "SELECT extracted_text FROM documents" | head -n 12 | sed -e 's/^/   │ /'
+caller_value "SELECT extracted_text FROM documents" | tr '\f' '\n' | head -n 12 | sed -e 's/^/   │ /'
 same 'the text is there' t "$(caller_value "SELECT extracted_text LIKE '%Policy number: HM-2024-004817%' AND extracted_text LIKE '%Section 4. How to claim%' FROM documents")"
 same 'three pages were read' 3 "$(caller_value 'SELECT page_count FROM documents')"
 as_user Tom "$tom"
