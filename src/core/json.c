@@ -69,6 +69,7 @@ member_start(void *arg, char *name, bool isnull)
 		{
 			state->current = &state->members[i];
 			state->current->value = NULL;
+			state->current->present = true;
 		}
 	}
 }
@@ -91,6 +92,16 @@ scalar(void *arg, char *token, JsonTokenType type)
 		state->current->value = token;
 }
 
+static void
+forget_members(PadlockJsonMember *members, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		members[i].value = NULL;
+		members[i].present = false;
+	}
+}
+
 bool
 padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 {
@@ -98,8 +109,7 @@ padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 	MemberState state = {NULL, members, count, NULL, false};
 	JsonSemAction actions = {0};
 
-	for (int i = 0; i < count; i++)
-		members[i].value = NULL;
+	forget_members(members, count);
 	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json))
 		return false;
 
@@ -113,7 +123,6 @@ padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 
 	if (pg_parse_json(state.lex, &actions) == JSON_SUCCESS && state.is_object)
 		return true;
-	for (int i = 0; i < count; i++)
-		members[i].value = NULL;
+	forget_members(members, count);
 	return false;
 }

@@ -17,12 +17,13 @@ typedef struct PadlockJsonMember
 {
 	const char *name;
 	char	   *value;			/* text of a string, number or boolean */
+	bool		present;		/* found, with whatever value */
 } PadlockJsonMember;
 
 /*
  * Fill in the values of the named members of a JSON object.  Of repeated
  * members the last counts; nulls, arrays and objects stay NULL.  False, with
- * all values NULL, when json is not a well-formed object.
+ * no member present, when json is not a well-formed object.
  */
 extern bool padlock_json_members(const char *json, PadlockJsonMember *members, int count);
 

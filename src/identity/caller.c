@@ -7,7 +7,8 @@
  * each transaction.  The record made from them is kept and reused as long as
  * the texts, the outer role and the command counter are the same, and dropped
  * at the end of the transaction.  The command counter is in the key so that a
- * transaction that changes admins or API keys sees its own change.
+ * transaction that changes admins or API keys sees its own change; a rollback
+ * to a savepoint does not move it, and drops the record too.
  *
  * The tables asked (api_keys, insurance_companies, admin_users) are read by a
  * direct index probe, not through the rights of the caller, who may read none
@@ -62,6 +63,14 @@ forget_caller(XactEvent event, void *arg)
 	cached = false;
 }
 
+static void
+forget_caller_of_subtransaction(SubXactEvent event, SubTransactionId id,
+								SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		cached = false;
+}
+
 void
 padlock_identity_init(void)
 {
@@ -70,6 +79,7 @@ padlock_identity_init(void)
 							"The client's address is that many entries from the right; 0 takes the connection's own address.",
 							&trusted_proxies, 1, 0, 10, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	RegisterXactCallback(forget_caller, NULL);
+	RegisterSubXactCallback(forget_caller_of_subtransaction, NULL);
 }
 
 /* A setting's text; "" when it is not set. */
@@ -121,15 +131,17 @@ parse_uuid(const char *text, pg_uuid_t *uuid)
 
 /* Has a numeric exp claim passed?  A claim that is no number counts as passed. */
 static bool
-is_expired(const char *exp)
+is_expired(const PadlockJsonMember *exp)
 {
 	char	   *end;
 	double		seconds;
 
-	if (exp == NULL)
+	if (!exp->present)
 		return false;
-	seconds = strtod(exp, &end);
-	if (end == exp || *end != '\0' || isnan(seconds))
+	if (exp->value == NULL)
+		return true;
+	seconds = strtod(exp->value, &end);
+	if (end == exp->value || *end != '\0' || isnan(seconds))
 		return true;
 	return seconds * USECS_PER_SEC <=
 		(double) GetCurrentTimestamp() +
@@ -139,10 +151,10 @@ is_expired(const char *exp)
 static void
 read_claims(const char *claims)
 {
-	PadlockJsonMember members[] = {{"sub", NULL}, {"exp", NULL}};
+	PadlockJsonMember members[] = {{"sub"}, {"exp"}};
 
 	if (!padlock_json_members(claims, members, lengthof(members)) ||
-		members[0].value == NULL || is_expired(members[1].value) ||
+		members[0].value == NULL || is_expired(&members[1]) ||
 		!parse_uuid(members[0].value, &caller.user_id))
 		return;
 	caller.has_user = true;
@@ -217,7 +229,7 @@ static void
 read_headers(const char *headers)
 {
 	PadlockJsonMember members[] = {
-		{"x-api-key", NULL}, {"x-forwarded-for", NULL}, {"user-agent", NULL}
+		{"x-api-key"}, {"x-forwarded-for"}, {"user-agent"}
 	};
 
 	(void) padlock_json_members(headers, members, lengthof(members));
@@ -292,7 +304,7 @@ padlock_caller_is_privileged(void)
 char *
 padlock_request_header(const char *name)
 {
-	PadlockJsonMember member = {name, NULL};
+	PadlockJsonMember member = {name};
 
 	(void) padlock_json_members(setting("request.headers"), &member, 1);
 	return member.value;
