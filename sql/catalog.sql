@@ -166,4 +166,5 @@ SELECT product_update(jsonb_build_object('product_id', :'other_id', 'premium_amo
 ROLLBACK;
 
 DELETE FROM insurance_companies WHERE name LIKE 'Catalog %';
+DELETE FROM admin_users WHERE id IN (SELECT id FROM users WHERE email LIKE '%@catalog.example');
 DELETE FROM users WHERE email LIKE '%@catalog.example';

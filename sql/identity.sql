@@ -132,4 +132,5 @@ SELECT header, pg_temp.address(header)
 
 DELETE FROM insurance_companies WHERE name = 'Identity Ltd';
 SELECT count(*) AS orphan_keys FROM padlock.api_keys k WHERE NOT EXISTS (SELECT FROM insurance_companies c WHERE c.id = k.company_id);
+DELETE FROM admin_users WHERE id IN (SELECT id FROM users WHERE email LIKE '%@identity.example');
 DELETE FROM users WHERE email LIKE '%@identity.example';

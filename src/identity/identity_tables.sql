@@ -22,9 +22,10 @@ REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
 CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 
--- Who runs the marketplace.
+-- Who runs the marketplace.  An admin's account cannot be deleted before a
+-- super admin has ended the office: a cascade would look past row security.
 CREATE TABLE @extschema@.admin_users (
-    id uuid PRIMARY KEY REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    id uuid PRIMARY KEY REFERENCES @extschema@.users (id),
     role text NOT NULL DEFAULT 'admin' CONSTRAINT admin_users_role CHECK (role IN ('admin', 'super_admin')),
     permissions jsonb NOT NULL DEFAULT '[]'
         CONSTRAINT admin_users_permissions CHECK (pg_catalog.jsonb_typeof(permissions) = 'array'),
