@@ -101,6 +101,117 @@ my $site = server(robots => "User-agent: *\nDisallow: /private\nAllow: /private/
     . "Sitemap: http://127.0.0.1/sitemap.xml\nSitemap: /relative.xml\nSitemap: ftp://x/no.xml\n");
 my $bare = server();
 
+subtest 'address classes' => sub {
+    my %class = (
+        public => [ qw(1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255
+            128.0.0.0 169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0
+            192.0.3.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
+            2606:4700::1 2a00:1450::1 2001:200::1 2001:db7::1 2001:db9::1 3ffe::1 64:ff9b::8.8.8.8) ],
+        private => [ qw(10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.1 127.255.255.255
+            172.16.0.0 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.0 192.168.255.255
+            198.18.0.1 198.19.255.255 198.51.100.7 203.0.113.7
+            ::1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::127.0.0.1 ::ffff:0:8.8.8.8 64:ff9b::10.0.0.1
+            64:ff9b::127.0.0.1 64:ff9b:1::8.8.8.8 2001::f7f7:f7f7 2001:10::1 2001:1ff::1 2001:db8::1 2002:7f00:1::
+            2002:808:808:: 3fff::1 fc00::1 fdff::1 fd00:ec2::253 fec0::1) ],
+        forbidden => [ qw(0.0.0.0 0.1.2.3 169.254.0.1 169.254.169.254 169.254.170.2 100.100.100.200
+            168.63.129.16 192.0.0.192 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
+            :: ::ffff:0.0.0.0 ::ffff:169.254.169.254 64:ff9b::169.254.169.254 64:ff9b::224.0.0.1
+            2002:a9fe:a9fe:: 2001:0:0:0:0:0:5601:5601 100::1 fe80::1 febf::1 ff02::1 fd00:ec2::254
+            fd20:ce::254 4000::1 ::2 2001::1 5f00::1 64:ff9b:1::169.254.169.254) ]);
+    foreach my $class (sort keys %class)
+    {
+        my @got = check(['address'], @{ $class{$class} });
+        is($got[$_], $class, "$class{$class}[$_]") foreach 0 .. $#{ $class{$class} };
+    }
+};
+
+subtest 'robots.txt, rule by rule' => sub {
+    my @cases = (
+        # file, agent, then path => verdict ...
+        [ '', '/' => 1 ],
+        [ "User-agent: *\nDisallow: /", '/' => 0, '/a' => 0, '/robots.txt' => 1 ],
+        [ "User-agent: *\nDisallow:", '/' => 1 ],
+        [ "Disallow: /", '/' => 1 ],
+        [ "User-agent: *\nDisallow: /a\nAllow: /a/b\n", '/a' => 0, '/a/b' => 1, '/b' => 1, '/A' => 1 ],
+        [ "User-agent: *\nAllow: /a/b\nDisallow: /a\n", '/a/x' => 0, '/a/b/c' => 1 ],
+        [ "User-agent: *\nDisallow: /p\nAllow: /p\n", '/p' => 1 ],
+        [ "User-agent: *\nDisallow: /*.pdf\$", '/x.pdf' => 0, '/x.pdf?a' => 1, '/a/b.pdf' => 0 ],
+        [ "User-agent: *\nDisallow: /*.pdf", '/x.pdfx' => 0, '/pdf' => 1 ],
+        [ "User-agent: *\nDisallow: /a*b*c\$", '/abc' => 0, '/axbxc' => 0, '/abcd' => 1, '/abcc' => 0,
+            '/acb' => 1, '/abcbc' => 0 ],
+        [ "User-agent: *\nDisallow: /a\$", '/a' => 0, '/ab' => 1 ],
+        [ "User-agent: *\nDisallow: /\$", '/' => 0, '/x' => 1, '/?q' => 1 ],
+        [ "User-agent: *\nDisallow: *", '/' => 0 ],
+        [ "User-agent: *\nDisallow: *\$", '/x' => 0 ],
+        [ "User-agent: *\nDisallow: /**a", '/xa' => 0, '/x' => 1 ],
+        [ "User-agent: *\nDisallow: /a\$b", '/a$b' => 0, '/a' => 1 ],
+        [ "User-agent: *\nDisallow: x", '/x' => 1 ],
+        [ "User-agent: *\nDisallow: /caf%c3%a9", "/caf\xc3\xa9" => 0, '/caf%C3%A9' => 0 ],
+        [ "User-agent: *\nDisallow: /caf\xc3\xa9", '/caf%c3%a9/x' => 0 ],
+        [ "User-agent: *\nDisallow: /%7Ejoe", '/~joe' => 0, '/%7ejoe' => 0 ],
+        [ "User-agent: *\nDisallow: /a%2fb", '/a/b' => 1, '/a%2Fb' => 0 ],
+        [ "User-agent: *\nDisallow: /a%2a", '/a*' => 0, '/ab' => 1 ],
+        [ "User-agent: *\nDisallow: /a%", '/a%' => 0, '/a' => 1 ],
+        [ "User-agent: *\nDisallow: /%70rivate", '/private' => 0 ],
+        # groups
+        [ "User-agent: *\nDisallow: /\n\nUser-agent: padlock\nDisallow: /x", '/' => 1, '/x' => 0 ],
+        [ "User-agent: padlock\nDisallow: /x\n\nUser-agent: *\nDisallow: /", '/' => 1, '/x' => 0 ],
+        [ "User-agent: PadLock/2.0 (x)\nDisallow: /x", '/x' => 0 ],
+        [ "User-agent: padlockbot\nDisallow: /", '/x' => 1 ],
+        [ "User-agent: pad\nDisallow: /", '/x' => 1 ],
+        [ "User-agent: other\nUser-agent: padlock\nDisallow: /x", '/x' => 0 ],
+        [ "User-agent: padlock\nDisallow: /x\nUser-agent: other\nDisallow: /y\n"
+            . "User-agent: padlock\nDisallow: /z", '/x' => 0, '/y' => 1, '/z' => 0 ],
+        [ "User-agent: padlock\n\n\nDisallow: /x", '/x' => 0 ],
+        [ "User-agent: padlock\nSitemap: http://a/\nUser-agent: other\nDisallow: /x", '/x' => 0 ],
+        [ "User-agent: padlock\nUser-agent: *\nDisallow: /x", '/x' => 0 ],
+        [ "User-agent: padlock\n\nUser-agent: *\nDisallow: /\n", '/x' => 0 ],
+        [ "User-agent: padlock\nAllow:\nUser-agent: *\nDisallow: /\n", '/x' => 1 ],
+        [ "User-agent: *bot\nDisallow: /", '/x' => 1 ],
+        # spelling
+        [ "\xef\xbb\xbfUser-agent: *\nDisallow: /x", '/x' => 0 ],
+        [ "USER-AGENT: *\r\nDISALLOW: /x\r\n", '/x' => 0, '/X' => 1 ],
+        [ "User-agent: *\rDisallow: /x\rDisallow: /y", '/x' => 0, '/y' => 0 ],
+        [ "  User-agent :\t* # all\n Disallow : /x # not this\n", '/x' => 0 ],
+        [ "User-agent: *\nDisallow: /x#y", '/x' => 0 ],
+        [ "User-agent: *\nDisalow: /x\nDissallow: /y", '/x' => 0, '/y' => 0 ],
+        [ "User-agent *\nDisallow /x", '/x' => 0 ],
+        [ "User-agent: *\nDisallow /x y", '/x' => 1 ],
+        [ "<html>\n<a href=\"http://x\">Disallow: /</a>\n", '/x' => 1 ],
+        [ "User-agent: *\0\nDisallow: /x\0y\n", '/xy' => 1, '/z' => 1 ],
+        # the other lines
+        [ "User-agent: *\nCrawl-delay: 2.5", 'delay' => 2500 ],
+        [ "User-agent: *\nCrawl-delay: 99999999999", 'delay' => 10000 ],
+        [ "User-agent: *\nCrawl-delay: soon", 'delay' => 0 ],
+        [ "User-agent: *\nCrawl-delay:", 'delay' => 0 ],
+        [ "User-agent: *\nCrawl-delay: 5\nUser-agent: padlock\nDisallow: /x", 'delay' => 0 ],
+        [ "User-agent: *\nCrawl-delay: 5\nAllow: /\nUser-agent: padlock\nDisallow: /x", 'delay' => 0 ],
+        [ "Sitemap: http://a/s.xml # x\nsitemap:http://b/", 'sitemaps' => "2\thttp://a/s.xml" ],
+        [ join("\n", map { "Sitemap: http://a/$_" } 1 .. 30), 'sitemaps' => "20\thttp://a/1" ],
+        [ 'Sitemap: http://a/' . 'x' x 2000, 'sitemaps' => "0\t" ]);
+    my $n = 0;
+    foreach my $case (@cases)
+    {
+        my ($text, @pairs) = @$case;
+        open(my $file, '>:raw', "$dir/robots") or die $!;
+        print $file $text;
+        close $file;
+        (my $label = $text) =~ s/[^ -~]+/ | /g;
+        while (my ($path, $verdict) = splice @pairs, 0, 2)
+        {
+            my ($got) = check([ 'robots', "$dir/robots", 'padlock' ], $path);
+            is($got, $verdict, substr($label, 0, 70) . ": $path");
+        }
+    }
+    my $begin = time;
+    open(my $file, '>:raw', "$dir/robots") or die $!;
+    print $file "User-agent: *\n", map { 'Disallow: /' . '*a' x 200 . "*b\n" } 1 .. 1000;
+    close $file;
+    my ($got) = check([ 'robots', "$dir/robots", 'padlock' ], '/' . 'a' x 1990);
+    is($got, 1, 'a file of wildcards');
+    cmp_ok(time - $begin, '<', 2, 'takes no time to speak of');
+};
+
 subtest 'a good page' => sub {
     my ($frames, $err) = talk([ 'fetch', $site->url('/hello'), 'private' ]);
     my ($hello, $answer, $end) = @$frames;
@@ -448,117 +559,6 @@ subtest 'a worker that goes away or breaks the wire' => sub {
         Time::HiRes::sleep(0.1);
     }
     is($left, 0, 'a helper whose worker was killed ends, in the middle of a fetch');
-};
-
-subtest 'address classes' => sub {
-    my %class = (
-        public => [ qw(1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255
-            128.0.0.0 169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0
-            192.0.3.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
-            2606:4700::1 2a00:1450::1 2001:200::1 2001:db7::1 2001:db9::1 3ffe::1 64:ff9b::8.8.8.8) ],
-        private => [ qw(10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.1 127.255.255.255
-            172.16.0.0 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.0 192.168.255.255
-            198.18.0.1 198.19.255.255 198.51.100.7 203.0.113.7
-            ::1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::127.0.0.1 ::ffff:0:8.8.8.8 64:ff9b::10.0.0.1
-            64:ff9b::127.0.0.1 64:ff9b:1::8.8.8.8 2001::f7f7:f7f7 2001:10::1 2001:1ff::1 2001:db8::1 2002:7f00:1::
-            2002:808:808:: 3fff::1 fc00::1 fdff::1 fd00:ec2::253 fec0::1) ],
-        forbidden => [ qw(0.0.0.0 0.1.2.3 169.254.0.1 169.254.169.254 169.254.170.2 100.100.100.200
-            168.63.129.16 192.0.0.192 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
-            :: ::ffff:0.0.0.0 ::ffff:169.254.169.254 64:ff9b::169.254.169.254 64:ff9b::224.0.0.1
-            2002:a9fe:a9fe:: 2001:0:0:0:0:0:5601:5601 100::1 fe80::1 febf::1 ff02::1 fd00:ec2::254
-            fd20:ce::254 4000::1 ::2 2001::1 5f00::1 64:ff9b:1::169.254.169.254) ]);
-    foreach my $class (sort keys %class)
-    {
-        my @got = check(['address'], @{ $class{$class} });
-        is($got[$_], $class, "$class{$class}[$_]") foreach 0 .. $#{ $class{$class} };
-    }
-};
-
-subtest 'robots.txt, rule by rule' => sub {
-    my @cases = (
-        # file, agent, then path => verdict ...
-        [ '', '/' => 1 ],
-        [ "User-agent: *\nDisallow: /", '/' => 0, '/a' => 0, '/robots.txt' => 1 ],
-        [ "User-agent: *\nDisallow:", '/' => 1 ],
-        [ "Disallow: /", '/' => 1 ],
-        [ "User-agent: *\nDisallow: /a\nAllow: /a/b\n", '/a' => 0, '/a/b' => 1, '/b' => 1, '/A' => 1 ],
-        [ "User-agent: *\nAllow: /a/b\nDisallow: /a\n", '/a/x' => 0, '/a/b/c' => 1 ],
-        [ "User-agent: *\nDisallow: /p\nAllow: /p\n", '/p' => 1 ],
-        [ "User-agent: *\nDisallow: /*.pdf\$", '/x.pdf' => 0, '/x.pdf?a' => 1, '/a/b.pdf' => 0 ],
-        [ "User-agent: *\nDisallow: /*.pdf", '/x.pdfx' => 0, '/pdf' => 1 ],
-        [ "User-agent: *\nDisallow: /a*b*c\$", '/abc' => 0, '/axbxc' => 0, '/abcd' => 1, '/abcc' => 0,
-            '/acb' => 1, '/abcbc' => 0 ],
-        [ "User-agent: *\nDisallow: /a\$", '/a' => 0, '/ab' => 1 ],
-        [ "User-agent: *\nDisallow: /\$", '/' => 0, '/x' => 1, '/?q' => 1 ],
-        [ "User-agent: *\nDisallow: *", '/' => 0 ],
-        [ "User-agent: *\nDisallow: *\$", '/x' => 0 ],
-        [ "User-agent: *\nDisallow: /**a", '/xa' => 0, '/x' => 1 ],
-        [ "User-agent: *\nDisallow: /a\$b", '/a$b' => 0, '/a' => 1 ],
-        [ "User-agent: *\nDisallow: x", '/x' => 1 ],
-        [ "User-agent: *\nDisallow: /caf%c3%a9", "/caf\xc3\xa9" => 0, '/caf%C3%A9' => 0 ],
-        [ "User-agent: *\nDisallow: /caf\xc3\xa9", '/caf%c3%a9/x' => 0 ],
-        [ "User-agent: *\nDisallow: /%7Ejoe", '/~joe' => 0, '/%7ejoe' => 0 ],
-        [ "User-agent: *\nDisallow: /a%2fb", '/a/b' => 1, '/a%2Fb' => 0 ],
-        [ "User-agent: *\nDisallow: /a%2a", '/a*' => 0, '/ab' => 1 ],
-        [ "User-agent: *\nDisallow: /a%", '/a%' => 0, '/a' => 1 ],
-        [ "User-agent: *\nDisallow: /%70rivate", '/private' => 0 ],
-        # groups
-        [ "User-agent: *\nDisallow: /\n\nUser-agent: padlock\nDisallow: /x", '/' => 1, '/x' => 0 ],
-        [ "User-agent: padlock\nDisallow: /x\n\nUser-agent: *\nDisallow: /", '/' => 1, '/x' => 0 ],
-        [ "User-agent: PadLock/2.0 (x)\nDisallow: /x", '/x' => 0 ],
-        [ "User-agent: padlockbot\nDisallow: /", '/x' => 1 ],
-        [ "User-agent: pad\nDisallow: /", '/x' => 1 ],
-        [ "User-agent: other\nUser-agent: padlock\nDisallow: /x", '/x' => 0 ],
-        [ "User-agent: padlock\nDisallow: /x\nUser-agent: other\nDisallow: /y\n"
-            . "User-agent: padlock\nDisallow: /z", '/x' => 0, '/y' => 1, '/z' => 0 ],
-        [ "User-agent: padlock\n\n\nDisallow: /x", '/x' => 0 ],
-        [ "User-agent: padlock\nSitemap: http://a/\nUser-agent: other\nDisallow: /x", '/x' => 0 ],
-        [ "User-agent: padlock\nUser-agent: *\nDisallow: /x", '/x' => 0 ],
-        [ "User-agent: padlock\n\nUser-agent: *\nDisallow: /\n", '/x' => 0 ],
-        [ "User-agent: padlock\nAllow:\nUser-agent: *\nDisallow: /\n", '/x' => 1 ],
-        [ "User-agent: *bot\nDisallow: /", '/x' => 1 ],
-        # spelling
-        [ "\xef\xbb\xbfUser-agent: *\nDisallow: /x", '/x' => 0 ],
-        [ "USER-AGENT: *\r\nDISALLOW: /x\r\n", '/x' => 0, '/X' => 1 ],
-        [ "User-agent: *\rDisallow: /x\rDisallow: /y", '/x' => 0, '/y' => 0 ],
-        [ "  User-agent :\t* # all\n Disallow : /x # not this\n", '/x' => 0 ],
-        [ "User-agent: *\nDisallow: /x#y", '/x' => 0 ],
-        [ "User-agent: *\nDisalow: /x\nDissallow: /y", '/x' => 0, '/y' => 0 ],
-        [ "User-agent *\nDisallow /x", '/x' => 0 ],
-        [ "User-agent: *\nDisallow /x y", '/x' => 1 ],
-        [ "<html>\n<a href=\"http://x\">Disallow: /</a>\n", '/x' => 1 ],
-        [ "User-agent: *\0\nDisallow: /x\0y\n", '/xy' => 1, '/z' => 1 ],
-        # the other lines
-        [ "User-agent: *\nCrawl-delay: 2.5", 'delay' => 2500 ],
-        [ "User-agent: *\nCrawl-delay: 99999999999", 'delay' => 10000 ],
-        [ "User-agent: *\nCrawl-delay: soon", 'delay' => 0 ],
-        [ "User-agent: *\nCrawl-delay:", 'delay' => 0 ],
-        [ "User-agent: *\nCrawl-delay: 5\nUser-agent: padlock\nDisallow: /x", 'delay' => 0 ],
-        [ "User-agent: *\nCrawl-delay: 5\nAllow: /\nUser-agent: padlock\nDisallow: /x", 'delay' => 0 ],
-        [ "Sitemap: http://a/s.xml # x\nsitemap:http://b/", 'sitemaps' => "2\thttp://a/s.xml" ],
-        [ join("\n", map { "Sitemap: http://a/$_" } 1 .. 30), 'sitemaps' => "20\thttp://a/1" ],
-        [ 'Sitemap: http://a/' . 'x' x 2000, 'sitemaps' => "0\t" ]);
-    my $n = 0;
-    foreach my $case (@cases)
-    {
-        my ($text, @pairs) = @$case;
-        open(my $file, '>:raw', "$dir/robots") or die $!;
-        print $file $text;
-        close $file;
-        (my $label = $text) =~ s/[^ -~]+/ | /g;
-        while (my ($path, $verdict) = splice @pairs, 0, 2)
-        {
-            my ($got) = check([ 'robots', "$dir/robots", 'padlock' ], $path);
-            is($got, $verdict, substr($label, 0, 70) . ": $path");
-        }
-    }
-    my $begin = time;
-    open(my $file, '>:raw', "$dir/robots") or die $!;
-    print $file "User-agent: *\n", map { 'Disallow: /' . '*a' x 200 . "*b\n" } 1 .. 1000;
-    close $file;
-    my ($got) = check([ 'robots', "$dir/robots", 'padlock' ], '/' . 'a' x 1990);
-    is($got, 1, 'a file of wildcards');
-    cmp_ok(time - $begin, '<', 2, 'takes no time to speak of');
 };
 
 subtest 'verdicts of a large crawler\'s parser' => sub {
