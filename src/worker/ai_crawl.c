@@ -81,19 +81,50 @@ init_frontier(Frontier *frontier, const char *host)
 	frontier->context = CurrentMemoryContext;
 }
 
-/* Mark a URL, without its fragment, as seen; NULL if it was. */
+/*
+ * Cut a URL's fragment and its utm_ parameters, which count a link's clicks
+ * and never name another page.
+ */
+static void
+normalize_url(char *url)
+{
+	char	   *query;
+	char	   *out;
+
+	url[strcspn(url, "#")] = '\0';
+	query = strchr(url, '?');
+	if (query == NULL)
+		return;
+	out = query;
+	for (char *in = query; *in != '\0';)
+	{
+		size_t		length = 1 + strcspn(in + 1, "&");
+
+		if (pg_strncasecmp(in + 1, "utm_", 4) != 0)
+		{
+			memmove(out, in, length);
+			*out = out == query ? '?' : '&';
+			out += length;
+		}
+		in += length;
+	}
+	*out = '\0';
+}
+
+/* Mark a URL, made normal, as seen and return it; NULL if it was. */
 static char *
 remember(Frontier *frontier, const char *url)
 {
-	char	   *key = MemoryContextStrdup(frontier->context, url);
+	char	   *key;
 	bool		found;
 
-	key[strcspn(key, "#")] = '\0';
 	if (hash_get_num_entries(frontier->seen) >= MAX_FRONTIER)
 	{
 		frontier->truncated = true;
 		return NULL;
 	}
+	key = MemoryContextStrdup(frontier->context, url);
+	normalize_url(key);
 	(void) hash_search(frontier->seen, &key, HASH_ENTER, &found);
 	if (!found)
 		return key;

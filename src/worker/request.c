@@ -363,7 +363,7 @@ padlock_outcome_is_permanent(WireOutcome outcome, uint32 http_status)
 	return false;
 }
 
-/* What happened, without detail. */
+/* What happened, for an answer without detail. */
 static const char *
 outcome_words(WireOutcome outcome)
 {
@@ -406,9 +406,7 @@ padlock_outcome_reason(WireOutcome outcome, uint32 http_status, const char *deta
 {
 	if (outcome == WIRE_HTTP_ERROR && http_status != 0)
 		return psprintf("the site answered with status %u", http_status);
-	if (detail[0] == '\0')
-		return pstrdup(outcome_words(outcome));
-	return psprintf("%s: %s", outcome_words(outcome), detail);
+	return pstrdup(detail[0] != '\0' ? detail : outcome_words(outcome));
 }
 
 void

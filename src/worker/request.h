@@ -72,7 +72,7 @@ extern PadlockParsed *padlock_parse_pdf(const pg_uuid_t *job, const PadlockBlob 
  */
 extern bool padlock_outcome_is_permanent(WireOutcome outcome, uint32 http_status);
 
-/* A failed outcome in words, with the helper's detail; palloc'd. */
+/* A failed outcome in words: the status, the helper's detail or our own; palloc'd. */
 extern char *padlock_outcome_reason(WireOutcome outcome, uint32 http_status,
 									const char *detail);
 
