@@ -159,9 +159,9 @@ SELECT is(t.outcome(who, statement), outcomes[place], who || ': ' || statement)
        unnest(ARRAY['anon', 'nobody', 'alice', 'bob', 'admin', 'root', 'service']) WITH ORDINALITY AS w (who, place);
 
 -- The rows that are seen are the right ones.
-SELECT is(t.answer('alice', 'SELECT string_agg(policy_number, '','' ORDER BY 1) FROM policies'), 'A1,A2', 'alice sees her policies');
-SELECT is(t.answer('bob', 'SELECT string_agg(policy_number, '','' ORDER BY 1) FROM policies'), 'B1', 'bob sees his policy');
-SELECT is(t.answer('alice', 'SELECT string_agg(title, '','' ORDER BY 1) FROM documents'), 'A1,A2', 'alice sees her documents');
+SELECT is(t.answer('alice', 'SELECT string_agg(policy_number, '','' ORDER BY policy_number) FROM policies'), 'A1,A2', 'alice sees her policies');
+SELECT is(t.answer('bob', 'SELECT string_agg(policy_number, '','' ORDER BY policy_number) FROM policies'), 'B1', 'bob sees his policy');
+SELECT is(t.answer('alice', 'SELECT string_agg(title, '','' ORDER BY title) FROM documents'), 'A1,A2', 'alice sees her documents');
 SELECT is(t.answer('alice', 'SELECT string_agg(email, '','') FROM users'), 'alice@example.org', 'alice sees her account');
 SELECT is(t.answer('alice', 'SELECT id FROM claims'), t.id('claim a1')::text, 'alice sees her claim');
 

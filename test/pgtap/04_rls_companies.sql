@@ -45,7 +45,7 @@ SELECT is(t.answer('borg', 'SELECT padlock.company_id()'), t.company('borg')::te
 SELECT is(t.answer(who, 'SELECT padlock.company_id() IS NULL AND padlock.company_scope_low() IS NULL AND padlock.company_scope_high() IS NULL'),
           'true', format('the key of %s is nobody''s', who))
   FROM t.callers WHERE who NOT IN ('acme', 'alice of acme', 'borg', 'fresh', 'admin', 'root', 'service');
-SELECT is(t.answer(who, 'SELECT string_agg(product_code, '','' ORDER BY 1) FROM insurance_products'), 'A1,B1',
+SELECT is(t.answer(who, 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,B1',
           format('with the key of %s one sees what the public sees', who))
   FROM t.callers WHERE who NOT IN ('acme', 'alice of acme', 'borg', 'fresh', 'admin', 'root', 'service', 'owner');
 SELECT is(t.outcome(who, 'SELECT FROM insurance_companies'), '0 rows', format('with the key of %s one sees no company', who))
@@ -94,8 +94,8 @@ SELECT is(t.outcome(who, statement), outcomes[place], who || ': ' || statement)
   FROM matrix, unnest(ARRAY['anon', 'alice', 'acme', 'borg', 'shut', 'old', 'admin', 'service']) WITH ORDINALITY AS w (who, place);
 SELECT is(t.outcome('fresh', 'SELECT FROM insurance_products'), '3 rows', 'a key counts until its end');
 
-SELECT is(t.answer('acme', 'SELECT string_agg(product_code, '','' ORDER BY 1) FROM insurance_products'), 'A1,A2,B1', 'acme sees its own and the public''s');
-SELECT is(t.answer('alice of acme', 'SELECT string_agg(product_code, '','' ORDER BY 1) FROM insurance_products'), 'A1,A2,B1', 'so does its signed-in user');
+SELECT is(t.answer('acme', 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,A2,B1', 'acme sees its own and the public''s');
+SELECT is(t.answer('alice of acme', 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,A2,B1', 'so does its signed-in user');
 SELECT is(t.answer('acme', 'SELECT string_agg(name, '','') FROM insurance_companies'), 'acme', 'acme sees itself');
 
 -- Guarded columns of companies.
@@ -116,7 +116,7 @@ SELECT is(t.outcome('acme', 'INSERT INTO insurance_products (company_id, product
 
 -- A company that is switched off or on takes its offer along at once.
 UPDATE insurance_companies SET is_active = name = 'shut' WHERE name IN ('shut', 'borg');
-SELECT is(t.answer('anon', 'SELECT string_agg(product_code, '','' ORDER BY 1) FROM insurance_products'), 'A1,S1', 'the public sees active products of active companies');
+SELECT is(t.answer('anon', 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,S1', 'the public sees active products of active companies');
 SELECT is(t.answer('shut', 'SELECT padlock.company_id()'), t.company('shut')::text, 'the key of a company that is active again counts again');
 SELECT is(t.answer('borg', 'SELECT padlock.company_id()'), '(null)', 'and that of one switched off does not');
 
