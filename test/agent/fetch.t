@@ -275,9 +275,13 @@ subtest 'status codes' => sub {
     my $nothing = fetch($site->url('/nothing'));
     is($nothing->{outcome}, OK, '204 is a success');
     is(-s $nothing->{body}, 0, 'with an empty body');
-    is(fetch($site->url('/fat404'), 'timeout_ms=3000')->{http_status}, 404, 'an endless 404 is a 404');
+    my $fat = fetch($site->url('/fat404'), 'timeout_ms=3000');
+    is($fat->{http_status}, 404, 'an endless 404 is a 404');
+    cmp_ok($fat->{elapsed_ms}, '<', 2000, 'of which little is read');
     my $late = fetch($site->url('/hang_code/404'), 'timeout_ms=1000');
     is($late->{outcome}, HTTP_ERROR, 'a 404 whose body hangs is a 404');
+    my $half = fetch($site->url('/hang_head/302'), 'timeout_ms=700');
+    is($half->{outcome}, TIMEOUT, 'a redirect that does not come to say where is none');
 };
 
 subtest 'sizes' => sub {
@@ -308,6 +312,7 @@ subtest 'hostile answers' => sub {
         '/badzip' => [ NETWORK, qr/compression/ ],
         '/oddzip' => [ NETWORK, qr/compression/ ],
         '/headers' => [ TOO_LARGE, qr/headers/ ],
+        '/manyheaders' => [ TOO_LARGE, qr/headers/ ],
         '/fatheaders' => [ TOO_LARGE, qr/headers/ ],
         '/longheader' => [ TOO_LARGE, qr/headers/ ],
         '/interim' => [ TOO_LARGE, qr/headers/ ]);

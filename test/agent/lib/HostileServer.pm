@@ -207,6 +207,12 @@ sub hang_code
     print $client "HTTP/1.1 $code Whatever\r\nContent-Length: 10\r\n\r\n";
     Time::HiRes::sleep(30);
 }
+sub hang_head
+{
+    my ($client, $code) = @_;
+    print $client "HTTP/1.1 $code Whatever\r\nX: y\r\n";
+    Time::HiRes::sleep(30);
+}
 sub garbage { my ($client) = @_; print $client "\1\2\3 lorem ipsum\r\n\r\ndolor"; }
 sub badline { my ($client) = @_; print $client "HTTP/1.1 OK two hundred\r\n\r\nbody"; }
 sub empty { }
@@ -217,6 +223,11 @@ sub headers
     my $n = 0;
     print $client "X-$n: y\r\n" while ++$n < 100_000;
     print $client "\r\nbody";
+}
+sub manyheaders
+{
+    my ($client) = @_;
+    HostileServer::page($client, 'body', ('X: y') x 600);
 }
 sub fatheaders
 {
