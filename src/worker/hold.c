@@ -77,7 +77,10 @@ mark_present(void)
 	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
 	database = padlock_worker_database(MyDatabaseId);
 	if (database != NULL)
+	{
 		database->presence = PADLOCK_PRESENT;
+		database->announcements++;
+	}
 	for (int i = 0; i < padlock_workers->worker_places; i++)
 		if (padlock_workers->workers[i].database == MyDatabaseId)
 			padlock_workers->workers[i].restart_at = 0;

@@ -340,54 +340,58 @@ look_under_way(TimestampTz now)
 }
 
 /*
- * The first worker of a database that should be started now, or NULL; one in
+ * A database's nth worker if it should be started now, or NULL; one in
  * backoff lowers *wake_at, a lack of places sets *full.  The lock is held.
  */
 static PadlockWorker *
-due_worker(PadlockDatabase *database, TimestampTz now, TimestampTz *wake_at, bool *full)
+due_worker(PadlockDatabase *database, int ordinal, TimestampTz now, TimestampTz *wake_at,
+		   bool *full)
 {
-	int			wanted = wanted_workers(database);
+	PadlockWorker *worker;
 
-	for (int ordinal = 0; ordinal < wanted; ordinal++)
+	if (ordinal >= wanted_workers(database))
+		return NULL;
+	worker = worker_place(database->oid, ordinal);
+	if (worker == NULL)
 	{
-		PadlockWorker *worker = worker_place(database->oid, ordinal);
-
-		if (worker == NULL)
-		{
-			*full = true;
-			return NULL;
-		}
-		if (worker->state != PADLOCK_WORKER_STOPPED)
-			continue;
-		if (worker->restart_at <= now)
-			return worker;
-		*wake_at = Min(*wake_at, worker->restart_at);
+		*full = true;
+		return NULL;
 	}
+	if (worker->state != PADLOCK_WORKER_STOPPED)
+		return NULL;
+	if (worker->restart_at <= now)
+		return worker;
+	*wake_at = Min(*wake_at, worker->restart_at);
 	return NULL;
 }
 
 /*
  * Choose the next worker to start and mark it so; -1 when none is to be
- * started now.  A look at an unknown database waits for the look before it.
+ * started now.  Every database gets its first worker before any gets its
+ * second.  A look at an unknown database waits for the look before it.
  */
 static int
 choose_start(List *oids, TimestampTz now, TimestampTz *wake_at, uint32 *generation, bool *full)
 {
 	PadlockWorker *chosen = NULL;
 	bool		looking;
-	ListCell   *cell;
 
 	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
 	looking = look_under_way(now);
-	foreach(cell, oids)
+	for (int ordinal = 0; ordinal < padlock_worker_count && chosen == NULL; ordinal++)
 	{
-		PadlockDatabase *database = find_database(lfirst_oid(cell));
+		ListCell   *cell;
 
-		if (database == NULL || (looking && database->presence == PADLOCK_UNKNOWN))
-			continue;
-		chosen = due_worker(database, now, wake_at, full);
-		if (chosen != NULL)
-			break;
+		foreach(cell, oids)
+		{
+			PadlockDatabase *database = find_database(lfirst_oid(cell));
+
+			if (database == NULL || (looking && database->presence == PADLOCK_UNKNOWN))
+				continue;
+			chosen = due_worker(database, ordinal, now, wake_at, full);
+			if (chosen != NULL)
+				break;
+		}
 	}
 	if (chosen != NULL)
 	{

@@ -36,7 +36,7 @@
  * A fetch may be preceded by one of robots.txt and by a crawl-delay, which
  * the helper bounds; both are waited for here.
  */
-#define FETCH_GRACE_MS		65000
+#define FETCH_GRACE_MS		15000
 
 /* The request at hand: a worker makes one at a time. */
 static WireBuffer request;

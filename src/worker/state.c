@@ -114,6 +114,7 @@ padlock_worker_database(Oid oid)
 	{
 		unused->oid = oid;
 		unused->presence = PADLOCK_UNKNOWN;
+		unused->announcements = 0;
 		unused->holds = 0;
 	}
 	return unused;

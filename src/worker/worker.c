@@ -119,20 +119,6 @@ attach(Datum main_arg, Oid *database)
 	return valid;
 }
 
-/* Tell the launcher whether this database has padlock. */
-static void
-tell_presence(PadlockPresence presence)
-{
-	PadlockDatabase *database;
-
-	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
-	database = padlock_worker_database(MyDatabaseId);
-	if (database != NULL)
-		database->presence = presence;
-	LWLockRelease(padlock_workers->lock);
-	padlock_worker_wake_launcher();
-}
-
 /* Show in worker_status() and pg_stat_activity what is being done. */
 static void
 show_job(const PadlockJob *job)
@@ -188,6 +174,49 @@ is_installed(void)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	return OidIsValid(extension);
+}
+
+/* How often this database was announced. */
+static uint32
+count_announcements(void)
+{
+	PadlockDatabase *database;
+	uint32		count;
+
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	database = padlock_worker_database(MyDatabaseId);
+	count = database ? database->announcements : 0;
+	LWLockRelease(padlock_workers->lock);
+	return count;
+}
+
+/*
+ * Tell the launcher whether this database has padlock, unless it was
+ * announced since the count was taken: what we saw is old then.
+ */
+static void
+tell_presence(PadlockPresence presence, uint32 announcements)
+{
+	PadlockDatabase *database;
+
+	LWLockAcquire(padlock_workers->lock, LW_EXCLUSIVE);
+	database = padlock_worker_database(MyDatabaseId);
+	if (database != NULL && database->announcements == announcements)
+		database->presence = presence;
+	LWLockRelease(padlock_workers->lock);
+	padlock_worker_wake_launcher();
+}
+
+/* End this process when the database has no padlock (any more). */
+static void
+leave_unless_installed(void)
+{
+	uint32		announcements = count_announcements();
+
+	if (is_installed())
+		return;
+	tell_presence(PADLOCK_ABSENT, announcements);
+	proc_exit(0);
 }
 
 /* Claim a job; else say in *due when to look again. */
@@ -395,12 +424,8 @@ start(Datum main_arg)
 	on_shmem_exit(detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pin_settings();
-	if (!is_installed())
-	{
-		tell_presence(PADLOCK_ABSENT);
-		proc_exit(0);
-	}
-	tell_presence(PADLOCK_PRESENT);
+	leave_unless_installed();
+	tell_presence(PADLOCK_PRESENT, count_announcements());
 	padlock_queue_attach_consumer();
 	padlock_helpers_init();
 }
@@ -429,11 +454,7 @@ padlock_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (!is_installed())
-		{
-			tell_presence(PADLOCK_ABSENT);
-			proc_exit(0);
-		}
+		leave_unless_installed();
 
 		wait_ms = work(worker_id, context);
 		if (wait_ms == 0)
