@@ -180,6 +180,47 @@ AS 'MODULE_PATHNAME', 'padlock_create_audit_partitions';
 REVOKE ALL ON FUNCTION padlock.create_audit_partitions(integer) FROM PUBLIC;
 COMMENT ON FUNCTION padlock.create_audit_partitions(integer) IS 'Make the partitions of audit_logs for this month and the given number of months after it; returns how many were made';
 
+-- room limits
+CREATE FUNCTION @extschema@.check_rate_limit(identifier_val text, endpoint_val text,
+    max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_check_rate_limit';
+REVOKE ALL ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) IS 'Count a request; false when max_requests in window_minutes are used up';
+
+CREATE FUNCTION padlock.check_rate_limit(identifier_val text, endpoint_val text,
+    max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60,
+    OUT allowed boolean, OUT remaining integer, OUT reset_seconds integer, OUT retry_after_seconds integer)
+LANGUAGE C VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_check_rate_limit_detail';
+REVOKE ALL ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) TO service_role;
+COMMENT ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) IS 'Count a request; tells also how many are left and how long to wait';
+
+CREATE FUNCTION padlock.reset_rate_limit(identifier_val text, endpoint_val text) RETURNS boolean
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_reset_rate_limit';
+REVOKE ALL ON FUNCTION padlock.reset_rate_limit(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.reset_rate_limit(text, text) TO service_role;
+COMMENT ON FUNCTION padlock.reset_rate_limit(text, text) IS 'Forget what a caller has used of a limit';
+
+CREATE FUNCTION padlock.rate_limit_keys(OUT id uuid, OUT identifier text, OUT endpoint text,
+    OUT request_count integer, OUT window_start timestamptz, OUT created_at timestamptz) RETURNS SETOF record
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_rate_limit_keys';
+REVOKE ALL ON FUNCTION padlock.rate_limit_keys() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.rate_limit_keys() TO authenticated, service_role;
+COMMENT ON FUNCTION padlock.rate_limit_keys() IS 'What the limiter holds now, for admins, service_role and the owner';
+
+CREATE FUNCTION padlock.rate_limit_stats(OUT keys integer, OUT max_keys integer, OUT allowed bigint,
+    OUT refused bigint, OUT evicted bigint, OUT memory_bytes bigint)
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_rate_limit_stats';
+REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role;
+COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';
+
 -- room queue
 -- EXECUTE is the right to use the queue: these functions ask for nothing more
 -- and act as the extension's owner, so that a role that is granted one of them
@@ -457,6 +498,46 @@ CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON @extschema@.aud
 CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs_default FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 SELECT padlock.create_audit_partitions();
+
+-- What callers may do in a while; a row with a company holds for it alone.
+CREATE TABLE @extschema@.rate_limit_rules (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
+    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source')),
+    company_id uuid,
+    max_requests integer NOT NULL CONSTRAINT rate_limit_rules_max_requests CHECK (max_requests >= 0),
+    window_minutes integer NOT NULL DEFAULT 60
+        CONSTRAINT rate_limit_rules_window_minutes CHECK (window_minutes BETWEEN 1 AND 527040),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
+);
+COMMENT ON TABLE @extschema@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, or the address of a webhook''s source';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
+CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
+ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
+CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
+CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests)
+SELECT endpoint, caller, max_requests
+  FROM (VALUES ('product_create', 'company', 100), ('product_update', 'company', 100), ('product_search', 'ip', 1000),
+               ('company_onboard', 'admin', 10), ('document_upload', 'user', 50), ('ai_product_ingest', 'source', 200))
+       AS seed(endpoint, caller, max_requests)
+ WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
+
+-- What the limiter holds, live.
+CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS
+    SELECT id, identifier, endpoint, request_count, window_start, created_at FROM padlock.rate_limit_keys();
+COMMENT ON VIEW @extschema@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
+REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon;
+GRANT SELECT ON TABLE @extschema@.rate_limits TO authenticated, service_role;
 -- The queue: one row a job.  pending -> processing -> completed | failed, and
 -- back to pending when an attempt fails or its lease ends with attempts left.
 CREATE TABLE @extschema@.job_queue (
@@ -561,6 +642,7 @@ CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_
 CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
+ALTER TABLE @extschema@.rate_limit_rules ADD CONSTRAINT rate_limit_rules_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
 
 CREATE TABLE @extschema@.insurance_products (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),

@@ -44,6 +44,7 @@ CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_
 CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
+ALTER TABLE @extschema@.rate_limit_rules ADD CONSTRAINT rate_limit_rules_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
 
 CREATE TABLE @extschema@.insurance_products (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),

@@ -15,6 +15,7 @@
 #include "core/errors.h"
 #include "identity/api_key.h"
 #include "identity/require.h"
+#include "limits/limits.h"
 
 PG_FUNCTION_INFO_V1(padlock_company_onboard);
 
@@ -49,7 +50,7 @@ row_id(Jsonb *row)
 
 /*
  * company_onboard(jsonb) returns jsonb: an admin adds a company and gets its
- * first API key, which is shown only here.  201; errors 400, 401, 403, 409.
+ * first API key, which is shown only here.  201; errors 400, 401, 403, 409, 429.
  */
 Datum
 padlock_company_onboard(PG_FUNCTION_ARGS)
@@ -62,6 +63,7 @@ padlock_company_onboard(PG_FUNCTION_ARGS)
 	char	   *display;
 
 	padlock_require_admin();
+	padlock_limit_request("company_onboard");
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), company_fields,
 					  lengthof(company_fields), BODY_CREATE);
 	padlock_body_finish(&body);

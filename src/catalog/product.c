@@ -19,6 +19,7 @@
 #include "core/errors.h"
 #include "core/spi.h"
 #include "identity/require.h"
+#include "limits/limits.h"
 
 PG_FUNCTION_INFO_V1(padlock_product_create);
 PG_FUNCTION_INFO_V1(padlock_product_update);
@@ -65,7 +66,7 @@ code_conflict(void)
 
 /*
  * product_create(jsonb) returns jsonb: a company adds a product of its own.
- * 201; errors 400, 401, 403, 409.
+ * 201; errors 400, 401, 403, 409, 429.
  */
 Datum
 padlock_product_create(PG_FUNCTION_ARGS)
@@ -75,6 +76,7 @@ padlock_product_create(PG_FUNCTION_ARGS)
 	PadlockBody body;
 	Jsonb	   *product;
 
+	padlock_limit_request("product_create");
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), create_fields,
 					  lengthof(create_fields), BODY_CREATE);
 	padlock_body_check_range(&body, "minimum_age", "maximum_age");
@@ -176,7 +178,7 @@ has_changes(PadlockBody *body)
 /*
  * product_update(jsonb) returns jsonb: a company changes the fields it names
  * of the product product_id; null empties a field.  200; errors 400, 401,
- * 403, 404, 409.
+ * 403, 404, 409, 429.
  */
 Datum
 padlock_product_update(PG_FUNCTION_ARGS)
@@ -186,6 +188,7 @@ padlock_product_update(PG_FUNCTION_ARGS)
 	BodyValue  *product_id;
 	Jsonb	   *product;
 
+	padlock_limit_request("product_update");
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), update_fields,
 					  lengthof(update_fields), BODY_UPDATE);
 	product_id = padlock_body_value(&body, "product_id");

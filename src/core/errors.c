@@ -44,7 +44,7 @@ padlock_behind_gateway(void)
 /* Raise the form that PostgREST turns into status, body and headers. */
 static void
 raise_gateway_error(int http_status, int sqlstate, const char *message, const char *detail,
-					const char *hint)
+					const char *hint, const char *headers)
 {
 	StringInfoData body;
 	StringInfoData envelope;
@@ -61,7 +61,7 @@ raise_gateway_error(int http_status, int sqlstate, const char *message, const ch
 	appendStringInfoChar(&body, '}');
 
 	initStringInfo(&envelope);
-	appendStringInfo(&envelope, "{\"status\": %d, \"headers\": {}}", http_status);
+	appendStringInfo(&envelope, "{\"status\": %d, \"headers\": %s}", http_status, headers);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_GATEWAY),
@@ -70,11 +70,11 @@ raise_gateway_error(int http_status, int sqlstate, const char *message, const ch
 }
 
 void
-padlock_http_error(int http_status, int sqlstate, const char *message, const char *detail,
-				   const char *hint)
+padlock_http_error_headers(int http_status, int sqlstate, const char *message, const char *detail,
+						   const char *hint, const char *headers)
 {
 	if (padlock_behind_gateway())
-		raise_gateway_error(http_status, sqlstate, message, detail, hint);
+		raise_gateway_error(http_status, sqlstate, message, detail, hint, headers);
 
 	ereport(ERROR,
 			(errcode(sqlstate),
@@ -85,15 +85,31 @@ padlock_http_error(int http_status, int sqlstate, const char *message, const cha
 }
 
 void
+padlock_http_error(int http_status, int sqlstate, const char *message, const char *detail,
+				   const char *hint)
+{
+	padlock_http_error_headers(http_status, sqlstate, message, detail, hint, "{}");
+}
+
+/* Set one of the gateway's response settings for this transaction. */
+static void
+set_response(const char *name, const char *value)
+{
+	if (padlock_behind_gateway())
+		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+								 true, 0, false);
+}
+
+void
 padlock_http_status(int http_status)
 {
-	char		value[12];
+	set_response("response.status", psprintf("%d", http_status));
+}
 
-	if (!padlock_behind_gateway())
-		return;
-	snprintf(value, sizeof(value), "%d", http_status);
-	(void) set_config_option("response.status", value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+void
+padlock_http_headers(const char *headers)
+{
+	set_response("response.headers", headers);
 }
 
 void

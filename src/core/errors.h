@@ -25,8 +25,21 @@ extern bool padlock_behind_gateway(void);
 extern void padlock_http_error(int http_status, int sqlstate, const char *message,
 							   const char *detail, const char *hint) pg_attribute_noreturn();
 
+/*
+ * The same with HTTP headers, a JSON object of strings, for gateway callers.
+ */
+extern void padlock_http_error_headers(int http_status, int sqlstate, const char *message,
+									   const char *detail, const char *hint,
+									   const char *headers) pg_attribute_noreturn();
+
 /* Set the status of a successful answer; nothing to do outside a gateway. */
 extern void padlock_http_status(int http_status);
+
+/*
+ * Set the headers of a successful answer, a JSON array of objects with one
+ * string each; nothing to do outside a gateway.
+ */
+extern void padlock_http_headers(const char *headers);
 
 /* Stop with the line to add when padlock was not preloaded. */
 extern void padlock_require_preload(const char *feature);

@@ -164,6 +164,18 @@ index_exists(IndexStmt *statement)
 	return OidIsValid(get_relname_relid(statement->idxname, schema));
 }
 
+static bool
+view_exists(ViewStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->view, NoLock, true);
+
+	if (!OidIsValid(relid))
+		return false;
+	check_ours(RelationRelationId, relid, relation_owner(relid), "relation",
+			   statement->view->relname);
+	return true;
+}
+
 /* ALTER TABLE ... ADD CONSTRAINT is passed over when the name is taken. */
 static bool
 constraint_exists(AlterTableStmt *statement)
@@ -192,6 +204,8 @@ object_exists(Node *statement)
 			return table_exists((CreateStmt *) statement);
 		case T_CreateEnumStmt:
 			return enum_exists((CreateEnumStmt *) statement);
+		case T_ViewStmt:
+			return view_exists((ViewStmt *) statement);
 		case T_IndexStmt:
 			return index_exists((IndexStmt *) statement);
 		case T_AlterTableStmt:
@@ -232,7 +246,8 @@ run_definition(RawStmt *raw, const char *definitions)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not run a definition: %s", SPI_result_code_string(result))));
 	return !IsA(raw->stmt, GrantStmt) && !IsA(raw->stmt, CommentStmt) &&
-		!IsA(raw->stmt, AlterTableStmt) && !IsA(raw->stmt, SelectStmt);
+		!IsA(raw->stmt, AlterTableStmt) && !IsA(raw->stmt, SelectStmt) &&
+		!IsA(raw->stmt, InsertStmt);
 }
 
 /* Run all definitions; returns how many objects were made. */

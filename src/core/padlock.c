@@ -17,6 +17,7 @@
 
 #include "core/core.h"
 #include "identity/caller.h"
+#include "limits/limits.h"
 #include "queue/queue.h"
 #include "worker/worker.h"
 
@@ -37,6 +38,7 @@ _PG_init(void)
 
 	padlock_core_init();
 	padlock_identity_init();
+	padlock_limits_init();
 	padlock_queue_init();
 	padlock_worker_init();
 

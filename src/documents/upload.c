@@ -23,6 +23,7 @@
 #include "core/body.h"
 #include "core/errors.h"
 #include "identity/require.h"
+#include "limits/limits.h"
 #include "queue/queue.h"
 
 PG_FUNCTION_INFO_V1(padlock_document_upload);
@@ -168,7 +169,7 @@ is_pending(Jsonb *document)
 
 /*
  * document_upload(jsonb) returns jsonb: a user adds a document.  201; errors
- * 400, 401, 413.
+ * 400, 401, 413, 429.
  */
 Datum
 padlock_document_upload(PG_FUNCTION_ARGS)
@@ -178,6 +179,7 @@ padlock_document_upload(PG_FUNCTION_ARGS)
 	PadlockBody body;
 	Jsonb	   *document;
 
+	padlock_limit_request("document_upload");
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), document_fields,
 					  lengthof(document_fields), BODY_CREATE);
 	padlock_body_finish(&body);

@@ -24,6 +24,7 @@
 #include "core/body.h"
 #include "core/errors.h"
 #include "core/spi.h"
+#include "limits/limits.h"
 
 PG_FUNCTION_INFO_V1(padlock_product_search);
 PG_FUNCTION_INFO_V1(padlock_product_search_args);
@@ -281,11 +282,12 @@ product_search(Jsonb *json, BodyMode mode)
 
 /*
  * product_search(jsonb) returns jsonb: active products of active companies
- * that match all filters and words, one page.  200; errors 400.
+ * that match all filters and words, one page.  200; errors 400, 429.
  */
 Datum
 padlock_product_search(PG_FUNCTION_ARGS)
 {
+	padlock_limit_request("product_search");
 	PG_RETURN_JSONB_P(product_search(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), BODY_CREATE));
 }
 
@@ -308,6 +310,7 @@ padlock_product_search_args(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
 
+	padlock_limit_request("product_search");
 	if (!PG_ARGISNULL(0))
 		check_not_body(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	initStringInfo(&json);

@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * limits.h
+ *	  The door of room limits: how often a caller may do something.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_LIMITS_H
+#define PADLOCK_LIMITS_H
+
+/* Room set-up, called by _PG_init only: settings, shared memory, worker. */
+extern void padlock_limits_init(void);
+
+/*
+ * Count a request of the caller to an endpoint against the rule that
+ * rate_limit_rules holds for the endpoint, and stop with 429 (SQL: 54000)
+ * when the limit is reached.  Call it once, as soon as the caller is known
+ * and before any other work: the request counts even if it fails later.
+ * Behind a gateway the answer tells the caller's state in RateLimit headers.
+ * Nothing is counted for service_role, and for local SQL without identity.
+ */
+extern void padlock_limit_request(const char *endpoint);
+
+#endif							/* PADLOCK_LIMITS_H */

@@ -1,0 +1,40 @@
+
+-- What callers may do in a while; a row with a company holds for it alone.
+CREATE TABLE @extschema@.rate_limit_rules (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
+    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source')),
+    company_id uuid,
+    max_requests integer NOT NULL CONSTRAINT rate_limit_rules_max_requests CHECK (max_requests >= 0),
+    window_minutes integer NOT NULL DEFAULT 60
+        CONSTRAINT rate_limit_rules_window_minutes CHECK (window_minutes BETWEEN 1 AND 527040),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
+);
+COMMENT ON TABLE @extschema@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, or the address of a webhook''s source';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
+CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
+ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
+CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
+CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests)
+SELECT endpoint, caller, max_requests
+  FROM (VALUES ('product_create', 'company', 100), ('product_update', 'company', 100), ('product_search', 'ip', 1000),
+               ('company_onboard', 'admin', 10), ('document_upload', 'user', 50), ('ai_product_ingest', 'source', 200))
+       AS seed(endpoint, caller, max_requests)
+ WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
+
+-- What the limiter holds, live.
+CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS
+    SELECT id, identifier, endpoint, request_count, window_start, created_at FROM padlock.rate_limit_keys();
+COMMENT ON VIEW @extschema@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
+REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon;
+GRANT SELECT ON TABLE @extschema@.rate_limits TO authenticated, service_role;

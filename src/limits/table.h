@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.h
+ *	  The limiter's table in shared memory; for this room only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_LIMITS_TABLE_H
+#define PADLOCK_LIMITS_TABLE_H
+
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+
+#include "limits/window.h"
+
+#define MAX_IDENTIFIER	64		/* bytes kept; longer ones are hashed */
+#define MAX_ENDPOINT	40
+#define MAX_WINDOW_MINUTES (366 * 24 * 60)
+#define USECS_PER_MIN	INT64CONST(60000000)
+
+/* What one counter is for. */
+typedef struct LimitKey
+{
+	uint8		identifier_length;
+	uint8		endpoint_length;
+	char		identifier[MAX_IDENTIFIER];
+	char		endpoint[MAX_ENDPOINT];
+} LimitKey;
+
+/* What a check found. */
+typedef struct LimitAnswer
+{
+	bool		admitted;
+	uint32		remaining;		/* requests left now */
+	int64		reset;			/* microseconds until all are available again */
+	int64		retry_after;	/* microseconds until one is; 0 when admitted */
+} LimitAnswer;
+
+/* A counter as padlock.rate_limit_keys() and the state file see it. */
+typedef struct LimitCounter
+{
+	LimitKey	key;
+	uint32		limit;			/* of the last check */
+	int64		created;		/* limits_clock() at the first check */
+	RateWindow	window;
+} LimitCounter;
+
+typedef struct LimitTotals
+{
+	uint32		keys;
+	uint32		max_keys;
+	uint64		allowed;
+	uint64		refused;
+	uint64		evicted;
+	uint64		memory;			/* bytes of shared memory */
+} LimitTotals;
+
+/* Microseconds on a clock that never goes back and counts suspended time. */
+extern int64 limits_clock(void);
+
+/* Fill in a key from texts of any length (1 or more). */
+extern void limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
+							const char *endpoint, size_t endpoint_length);
+
+/* Count a request; the heart of the room. */
+extern void limits_check(const LimitKey *key, uint32 limit, int64 span, LimitAnswer *answer);
+
+/* Forget a counter; false when there is none. */
+extern bool limits_reset(const LimitKey *key);
+
+/* Put a counter back, at start, before anybody else looks; false when full. */
+extern bool limits_restore(const LimitCounter *counter);
+
+/*
+ * The counter in a slot (0 to max_keys - 1), advanced to now; false when the
+ * slot is free or the counter has nothing left in its window.
+ */
+extern bool limits_read(uint32 slot, int64 now, LimitCounter *counter);
+
+/* Free the counters that have nothing left in their windows. */
+extern void limits_sweep(void);
+
+/* Totals since the server's start. */
+extern void limits_totals(LimitTotals *totals);
+
+/* Has a counter changed since the last call of limits_take_changed()? */
+extern bool limits_take_changed(void);
+
+/* Shared memory: ask for it, and find it (true when it was made just now). */
+extern void limits_request_memory(void);
+extern bool limits_attach_memory(void);
+
+/* Is the shared memory there? */
+extern bool limits_are_attached(void);
+
+/* The setting padlock.rate_limit_max_keys. */
+extern int	limits_max_keys;
+
+/* state.c: the file that carries the counters over a restart. */
+extern void limits_load_state(void);
+extern void limits_save_state(bool durable);
+
+#endif							/* PADLOCK_LIMITS_TABLE_H */
