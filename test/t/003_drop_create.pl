@@ -59,6 +59,12 @@ is(gateway($node, { key => $id->{key} }, 'SELECT padlock.company_id()')->{out}, 
 $node->safe_psql('postgres', "UPDATE claims SET claim_status = 'approved'");
 is($node->safe_psql('postgres', q{SELECT count(*) FROM audit_logs WHERE table_name ~ 'claims' AND new_values ->> 'claim_status' = 'approved'}),
 	'1', 'back: the audit goes on');
+foreach my $partition (split /\n/, $node->safe_psql('postgres',
+	q{SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass}))
+{
+	($rc, $out, $err) = $node->psql('postgres', "TRUNCATE $partition");
+	like($err, qr/audit rows cannot be changed or removed/, "back: $partition cannot be emptied");
+}
 is($node->safe_psql('postgres', "SELECT job_type FROM get_next_job('me')"), 'd', 'back: the queue goes on');
 
 # In one transaction, and rolled back.
