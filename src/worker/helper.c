@@ -311,19 +311,16 @@ close_body(void *arg)
 }
 
 /*
- * Take the descriptors out of a received message.  Returns a body that the
- * current memory context owns, or NULL when none came.
+ * Take the descriptors out of a received message: the first goes to *fd, or
+ * -1, and the others are closed.  Returns how many there were.
  */
-static PadlockBlob *
-take_body(struct msghdr *message)
+static int
+take_descriptors(struct msghdr *message, int *fd)
 {
-	PadlockBlob *body = palloc0(sizeof(PadlockBlob));
-	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 	struct cmsghdr *control;
-	struct stat status;
 	int			count = 0;
 
-	body->fd = -1;
+	*fd = -1;
 	for (control = CMSG_FIRSTHDR(message); control != NULL; control = CMSG_NXTHDR(message, control))
 	{
 		int			received[MAX_DESCRIPTORS];
@@ -336,22 +333,31 @@ take_body(struct msghdr *message)
 		for (int i = 0; i < n; i++)
 		{
 			if (count++ == 0)
-				body->fd = received[i];
+				*fd = received[i];
 			else
 				close(received[i]);
 		}
 	}
+	return count;
+}
+
+/* A received descriptor as a body that the current memory context owns. */
+static PadlockBlob *
+own_body(int fd)
+{
+	PadlockBlob *body = palloc0(sizeof(PadlockBlob));
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	struct stat status;
+	int			seals;
+
+	body->fd = fd;
 	callback->func = close_body;
 	callback->arg = body;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 
-	if (count == 0)
-		return NULL;
-	if (count > 1)
-		padlock_helper_malformed("more than one descriptor in a frame");
-	if ((fcntl(body->fd, F_GET_SEALS) & PADLOCK_WIRE_SEALS) != PADLOCK_WIRE_SEALS ||
-		fstat(body->fd, &status) < 0)
-		padlock_helper_malformed("a body that is not sealed");
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & PADLOCK_WIRE_SEALS) != PADLOCK_WIRE_SEALS || fstat(fd, &status) < 0)
+		padlock_helper_malformed("a body that is not a sealed memfd");
 	body->length = status.st_size;
 	return body;
 }
@@ -368,6 +374,8 @@ receive(Helper *helper, TimestampTz deadline, PadlockFrame *frame)
 	struct iovec vector = {packet, sizeof(packet)};
 	struct msghdr message;
 	ssize_t		size;
+	int			descriptors;
+	int			fd;
 
 	for (;;)
 	{
@@ -385,7 +393,13 @@ receive(Helper *helper, TimestampTz deadline, PadlockFrame *frame)
 			report_death(helper);
 	}
 
-	frame->body = take_body(&message);
+	descriptors = take_descriptors(&message, &fd);
+	if (descriptors > 1)
+	{
+		close(fd);
+		padlock_helper_malformed("more than one descriptor in a frame");
+	}
+	frame->body = descriptors > 0 ? own_body(fd) : NULL;
 	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		padlock_helper_malformed("a packet that is too large");
 	if (!wire_check_frame(packet, size, &frame->header))

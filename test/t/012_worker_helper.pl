@@ -38,6 +38,18 @@ sub frame
 sub say_it { send($wire, $_[0], 0) // exit 8; return; }
 sub hear { my $packet = ''; recv($wire, $packet, 70000, 0); exit 0 if $packet eq ''; return substr($packet, 8, 16); }
 my $none = "\0" x 16;
+sub pass
+{
+	my ($packet, @fds) = @_;
+	my $vector = pack('PQ', $packet, length $packet);
+	my $data = pack('i*', @fds);
+	my $control = pack('Qii', 16 + length $data, 1, 1) . $data;    # SOL_SOCKET, SCM_RIGHTS
+	$control .= "\0" x (-length($control) % 8);
+	my $message = pack('QQPQPQQ', 0, 0, $vector, 1, $control, 16 + length $data, 0);
+	require 'syscall.ph';
+	syscall(&SYS_sendmsg, 3, $message, 0) > 0 or exit 6;
+	return;
+}
 sub hello { say_it(frame(1, $none)); return; }
 PERL
 
@@ -57,6 +69,9 @@ my %behaviour = (
 	'sends an unknown outcome' => ['hello(); my $j = hear(); say_it(frame(48, $j, field(16, pack("V", 999)))); sleep 60;', qr/an unknown outcome/],
 	'sends no outcome' => ['hello(); my $j = hear(); say_it(frame(48, $j)); sleep 60;', qr/a fetch without outcome or body/],
 	'says OK without a body' => ['hello(); my $j = hear(); say_it(frame(48, $j, field(16, pack("V", 0)))); sleep 60;', qr/a fetch without outcome or body/],
+	'passes a file that is not sealed' => ['hello(); my $j = hear(); open(my $f, "<", "/etc/passwd"); pass(frame(48, $j, field(16, pack("V", 0))), fileno $f); sleep 60;', qr/a body that is not a sealed memfd/],
+	'passes two descriptors' => ['hello(); my $j = hear(); pass(frame(48, $j, field(16, pack("V", 0))), 0, 1); sleep 60;', qr/more than one descriptor in a frame/],
+	'passes a score of descriptors' => ['hello(); my $j = hear(); pass(frame(48, $j, field(16, pack("V", 0))), (0) x 20); sleep 60;', qr/more than one descriptor in a frame/],
 	'sends text that is not UTF-8' => ['hello(); my $j = hear(); say_it(frame(48, $j, field(16, pack("V", 8)), field(17, "a\xff"))); sleep 60;', qr/a text that is not UTF-8/],
 	'sends a NUL' => ['hello(); my $j = hear(); say_it(frame(48, $j, field(16, pack("V", 8)), field(17, "a\0b"))); sleep 60;', qr/a text that is not UTF-8/],
 	'sends a text that is too long' => ['hello(); my $j = hear(); say_it(frame(48, $j, field(16, pack("V", 8)), field(17, "a" x 501))); sleep 60;', qr/a text that is too long/],
