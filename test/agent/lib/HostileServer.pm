@@ -83,13 +83,14 @@ sub serve
             # no route is left running after the tests
             $SIG{ALRM} = sub { exit 0 };
             alarm 30;
-            $self->answer($client);
+            1 while $self->answer($client);
             exit 0;
         }
         close $client;
     }
 }
 
+# Answer one request; true if another may follow on the same connection.
 sub answer
 {
     my ($self, $client) = @_;
@@ -97,22 +98,29 @@ sub answer
     $client->autoflush(1);
     while ($request !~ /\r\n\r\n/)
     {
-        sysread($client, $request, 4096, length $request) or return;
+        sysread($client, $request, 4096, length $request) or return 0;
     }
     open(my $log, '>>', $self->{log}) or die;
     flock($log, LOCK_EX);
     print $log "$request\0";
     close $log;
-    my ($path) = $request =~ m{^GET (\S+)} or return;
+    my ($path) = $request =~ m{^GET (\S+)} or return 0;
     if ($path eq '/robots.txt')
     {
-        return ref $self->{robots} ? $self->{robots}->($client, $self)
+        ref $self->{robots} ? $self->{robots}->($client, $self)
             : defined $self->{robots} ? page($client, $self->{robots}, 'Content-Type: text/plain')
             : status($client, '404 Not Found');
+        return 0;
+    }
+    if ($path eq '/keep')
+    {
+        print $client "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept";
+        return 1;
     }
     my ($name, $rest) = $path =~ m{^/([a-z0-9_]*)(?:[/?](.*))?$};
     my $route = defined $name && HostileServer::Routes->can($name);
-    return $route ? $route->($client, $rest, $request) : status($client, '404 Not Found');
+    $route ? $route->($client, $rest, $request) : status($client, '404 Not Found');
+    return 0;
 }
 
 # A whole 200 answer.
