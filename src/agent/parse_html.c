@@ -7,6 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
+
 #include "agent/parse_dom.h"
 #include "agent/parse_html.h"
 
@@ -103,16 +105,43 @@ send_products(const ParseRequest *request, const GumboNode *root, const char *ba
 	return product_send_all(request, products);
 }
 
+/* gumbo does not ask whether it got its memory; userdata is the request. */
+static void *
+allocate(void *userdata, size_t size)
+{
+	const ParseRequest *request = userdata;
+	void	   *memory = malloc(size);
+
+	if (memory == NULL)
+		parse_fail(request, WIRE_CRASHED, "the page needs more than %llu MB of memory",
+				   (unsigned long long) (request->memory >> 20));
+	return memory;
+}
+
+/* Memory goes back when the child ends; gumbo also frees what it reuses. */
+static void
+release(void *userdata, void *memory)
+{
+	(void) userdata;
+	free(memory);
+}
+
 void
 parse_html(const ParseRequest *request)
 {
 	ParseSummary summary = {NULL, 0, 0, false};
+	GumboOptions options = kGumboDefaultOptions;
 	size_t		length;
 	char	   *text = parse_to_utf8(request->data, request->size, request->content_type, &length);
-	GumboOutput *page = gumbo_parse_with_options(&kGumboDefaultOptions, text, length);
+	GumboOutput *page;
 	const GumboNode *title;
 	const char *base;
 
+	options.allocator = allocate;
+	options.deallocator = release;
+	options.userdata = (void *) request;
+	options.max_errors = 0;
+	page = gumbo_parse_with_options(&options, text, length);
 	if (page == NULL)
 		parse_fail(request, WIRE_NOT_PARSABLE, "the page cannot be parsed");
 	title = dom_find(page->document, GUMBO_TAG_TITLE);

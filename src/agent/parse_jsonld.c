@@ -103,6 +103,15 @@ add_value(SchemaPage *page, SchemaItem *parent, const char *property, const json
 		add_number(parent, property, value);
 }
 
+/* Where a text's last bracket or brace ends; its start if it has none. */
+static char *
+last_bracket(char *text, char *end)
+{
+	while (end > text && end[-1] != '}' && end[-1] != ']')
+		end--;
+	return end;
+}
+
 /*
  * The JSON of a script: comment and CDATA marks around it are left out, and
  * control characters, which JSON forbids but pages have in their strings,
@@ -111,26 +120,27 @@ add_value(SchemaPage *page, SchemaItem *parent, const char *property, const json
 static char *
 clean_json(const char *text)
 {
+	static const char mark[] = "<![CDATA[";
 	char	   *json = g_utf8_make_valid(text, -1);
 	char	   *at;
 	char	   *end;
 
-	for (at = json; *at != '\0'; at++)
+	for (end = json; *end != '\0'; end++)
 	{
-		if ((unsigned char) *at < ' ')
-			*at = ' ';
+		if ((unsigned char) *end < ' ')
+			*end = ' ';
 	}
-	end = at;
-	at = json + strcspn(json, "{[");
-	/* "<![CDATA[" has a bracket of its own */
-	if (g_str_has_prefix(json + strspn(json, " /*"), "<![CDATA["))
-		at = strchr(json, '<') + strlen("<![CDATA[");
-	while (end > at && end[-1] != '}' && end[-1] != ']')
-		end--;
-	if (end - at >= 2 && end[-1] == ']' && end[-2] == ']' && strstr(json, "<![CDATA[") != NULL)
-		end -= 2;
+	at = json + strspn(json, " /*");
+	end = last_bracket(at, end);
+	if (g_str_has_prefix(at, mark))
+	{
+		at += strlen(mark);
+		/* the mark's own end is two brackets */
+		if (end - at >= 2)
+			end = last_bracket(at, end - 2);
+	}
 	*end = '\0';
-	return at;
+	return at + strcspn(at, "{[");
 }
 
 void

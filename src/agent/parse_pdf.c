@@ -17,7 +17,7 @@
 
 #define PROGRESS_PAGES		10		/* a progress frame every so many pages */
 #define MAX_TITLE_CHARS		250		/* fits 1000 bytes */
-#define HEADER_WINDOW		1024	/* where "%PDF-" must stand, as Adobe reads */
+#define HEADER_WINDOW		1024	/* bytes in which readers look for "%PDF-" */
 
 /* The text being collected. */
 typedef struct PdfText
@@ -150,18 +150,17 @@ open_document(const ParseRequest *request)
 {
 	GBytes	   *bytes = g_bytes_new_static(request->data, request->size);
 	GError	   *error = NULL;
-	PopplerDocument *document;
+	PopplerDocument *document = poppler_document_new_from_bytes(bytes, NULL, &error);
 
-	/* poppler would also read what merely has a trailer somewhere */
-	if (memmem(request->data, MIN(request->size, HEADER_WINDOW), "%PDF-", 5) == NULL)
-		parse_fail(request, WIRE_NOT_PARSABLE, "not a PDF: there is no PDF header");
-	document = poppler_document_new_from_bytes(bytes, NULL, &error);
-	if (document != NULL)
+	if (document != NULL && poppler_document_get_n_pages(document) > 0)
 		return document;
 	if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
 		parse_fail(request, WIRE_ENCRYPTED, "the PDF needs a password");
+	/* poppler does without a header, so this only explains its failure */
+	if (memmem(request->data, MIN(request->size, HEADER_WINDOW), "%PDF-", 5) == NULL)
+		parse_fail(request, WIRE_NOT_PARSABLE, "not a PDF: there is no PDF header");
 	parse_fail(request, WIRE_NOT_PARSABLE, "not a readable PDF: %s",
-			   error != NULL ? error->message : "unknown error");
+			   error != NULL ? error->message : "it has no pages");
 }
 
 /* The document's title, folded, or NULL. */
@@ -181,13 +180,10 @@ parse_pdf(const ParseRequest *request)
 	PopplerDocument *document = open_document(request);
 	PdfText		text = {request, g_string_new(NULL), 0, false};
 	ParseSummary summary = {NULL, 0, 0, false};
-	int			pages = poppler_document_get_n_pages(document);
-	uint32_t	total = pages > 0 ? (uint32_t) pages : 0;
+	uint32_t	total = (uint32_t) poppler_document_get_n_pages(document);
 	uint32_t	wanted = MIN(total, request->max_pages);
 	uint32_t	i;
 
-	if (total == 0)
-		parse_fail(request, WIRE_NOT_PARSABLE, "not a readable PDF: it has no pages");
 	for (i = 0; i < wanted && add_page(&text, document, i); i++)
 	{
 		if ((i + 1) % PROGRESS_PAGES == 0)

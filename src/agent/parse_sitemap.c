@@ -28,7 +28,7 @@ typedef struct Sitemap
 	char		path[MAX_DEPTH][MAX_NAME];	/* local names from the root */
 	char		location[MAX_TEXT];
 	char		modified[MAX_TEXT];
-	bool		known;			/* has the root a name that we know? */
+	bool		known;			/* is it a list of pages at all? */
 } Sitemap;
 
 static void
@@ -203,13 +203,17 @@ read_text(Sitemap *map, const char *data, size_t size)
 			memcpy(line, data, n);
 			line[n] = '\0';
 			g_strstrip(line);
-			if (g_ascii_strncasecmp(line, "http", 4) == 0 &&
-				g_utf8_validate(line, -1, NULL) &&
-				!send_entry(map, line, WIRE_LINK_PAGE, NULL))
-				return;
+			if (g_ascii_strncasecmp(line, "http", 4) == 0 && g_utf8_validate(line, -1, NULL))
+			{
+				map->known = true;
+				if (!send_entry(map, line, WIRE_LINK_PAGE, NULL))
+					return;
+			}
 		}
 		data += n + 1;
 	}
+	if (!map->known)
+		parse_fail(map->request, WIRE_NOT_PARSABLE, "neither XML nor a list of URLs");
 }
 
 void

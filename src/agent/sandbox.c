@@ -292,7 +292,7 @@ add_socket_rules(scmp_filter_ctx filter)
 	return rc;
 }
 
-/* Opening for reading only; every way to write, create or truncate: EACCES. */
+/* Opening for reading only: other flags match no rule and get the default, EPERM. */
 static int
 add_open_rules(scmp_filter_ctx filter)
 {

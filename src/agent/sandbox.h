@@ -29,7 +29,7 @@ extern bool sandbox_common(void);
  * padlock_fetch, after start-up work and before the first request: system
  * calls from an allow-list (others fail with EPERM), sockets of AF_INET,
  * AF_INET6 and AF_NETLINK only (others EAFNOSUPPORT), files opened for
- * reading only (else EACCES), threads but no processes, no exec, no signal to
+ * reading only (else EPERM), threads but no processes, no exec, no signal to
  * another process.  Where the kernel has Landlock, reading is also limited to
  * libraries, certificates and the name resolver's files.
  */
