@@ -50,20 +50,20 @@ CREATE FUNCTION padlock.install() RETURNS integer
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_install';
-REVOKE ALL ON FUNCTION padlock.install() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.install() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.install() IS 'Make or repair padlock''s tables, types, indexes, policies and triggers; returns how many objects were made';
 
 CREATE FUNCTION padlock.wants_install() RETURNS boolean
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_wants_install';
-REVOKE ALL ON FUNCTION padlock.wants_install() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.wants_install() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.wants_install() IS 'Should CREATE EXTENSION make the tables? Not inside a restore';
 
 CREATE FUNCTION padlock.touch_updated_at() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_touch_updated_at';
-REVOKE ALL ON FUNCTION padlock.touch_updated_at() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.touch_updated_at() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.touch_updated_at() IS 'Trigger that keeps updated_at';
 
 -- room identity
@@ -72,91 +72,91 @@ COMMENT ON FUNCTION padlock.touch_updated_at() IS 'Trigger that keeps updated_at
 CREATE FUNCTION padlock.uid() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_uid';
-REVOKE ALL ON FUNCTION padlock.uid() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.uid() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.uid() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.uid() IS 'The calling user''s id, from the gateway''s verified claims; NULL for nobody';
 
 CREATE FUNCTION padlock.company_id() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_id';
-REVOKE ALL ON FUNCTION padlock.company_id() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_id() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_id() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_id() IS 'The calling company''s id, by its API key; NULL without a valid key of an active company';
 
 CREATE FUNCTION padlock.is_admin() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_caller_admin';
-REVOKE ALL ON FUNCTION padlock.is_admin() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_admin() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_admin() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_admin() IS 'Is the calling user an admin?';
 
 CREATE FUNCTION padlock.is_super_admin() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_super_admin';
-REVOKE ALL ON FUNCTION padlock.is_super_admin() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_super_admin() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_super_admin() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_super_admin() IS 'Is the calling user a super admin?';
 
 CREATE FUNCTION padlock.is_service_role() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_service_role';
-REVOKE ALL ON FUNCTION padlock.is_service_role() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_service_role() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_service_role() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_service_role() IS 'Did the gateway switch to service_role?';
 
 CREATE FUNCTION padlock.is_privileged() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_privileged';
-REVOKE ALL ON FUNCTION padlock.is_privileged() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_privileged() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_privileged() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_privileged() IS 'Is the caller an admin or service_role?';
 
 CREATE FUNCTION padlock.scope_low() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_scope_low';
-REVOKE ALL ON FUNCTION padlock.scope_low() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.scope_low() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.scope_low() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.scope_low() IS 'Lowest user id whose rows the caller may see; NULL for none';
 
 CREATE FUNCTION padlock.scope_high() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_scope_high';
-REVOKE ALL ON FUNCTION padlock.scope_high() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.scope_high() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.scope_high() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.scope_high() IS 'Highest user id whose rows the caller may see; NULL for none';
 
 CREATE FUNCTION padlock.company_scope_low() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_scope_low';
-REVOKE ALL ON FUNCTION padlock.company_scope_low() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_scope_low() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_scope_low() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_scope_low() IS 'Lowest company id that the caller acts for; NULL for none';
 
 CREATE FUNCTION padlock.company_scope_high() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_scope_high';
-REVOKE ALL ON FUNCTION padlock.company_scope_high() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_scope_high() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_scope_high() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_scope_high() IS 'Highest company id that the caller acts for; NULL for none';
 
 CREATE FUNCTION padlock.company_is_active(company_id uuid) RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'padlock_company_is_active';
-REVOKE ALL ON FUNCTION padlock.company_is_active(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_is_active(uuid) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_is_active(uuid) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_is_active(uuid) IS 'May the public see this company''s products?';
 
 CREATE FUNCTION @extschema@.is_admin(user_id uuid) RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'padlock_is_admin';
-REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.is_admin(uuid) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.is_admin(uuid) IS 'Is that user an admin? About others only an admin may ask';
 
 CREATE FUNCTION padlock.guard_columns() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';
-REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';
 
 -- room audit
@@ -164,20 +164,20 @@ CREATE FUNCTION padlock.audit_row() RETURNS trigger
 LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_audit_row';
-REVOKE ALL ON FUNCTION padlock.audit_row() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.audit_row() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.audit_row() IS 'Trigger that records a change in audit_logs';
 
 CREATE FUNCTION padlock.audit_refuse() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_audit_refuse';
-REVOKE ALL ON FUNCTION padlock.audit_refuse() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.audit_refuse() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.audit_refuse() IS 'Trigger that refuses to change or remove audit rows';
 
 CREATE FUNCTION padlock.create_audit_partitions(months integer DEFAULT 3) RETURNS integer
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_create_audit_partitions';
-REVOKE ALL ON FUNCTION padlock.create_audit_partitions(integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.create_audit_partitions(integer) FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.create_audit_partitions(integer) IS 'Make the partitions of audit_logs for this month and the given number of months after it; returns how many were made';
 
 -- room limits
@@ -185,7 +185,7 @@ CREATE FUNCTION @extschema@.check_rate_limit(identifier_val text, endpoint_val t
     max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_check_rate_limit';
-REVOKE ALL ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.check_rate_limit(text, text, integer, integer) IS 'Count a request; false when max_requests in window_minutes are used up';
 
@@ -194,14 +194,14 @@ CREATE FUNCTION padlock.check_rate_limit(identifier_val text, endpoint_val text,
     OUT allowed boolean, OUT remaining integer, OUT reset_seconds integer, OUT retry_after_seconds integer)
 LANGUAGE C VOLATILE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_check_rate_limit_detail';
-REVOKE ALL ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) TO service_role;
 COMMENT ON FUNCTION padlock.check_rate_limit(text, text, integer, integer) IS 'Count a request; tells also how many are left and how long to wait';
 
 CREATE FUNCTION padlock.reset_rate_limit(identifier_val text, endpoint_val text) RETURNS boolean
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'padlock_reset_rate_limit';
-REVOKE ALL ON FUNCTION padlock.reset_rate_limit(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.reset_rate_limit(text, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.reset_rate_limit(text, text) TO service_role;
 COMMENT ON FUNCTION padlock.reset_rate_limit(text, text) IS 'Forget what a caller has used of a limit';
 
@@ -209,7 +209,7 @@ CREATE FUNCTION padlock.rate_limit_keys(OUT id uuid, OUT identifier text, OUT en
     OUT request_count integer, OUT window_start timestamptz, OUT created_at timestamptz) RETURNS SETOF record
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'padlock_rate_limit_keys';
-REVOKE ALL ON FUNCTION padlock.rate_limit_keys() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.rate_limit_keys() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.rate_limit_keys() TO authenticated, service_role;
 COMMENT ON FUNCTION padlock.rate_limit_keys() IS 'What the limiter holds now, for admins, service_role and the owner';
 
@@ -217,7 +217,7 @@ CREATE FUNCTION padlock.rate_limit_stats(OUT keys integer, OUT max_keys integer,
     OUT refused bigint, OUT evicted bigint, OUT memory_bytes bigint)
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'padlock_rate_limit_stats';
-REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role;
 COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';
 
@@ -229,14 +229,14 @@ COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since
 CREATE FUNCTION padlock.queue_wake() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_queue_wake';
-REVOKE ALL ON FUNCTION padlock.queue_wake() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.queue_wake() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.queue_wake() IS 'Trigger that wakes the workers of this database when the transaction commits';
 
 CREATE FUNCTION @extschema@.enqueue_job(job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3) RETURNS uuid
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_enqueue_job';
-REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) IS 'Add a job and return its id; higher priorities run first';
 
@@ -244,7 +244,7 @@ CREATE FUNCTION @extschema@.get_next_job(worker_id_val text, lock_duration_minut
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_get_next_job';
-REVOKE ALL ON FUNCTION @extschema@.get_next_job(text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.get_next_job(text, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.get_next_job(text, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.get_next_job(text, integer) IS 'Claim the next due job until the lease ends: one row or none; attempts is the fencing token';
 
@@ -252,7 +252,7 @@ CREATE FUNCTION @extschema@.complete_job(job_id_val uuid, result_val jsonb DEFAU
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_complete_job';
-REVOKE ALL ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) IS 'End a claimed job with its result; false when the claim was lost';
 
@@ -260,7 +260,7 @@ CREATE FUNCTION @extschema@.fail_job(job_id_val uuid, error_message_val text, re
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_fail_job';
-REVOKE ALL ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) IS 'Report a failed attempt: retried after a growing delay, or failed when attempts are used up; false when the claim was lost';
 
@@ -268,7 +268,7 @@ CREATE FUNCTION @extschema@.enqueue_pdf_extraction(document_id_val uuid, file_ur
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_enqueue_pdf_extraction';
-REVOKE ALL ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.enqueue_pdf_extraction(uuid, text, integer) IS 'Add a job that extracts the text of a document''s PDF';
 
@@ -276,7 +276,7 @@ CREATE FUNCTION @extschema@.schedule_daily_ai_crawls() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_schedule_daily_ai_crawls';
-REVOKE ALL ON FUNCTION @extschema@.schedule_daily_ai_crawls() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.schedule_daily_ai_crawls() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.schedule_daily_ai_crawls() TO service_role;
 COMMENT ON FUNCTION @extschema@.schedule_daily_ai_crawls() IS 'Add the ai_crawl and product_refresh jobs that are wanted and not yet under way; returns how many';
 
@@ -284,7 +284,7 @@ CREATE FUNCTION @extschema@.cleanup_old_jobs() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_cleanup_old_jobs';
-REVOKE ALL ON FUNCTION @extschema@.cleanup_old_jobs() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.cleanup_old_jobs() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.cleanup_old_jobs() TO service_role;
 COMMENT ON FUNCTION @extschema@.cleanup_old_jobs() IS 'Delete jobs completed more than 30 days ago and failed more than 90 days ago; returns how many';
 
@@ -292,7 +292,7 @@ CREATE FUNCTION @extschema@.job_worker(jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_job_worker';
-REVOKE ALL ON FUNCTION @extschema@.job_worker(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.job_worker(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.job_worker(jsonb) TO service_role;
 COMMENT ON FUNCTION @extschema@.job_worker(jsonb) IS 'Have a background worker run one committed, due job and wait for its outcome; the body is an empty object';
 
@@ -300,14 +300,14 @@ COMMENT ON FUNCTION @extschema@.job_worker(jsonb) IS 'Have a background worker r
 CREATE FUNCTION padlock.drop_provenance() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_drop_provenance';
-REVOKE ALL ON FUNCTION padlock.drop_provenance() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.drop_provenance() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.drop_provenance() IS 'Trigger that lets an insurer''s own value win over a crawled one';
 
 CREATE FUNCTION @extschema@.company_onboard(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_company_onboard';
-REVOKE ALL ON FUNCTION @extschema@.company_onboard(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.company_onboard(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.company_onboard(jsonb) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.company_onboard(jsonb) IS 'Endpoint: an admin adds a company and gets its API key';
 
@@ -315,7 +315,7 @@ CREATE FUNCTION @extschema@.product_create(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_create';
-REVOKE ALL ON FUNCTION @extschema@.product_create(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_create(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_create(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_create(jsonb) IS 'Endpoint: a company adds a product';
 
@@ -323,7 +323,7 @@ CREATE FUNCTION @extschema@.product_update(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_update';
-REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_update(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_update(jsonb) IS 'Endpoint: a company changes a product of its own';
 
@@ -332,7 +332,7 @@ CREATE FUNCTION @extschema@.product_search(jsonb) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_search';
-REVOKE ALL ON FUNCTION @extschema@.product_search(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_search(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_search(jsonb) IS 'Endpoint: find active products of active companies';
 
@@ -345,7 +345,7 @@ CREATE FUNCTION @extschema@.product_search(
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_search_args';
-REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) IS 'Endpoint: find active products of active companies, with query parameters';
 
@@ -354,14 +354,14 @@ CREATE FUNCTION padlock.queue_document() RETURNS trigger
 LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_queue_document';
-REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues a new PDF for the extraction of its text';
 
 CREATE FUNCTION @extschema@.document_upload(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_document_upload';
-REVOKE ALL ON FUNCTION @extschema@.document_upload(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.document_upload(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.document_upload(jsonb) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.document_upload(jsonb) IS 'Endpoint: a user adds a document';
 
@@ -370,7 +370,7 @@ CREATE FUNCTION padlock.announce() RETURNS void
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_announce';
-REVOKE ALL ON FUNCTION padlock.announce() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.announce() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.announce() IS 'Have the launcher start this database''s background workers when the transaction commits';
 
 CREATE FUNCTION padlock.worker_status(OUT pid integer, OUT database text, OUT state text,
@@ -379,7 +379,7 @@ RETURNS SETOF record
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_worker_status';
-REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role;
 COMMENT ON FUNCTION padlock.worker_status() IS 'The background workers of all databases: state (stopped, starting, idle, busy), since when, the job at hand, and restarts after failures';
 
@@ -413,7 +413,7 @@ CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, ser
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
 CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
 CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 
@@ -434,7 +434,7 @@ CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authen
     USING (padlock.is_admin());
 CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authenticated
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
-REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, service_role;
+REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
@@ -520,7 +520,7 @@ ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
 CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
@@ -536,7 +536,7 @@ SELECT endpoint, caller, max_requests
 CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS
     SELECT id, identifier, endpoint, request_count, window_start, created_at FROM padlock.rate_limit_keys();
 COMMENT ON VIEW @extschema@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
-REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT ON TABLE @extschema@.rate_limits TO authenticated, service_role;
 -- The queue: one row a job.  pending -> processing -> completed | failed, and
 -- back to pending when an attempt fails or its lease ends with attempts left.
@@ -587,8 +587,8 @@ CREATE INDEX job_queue_type_status_idx ON @extschema@.job_queue (job_type, statu
 ALTER TABLE @extschema@.job_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.job_queue FORCE ROW LEVEL SECURITY;
 CREATE POLICY job_queue_service ON @extschema@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
-REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC;
-REVOKE ALL ON TABLE @extschema@.job_queue FROM anon, authenticated;
+REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SEQUENCE @extschema@.job_queue_enqueue_order_seq FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.job_queue TO service_role;
 
 -- A plain INSERT or UPDATE wakes the workers as enqueue_job() does.  The row
@@ -633,7 +633,7 @@ CREATE POLICY insurance_companies_insert ON @extschema@.insurance_companies FOR 
     WITH CHECK (padlock.is_privileged());
 CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC;
+REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
 CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
@@ -706,7 +706,7 @@ CREATE POLICY insurance_products_update ON @extschema@.insurance_products FOR UP
     WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
 CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DELETE TO anon, authenticated, service_role
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC;
+REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
 CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
@@ -747,7 +747,7 @@ ALTER TABLE @extschema@.policies FORCE ROW LEVEL SECURITY;
 CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
 CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
@@ -787,7 +787,7 @@ CREATE POLICY claims_update ON @extschema@.claims FOR UPDATE TO authenticated, s
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
 CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
 CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
@@ -832,7 +832,7 @@ ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
@@ -844,7 +844,7 @@ CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents 
 $definitions$::text $function$;
 COMMENT ON FUNCTION padlock.definitions() IS 'The statements that define the tables, types, indexes, policies and triggers that padlock.install() makes';
 
-REVOKE ALL ON FUNCTION padlock.definitions() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.definitions() FROM PUBLIC, anon, authenticated, service_role;
 
 -- Make the tables, unless a restore is about to bring them.
 SELECT padlock.install() WHERE padlock.wants_install();

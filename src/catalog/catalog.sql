@@ -1,14 +1,14 @@
 CREATE FUNCTION padlock.drop_provenance() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_drop_provenance';
-REVOKE ALL ON FUNCTION padlock.drop_provenance() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.drop_provenance() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.drop_provenance() IS 'Trigger that lets an insurer''s own value win over a crawled one';
 
 CREATE FUNCTION @extschema@.company_onboard(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_company_onboard';
-REVOKE ALL ON FUNCTION @extschema@.company_onboard(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.company_onboard(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.company_onboard(jsonb) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.company_onboard(jsonb) IS 'Endpoint: an admin adds a company and gets its API key';
 
@@ -16,7 +16,7 @@ CREATE FUNCTION @extschema@.product_create(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_create';
-REVOKE ALL ON FUNCTION @extschema@.product_create(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_create(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_create(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_create(jsonb) IS 'Endpoint: a company adds a product';
 
@@ -24,6 +24,6 @@ CREATE FUNCTION @extschema@.product_update(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_product_update';
-REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_update(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_update(jsonb) IS 'Endpoint: a company changes a product of its own';

@@ -35,7 +35,7 @@ CREATE POLICY insurance_companies_insert ON @extschema@.insurance_companies FOR 
     WITH CHECK (padlock.is_privileged());
 CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC;
+REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
 CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
@@ -108,7 +108,7 @@ CREATE POLICY insurance_products_update ON @extschema@.insurance_products FOR UP
     WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
 CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DELETE TO anon, authenticated, service_role
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC;
+REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
 CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();

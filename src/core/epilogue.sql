@@ -1,5 +1,5 @@
 
-REVOKE ALL ON FUNCTION padlock.definitions() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.definitions() FROM PUBLIC, anon, authenticated, service_role;
 
 -- Make the tables, unless a restore is about to bring them.
 SELECT padlock.install() WHERE padlock.wants_install();

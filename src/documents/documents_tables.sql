@@ -32,7 +32,7 @@ ALTER TABLE @extschema@.policies FORCE ROW LEVEL SECURITY;
 CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
 CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
@@ -72,7 +72,7 @@ CREATE POLICY claims_update ON @extschema@.claims FOR UPDATE TO authenticated, s
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
 CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
 CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
@@ -117,7 +117,7 @@ ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',

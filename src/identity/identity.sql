@@ -3,89 +3,89 @@
 CREATE FUNCTION padlock.uid() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_uid';
-REVOKE ALL ON FUNCTION padlock.uid() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.uid() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.uid() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.uid() IS 'The calling user''s id, from the gateway''s verified claims; NULL for nobody';
 
 CREATE FUNCTION padlock.company_id() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_id';
-REVOKE ALL ON FUNCTION padlock.company_id() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_id() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_id() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_id() IS 'The calling company''s id, by its API key; NULL without a valid key of an active company';
 
 CREATE FUNCTION padlock.is_admin() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_caller_admin';
-REVOKE ALL ON FUNCTION padlock.is_admin() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_admin() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_admin() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_admin() IS 'Is the calling user an admin?';
 
 CREATE FUNCTION padlock.is_super_admin() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_super_admin';
-REVOKE ALL ON FUNCTION padlock.is_super_admin() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_super_admin() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_super_admin() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_super_admin() IS 'Is the calling user a super admin?';
 
 CREATE FUNCTION padlock.is_service_role() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_service_role';
-REVOKE ALL ON FUNCTION padlock.is_service_role() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_service_role() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_service_role() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_service_role() IS 'Did the gateway switch to service_role?';
 
 CREATE FUNCTION padlock.is_privileged() RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_is_privileged';
-REVOKE ALL ON FUNCTION padlock.is_privileged() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.is_privileged() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.is_privileged() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.is_privileged() IS 'Is the caller an admin or service_role?';
 
 CREATE FUNCTION padlock.scope_low() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_scope_low';
-REVOKE ALL ON FUNCTION padlock.scope_low() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.scope_low() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.scope_low() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.scope_low() IS 'Lowest user id whose rows the caller may see; NULL for none';
 
 CREATE FUNCTION padlock.scope_high() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_scope_high';
-REVOKE ALL ON FUNCTION padlock.scope_high() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.scope_high() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.scope_high() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.scope_high() IS 'Highest user id whose rows the caller may see; NULL for none';
 
 CREATE FUNCTION padlock.company_scope_low() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_scope_low';
-REVOKE ALL ON FUNCTION padlock.company_scope_low() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_scope_low() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_scope_low() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_scope_low() IS 'Lowest company id that the caller acts for; NULL for none';
 
 CREATE FUNCTION padlock.company_scope_high() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'padlock_company_scope_high';
-REVOKE ALL ON FUNCTION padlock.company_scope_high() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_scope_high() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_scope_high() TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_scope_high() IS 'Highest company id that the caller acts for; NULL for none';
 
 CREATE FUNCTION padlock.company_is_active(company_id uuid) RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'padlock_company_is_active';
-REVOKE ALL ON FUNCTION padlock.company_is_active(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.company_is_active(uuid) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.company_is_active(uuid) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.company_is_active(uuid) IS 'May the public see this company''s products?';
 
 CREATE FUNCTION @extschema@.is_admin(user_id uuid) RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'padlock_is_admin';
-REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.is_admin(uuid) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.is_admin(uuid) IS 'Is that user an admin? About others only an admin may ask';
 
 CREATE FUNCTION padlock.guard_columns() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';
-REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC;
+REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';

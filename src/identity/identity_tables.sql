@@ -18,7 +18,7 @@ CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, ser
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
 CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
 CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 
@@ -39,7 +39,7 @@ CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authen
     USING (padlock.is_admin());
 CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authenticated
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
-REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, service_role;
+REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();

@@ -20,7 +20,7 @@ ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
 CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
@@ -36,5 +36,5 @@ SELECT endpoint, caller, max_requests
 CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS
     SELECT id, identifier, endpoint, request_count, window_start, created_at FROM padlock.rate_limit_keys();
 COMMENT ON VIEW @extschema@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
-REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon;
+REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT ON TABLE @extschema@.rate_limits TO authenticated, service_role;

@@ -47,8 +47,8 @@ CREATE INDEX job_queue_type_status_idx ON @extschema@.job_queue (job_type, statu
 ALTER TABLE @extschema@.job_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.job_queue FORCE ROW LEVEL SECURITY;
 CREATE POLICY job_queue_service ON @extschema@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
-REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC;
-REVOKE ALL ON TABLE @extschema@.job_queue FROM anon, authenticated;
+REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SEQUENCE @extschema@.job_queue_enqueue_order_seq FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.job_queue TO service_role;
 
 -- A plain INSERT or UPDATE wakes the workers as enqueue_job() does.  The row
