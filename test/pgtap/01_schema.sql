@@ -13,7 +13,8 @@ CREATE TEMP VIEW ours AS
 
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
-                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys'],
+                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys',
+                    'public.rate_limits', 'public.rate_limit_rules'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -65,6 +66,12 @@ INSERT INTO wanted VALUES
     'attempts integer not null default 0', 'max_attempts integer not null default 3', 'next_retry_at timestamp with time zone',
     'created_at timestamp with time zone not null default now()', 'started_at timestamp with time zone',
     'completed_at timestamp with time zone', 'worker_id text', 'locked_until timestamp with time zone', 'enqueue_order bigint not null']),
+('rate_limits', 0, ARRAY[
+    'id uuid', 'identifier text', 'endpoint text', 'request_count integer', 'window_start timestamp with time zone', 'created_at timestamp with time zone']),
+('rate_limit_rules', 0, ARRAY[
+    'id uuid not null default gen_random_uuid()', 'endpoint text not null', 'caller text not null', 'company_id uuid',
+    'max_requests integer not null', 'window_minutes integer not null default 60',
+    'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
 ('padlock.api_keys', 0, ARRAY[
     'key_hash bytea not null', 'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'display text not null',
     'label text not null', 'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone',
@@ -88,9 +95,11 @@ CREATE TEMP TABLE key (name text, definition text);
 INSERT INTO key VALUES
     ('users', 'PRIMARY KEY (id)'), ('insurance_companies', 'PRIMARY KEY (id)'), ('insurance_products', 'PRIMARY KEY (id)'),
     ('policies', 'PRIMARY KEY (id)'), ('claims', 'PRIMARY KEY (id)'), ('documents', 'PRIMARY KEY (id)'), ('admin_users', 'PRIMARY KEY (id)'),
-    ('job_queue', 'PRIMARY KEY (id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
+    ('job_queue', 'PRIMARY KEY (id)'),
+    ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
     ('policies', 'UNIQUE (id, user_id)'),
+    ('rate_limit_rules', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
     ('insurance_products', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
     ('padlock.api_keys', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
     ('policies', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
@@ -161,7 +170,7 @@ INSERT INTO users (email, updated_at) VALUES ('touch@schema.example', '2000-01-0
 UPDATE users SET updated_at = '1999-01-01' WHERE email = 'touch@schema.example';
 SELECT is((SELECT updated_at FROM users WHERE email = 'touch@schema.example'), now(), 'updated_at is kept by a trigger');
 SELECT has_trigger('public', name, name || '_touch', name || ' has that trigger')
-  FROM unnest(ARRAY['users', 'admin_users', 'insurance_companies', 'insurance_products', 'policies', 'claims']) AS name;
+  FROM unnest(ARRAY['users', 'admin_users', 'insurance_companies', 'insurance_products', 'policies', 'claims', 'rate_limit_rules']) AS name;
 SELECT is_empty('SELECT attrelid::regclass FROM pg_attribute JOIN ours ON ours.oid = attrelid WHERE attname = ''updated_at'' AND NOT EXISTS
                     (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND tgfoid = ''padlock.touch_updated_at()''::regprocedure AND tgenabled = ''O'')',
                 'so has every table with the column');
@@ -196,7 +205,9 @@ INSERT INTO rights VALUES
     ('insurance_products', 'anon', 'DELETE,INSERT,SELECT,UPDATE'), ('insurance_products', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'),
     ('insurance_products', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
     ('admin_users', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('audit_logs', 'authenticated', 'SELECT'), ('audit_logs', 'service_role', 'INSERT'),
-    ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE');
+    ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('rate_limits', 'authenticated', 'SELECT'), ('rate_limits', 'service_role', 'SELECT'),
+    ('rate_limit_rules', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('rate_limit_rules', 'service_role', 'DELETE,INSERT,SELECT,UPDATE');
 SELECT set_eq('SELECT c.oid::regclass::text, coalesce(r.rolname, ''PUBLIC'')::text, string_agg(privilege_type, '','' ORDER BY privilege_type)
                  FROM pg_class c JOIN ours ON ours.oid = c.oid, aclexplode(relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
                 WHERE a.grantee <> c.relowner GROUP BY 1, 2',

@@ -152,7 +152,16 @@ INSERT INTO matrix VALUES
     ('UPDATE job_queue SET priority = 1',
      '{42501,42501,42501,42501,42501,42501,0 rows}'),
     ('DELETE FROM job_queue',
-     '{42501,42501,42501,42501,42501,42501,0 rows}');
+     '{42501,42501,42501,42501,42501,42501,0 rows}'),
+
+    ('UPDATE rate_limit_rules SET max_requests = 1 WHERE endpoint = ''product_search''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
+    ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES (''x'', ''ip'', 1)',
+     '{42501,42501,42501,42501,1 rows,1 rows,1 rows}'),
+    ('DELETE FROM rate_limit_rules WHERE endpoint = ''product_search''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
+    ('SELECT FROM rate_limits WHERE false',
+     '{42501,0 rows,0 rows,0 rows,0 rows,0 rows,0 rows}');
 
 SELECT is(t.outcome(who, statement), outcomes[place], who || ': ' || statement)
   FROM matrix,

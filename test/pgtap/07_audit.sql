@@ -49,7 +49,10 @@ INSERT INTO change (who, statement, name, record, old_has, new_has) VALUES
     ('admin', format('DELETE FROM insurance_companies WHERE id = %L', t.id('co')), 'insurance_companies', t.id('co'), 's2', NULL),
     ('root', format('INSERT INTO admin_users (id, permissions) VALUES (%L, ''["s1"]'')', t.id('alice')), 'admin_users', t.id('alice'), NULL, 's1'),
     ('root', format('UPDATE admin_users SET permissions = ''["s2"]'' WHERE id = %L', t.id('alice')), 'admin_users', t.id('alice'), 's1', 's2'),
-    ('root', format('DELETE FROM admin_users WHERE id = %L', t.id('alice')), 'admin_users', t.id('alice'), 's2', NULL);
+    ('root', format('DELETE FROM admin_users WHERE id = %L', t.id('alice')), 'admin_users', t.id('alice'), 's2', NULL),
+    ('admin', format('INSERT INTO rate_limit_rules (id, endpoint, caller, max_requests) VALUES (%L, ''s1'', ''ip'', 1)', t.id('r')), 'rate_limit_rules', t.id('r'), NULL, 's1'),
+    ('admin', format('UPDATE rate_limit_rules SET endpoint = ''s2'' WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 's1', 's2'),
+    ('admin', format('DELETE FROM rate_limit_rules WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 's2', NULL);
 CREATE TEMP TABLE kept (n integer, LIKE audit_logs);
 
 DO $$
@@ -103,7 +106,8 @@ SELECT results_eq($$SELECT action, table_name, record_id, old_values, new_values
                   $$SELECT 'TRUNCATE', name, NULL::uuid, NULL::jsonb, NULL::jsonb FROM unnest(ARRAY['admin_users', 'claims', 'documents', 'policies']) AS name$$,
                   'TRUNCATE is recorded, for each table it empties');
 SELECT results_eq($$SELECT action, table_name FROM t.trail('owner', 'TRUNCATE insurance_companies CASCADE') ORDER BY 2$$,
-                  $$VALUES ('TRUNCATE', 'insurance_companies'), ('TRUNCATE', 'insurance_products')$$, 'also of companies and products');
+                  $$VALUES ('TRUNCATE', 'insurance_companies'), ('TRUNCATE', 'insurance_products'), ('TRUNCATE', 'rate_limit_rules')$$,
+                  'also of companies, products and rules');
 
 -- What leaves nothing.
 INSERT INTO users (id, email) VALUES (t.id('alice'), 'alice@example.org');

@@ -1,0 +1,160 @@
+-- Every function: arguments, result, volatility, and who may call it.
+BEGIN;
+SELECT no_plan();
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = public, pgtap;
+
+CREATE TEMP VIEW ours AS
+    SELECT p.*, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || proname AS name, lanname
+      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_language l ON l.oid = prolang
+     WHERE n.nspname IN ('public', 'padlock');
+
+-- Volatility v, s, i; parallel safety u, r, s; callers besides the owner:
+-- a anon, u authenticated, s service_role, p PUBLIC.
+CREATE TEMP TABLE wanted (name text, arguments text, result text, provolatile "char", proparallel "char", callers text);
+INSERT INTO wanted VALUES
+    -- endpoints
+    ('product_create', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
+    ('product_update', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
+    ('product_search', 'jsonb', 'jsonb', 's', 'u', 'aus'),
+    ('product_search', 'policy_type text DEFAULT NULL::text, company_id text DEFAULT NULL::text, min_premium text DEFAULT NULL::text,'
+        ' max_premium text DEFAULT NULL::text, currency text DEFAULT NULL::text, country text DEFAULT NULL::text, age text DEFAULT NULL::text,'
+        ' search_term text DEFAULT NULL::text, page text DEFAULT NULL::text, per_page text DEFAULT NULL::text, sort_by text DEFAULT NULL::text,'
+        ' sort_order text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
+    ('company_onboard', 'jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('job_worker', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 's'),
+    -- for SQL and RPC
+    ('is_admin', 'user_id uuid', 'boolean', 's', 's', 'us'),
+    ('enqueue_job', 'job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3', 'uuid', 'v', 'u', 's'),
+    ('get_next_job', 'worker_id_val text, lock_duration_minutes integer DEFAULT 5', 'TABLE(job_id uuid, job_type text, payload jsonb, attempts integer)', 'v', 'u', 's'),
+    ('complete_job', 'job_id_val uuid, result_val jsonb DEFAULT NULL::jsonb, attempt_val integer DEFAULT NULL::integer', 'boolean', 'v', 'u', 's'),
+    ('fail_job', 'job_id_val uuid, error_message_val text, retry_delay_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL::integer', 'boolean', 'v', 'u', 's'),
+    ('enqueue_pdf_extraction', 'document_id_val uuid, file_url_val text, priority_val integer DEFAULT 0', 'uuid', 'v', 'u', 's'),
+    ('schedule_daily_ai_crawls', '', 'integer', 'v', 'u', 's'),
+    ('cleanup_old_jobs', '', 'integer', 'v', 'u', 's'),
+    ('check_rate_limit', 'identifier_val text, endpoint_val text, max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60', 'boolean', 'v', 's', 's'),
+    ('padlock.check_rate_limit', 'identifier_val text, endpoint_val text, max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60,'
+        ' OUT allowed boolean, OUT remaining integer, OUT reset_seconds integer, OUT retry_after_seconds integer', 'record', 'v', 's', 's'),
+    ('padlock.reset_rate_limit', 'identifier_val text, endpoint_val text', 'boolean', 'v', 'u', 's'),
+    -- what policies ask
+    ('padlock.uid', '', 'uuid', 's', 's', 'aus'), ('padlock.company_id', '', 'uuid', 's', 's', 'aus'),
+    ('padlock.is_admin', '', 'boolean', 's', 's', 'aus'), ('padlock.is_super_admin', '', 'boolean', 's', 's', 'aus'),
+    ('padlock.is_service_role', '', 'boolean', 's', 's', 'aus'), ('padlock.is_privileged', '', 'boolean', 's', 's', 'aus'),
+    ('padlock.scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.scope_high', '', 'uuid', 's', 's', 'aus'),
+    ('padlock.company_scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.company_scope_high', '', 'uuid', 's', 's', 'aus'),
+    ('padlock.company_is_active', 'company_id uuid', 'boolean', 's', 's', 'aus'),
+    -- triggers
+    ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''),
+    ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
+    ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''),
+    ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''),
+    -- for the owner, and those who watch
+    ('padlock.install', '', 'integer', 'v', 'u', ''), ('padlock.wants_install', '', 'boolean', 'v', 'u', ''),
+    ('padlock.definitions', '', 'text', 'i', 's', ''), ('padlock.announce', '', 'void', 'v', 'u', ''),
+    ('padlock.create_audit_partitions', 'months integer DEFAULT 3', 'integer', 'v', 'u', ''),
+    ('padlock.rate_limit_keys', 'OUT id uuid, OUT identifier text, OUT endpoint text, OUT request_count integer,'
+        ' OUT window_start timestamp with time zone, OUT created_at timestamp with time zone', 'SETOF record', 'v', 'u', 'us'),
+    ('padlock.rate_limit_stats', 'OUT keys integer, OUT max_keys integer, OUT allowed bigint, OUT refused bigint, OUT evicted bigint, OUT memory_bytes bigint',
+        'record', 'v', 'u', 's'),
+    ('padlock.worker_status', 'OUT pid integer, OUT database text, OUT state text, OUT job_id uuid, OUT job_type text,'
+        ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 's');
+
+CREATE TEMP VIEW found AS
+    SELECT o.oid, o.name, pg_get_function_arguments(o.oid) AS arguments, pg_get_function_result(o.oid) AS result, provolatile, proparallel,
+           (SELECT coalesce(string_agg(CASE coalesce(r.rolname, 'PUBLIC') WHEN 'anon' THEN 'a' WHEN 'authenticated' THEN 'u' WHEN 'service_role' THEN 's'
+                                       WHEN 'PUBLIC' THEN 'p' ELSE '?' END, '' ORDER BY r.rolname), '')
+              FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a LEFT JOIN pg_roles r ON r.oid = grantee
+             WHERE grantee <> proowner AND privilege_type = 'EXECUTE') AS callers
+      FROM ours o;
+
+SELECT set_eq('SELECT name, arguments FROM found', 'SELECT name, arguments FROM wanted', 'the functions are these and no others');
+SELECT is(f.result, w.result, format('%s(%s) returns', w.name, left(w.arguments, 40))) FROM wanted w LEFT JOIN found f USING (name, arguments);
+SELECT is(f.provolatile, w.provolatile, format('volatility of %s(%s)', w.name, left(w.arguments, 40))) FROM wanted w LEFT JOIN found f USING (name, arguments);
+SELECT is(f.proparallel, w.proparallel, format('parallel safety of %s(%s)', w.name, left(w.arguments, 40))) FROM wanted w LEFT JOIN found f USING (name, arguments);
+SELECT is(f.callers, w.callers, format('callers of %s(%s)', w.name, left(w.arguments, 40))) FROM wanted w LEFT JOIN found f USING (name, arguments);
+
+-- What the server itself says to each role, also for PUBLIC's rights.
+CREATE ROLE pgtap_stranger;
+SELECT is(has_function_privilege(role, f.oid, 'EXECUTE'), position(letter IN w.callers) > 0, format('%s and %s(%s)', role, w.name, left(w.arguments, 40)))
+  FROM wanted w JOIN found f USING (name, arguments),
+       (VALUES ('anon', 'a'), ('authenticated', 'u'), ('service_role', 's'), ('pgtap_stranger', 'p')) AS r (role, letter);
+SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a stranger has no business in schema padlock');
+
+-- Every function that may run SQL runs it in a search_path of its own; these
+-- run none, and go without for speed.
+SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
+              ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
+                    'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active',
+                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake',
+                    'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats'],
+              'the search_path is pinned, pg_temp last, but for these');
+SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
+SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be leakproof');
+SELECT is_empty('SELECT name FROM ours WHERE lanname NOT IN (''c'', ''sql'')', 'logic is in C');
+SELECT set_eq('SELECT name FROM ours WHERE lanname = ''sql''', ARRAY['padlock.definitions'], 'but for a text');
+SELECT is_empty('SELECT name FROM ours WHERE coalesce(length(obj_description(oid, ''pg_proc'')), 0) < 10', 'each function has a comment');
+SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active'], 'NULL is answered by NULL by these only');
+
+-- Gateways pass one unnamed body, so these have no argument names.
+SELECT is_empty('SELECT name FROM ours WHERE proargnames IS NOT NULL AND pg_get_function_arguments(oid) ~ ''^jsonb''', 'a body has no name');
+
+-- A refusal is a refusal for the caller, too.
+SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NULL, format('%s: %s', role, call))
+  FROM unnest(ARRAY['anon', 'authenticated']) AS role,
+       unnest(ARRAY['enqueue_job(''x'', ''{}'')', 'check_rate_limit(''x'', ''x'')', 'padlock.reset_rate_limit(''x'', ''x'')', 'get_next_job(''x'')', 'complete_job(gen_random_uuid())', 'fail_job(gen_random_uuid(), ''x'')',
+                    'enqueue_pdf_extraction(gen_random_uuid(), ''https://x.example/x.pdf'')', 'schedule_daily_ai_crawls()', 'cleanup_old_jobs()',
+                    'job_worker()', 'padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()',
+                    'padlock.worker_status()', 'padlock.wants_install()']) AS call;
+SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
+  FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'is_admin(gen_random_uuid())']) AS call;
+SELECT throws_ok(format('SET LOCAL ROLE service_role; SELECT %s', call), '42501', NULL, 'service_role: ' || call)
+  FROM unnest(ARRAY['padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()', 'padlock.wants_install()']) AS call;
+
+-- product_search must run in a read-only transaction; the writers must not.
+SAVEPOINT reading;
+SET LOCAL transaction_read_only = on;
+SELECT product_search(search_term => 'x', page => '1') ->> 'success' AS by_name,
+       product_search('{"search_term": "x"}'::jsonb) ->> 'success' AS by_body \gset
+ROLLBACK TO reading;
+SELECT is(:'by_name'::text, 'true', 'product_search by name, read only');
+SELECT is(:'by_body'::text, 'true', 'product_search by body, read only');
+
+-- Where a platform's default privileges hand every new object to the low
+-- roles, the list must still hold after CREATE EXTENSION.
+CREATE TEMP TABLE before AS SELECT name, arguments, callers FROM found;
+CREATE TEMP VIEW table_rights AS
+    SELECT c.oid::regclass::text AS name, grantee::regrole::text AS role, string_agg(privilege_type, ',' ORDER BY privilege_type) AS verbs
+      FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl)
+     WHERE nspname IN ('public', 'padlock') AND grantee <> relowner AND relkind IN ('r', 'p', 'v', 'S') GROUP BY 1, 2;
+CREATE TEMP TABLE before_tables AS SELECT * FROM table_rights;
+SAVEPOINT platform;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, service_role;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
+DROP EXTENSION padlock CASCADE;
+DO $$
+DECLARE
+    statement text;
+BEGIN
+    FOR statement IN SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass)
+                       FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$$;
+DROP TYPE policy_type_enum, claim_status_enum, document_type_enum;
+DROP SCHEMA padlock CASCADE;
+CREATE EXTENSION padlock SCHEMA public;
+SELECT coalesce(string_agg(concat_ws(' ', f.name, f.callers), ', '), 'none') AS functions FROM found f LEFT JOIN before b USING (name, arguments)
+ WHERE f.callers IS DISTINCT FROM b.callers \gset
+SELECT coalesce(string_agg(concat_ws(' ', r.name, r.role, r.verbs), ', '), 'none') AS tables FROM table_rights r LEFT JOIN before_tables b USING (name, role)
+ WHERE r.verbs IS DISTINCT FROM b.verbs \gset
+SELECT count(*) = (SELECT count(*) FROM before) AS complete FROM found \gset
+ROLLBACK TO platform;
+SELECT ok(:'complete'::boolean, 'the extension is made again among default privileges');
+SELECT is(:'functions'::text, 'none', 'they add no caller of a function');
+SELECT is(:'tables'::text, 'none', 'nor a right on a table or sequence');
+
+SELECT * FROM finish();
+ROLLBACK;
