@@ -14,6 +14,10 @@
  * dropped database is already invisible to the launcher's scan.  An exit of
  * the backend aborts its transaction first, so no hold outlives its holder.
  *
+ * An announcement is made at COMMIT.  CREATE EXTENSION inside PREPARE
+ * TRANSACTION is not announced by COMMIT PREPARED: SELECT padlock.announce()
+ * afterwards does it.
+ *
  * Only who may run the statement holds a database: others could stop the
  * workers by statements that fail.
  *

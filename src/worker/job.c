@@ -3,9 +3,10 @@
  * job.c
  *	  What handlers share: transactions, payloads, results.
  *
- * Time limits: a statement of a job may wait LOCK_TIMEOUT_MS for a lock, so
- * that a stranger's lock costs an attempt and not the worker, and a
- * transaction may take TRANSACTION_TIMEOUT_MS, well under the lease.
+ * Time limits: a statement of a job waits for a lock as long as the worker's
+ * lock_timeout says (worker.c), so that a stranger's lock costs an attempt
+ * and not the worker, and a transaction may take TRANSACTION_TIMEOUT_MS, well
+ * under the lease.
  *
  *-------------------------------------------------------------------------
  */
