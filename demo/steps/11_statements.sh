@@ -10,6 +10,7 @@ SELECT public.enqueue_pdf_extraction('document-uuid', 'https://storage.example/f
 INSERT INTO public.admin_users (id, role, permissions) VALUES ('user-uuid', 'super_admin', '["all"]'::jsonb);
 SELECT job_type, status, COUNT(*) FROM public.job_queue GROUP BY job_type, status;
 SELECT * FROM public.audit_logs ORDER BY created_at DESC LIMIT 100;
+SELECT identifier, endpoint, request_count FROM public.rate_limits WHERE window_start > now() - interval '1 hour' ORDER BY request_count DESC;
 SELECT * FROM insurance_products WHERE policy_type = 'health' AND premium_amount BETWEEN 100 AND 500 AND is_active = true AND 'dental' = ANY(search_keywords);
 SQL
 # document-uuid and user-uuid stand for real ones
