@@ -140,6 +140,7 @@ subtest 'robots.txt, rule by rule' => sub {
         [ "User-agent: *\nDisallow: /a*b*c\$", '/abc' => 0, '/axbxc' => 0, '/abcd' => 1, '/abcc' => 0,
             '/acb' => 1, '/abcbc' => 0 ],
         [ "User-agent: *\nDisallow: /a\$", '/a' => 0, '/ab' => 1 ],
+        [ "User-agent: *\nDisallow: /a\$\nAllow: /a", '/a' => 0, '/ab' => 1 ],
         [ "User-agent: *\nDisallow: /\$", '/' => 0, '/x' => 1, '/?q' => 1 ],
         [ "User-agent: *\nDisallow: *", '/' => 0 ],
         [ "User-agent: *\nDisallow: *\$", '/x' => 0 ],
