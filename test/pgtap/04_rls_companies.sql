@@ -69,6 +69,8 @@ INSERT INTO matrix VALUES
      '{0 rows,0 rows,1 rows,0 rows,0 rows,0 rows,1 rows,1 rows}'),
     (format('UPDATE insurance_products SET company_id = %L WHERE product_code = ''A1''', t.company('borg')),
      '{0 rows,0 rows,42501,0 rows,0 rows,0 rows,1 rows,1 rows}'),
+    (format('UPDATE insurance_products SET company_id = %L', t.company('borg')),
+     '{0 rows,0 rows,42501,2 rows,0 rows,0 rows,5 rows,5 rows}'),
     ('DELETE FROM insurance_products', '{0 rows,0 rows,2 rows,2 rows,0 rows,0 rows,5 rows,5 rows}'),
     ('TRUNCATE insurance_products', '{42501,42501,42501,42501,42501,42501,42501,42501}'),
 

@@ -170,6 +170,7 @@ CREATE OPERATOR trap.>= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = trap.
 CREATE OPERATOR trap.<= (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = trap.less);
 CREATE OPERATOR trap.>= (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = trap.less);
 CREATE OPERATOR trap.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = trap.less);
+CREATE OPERATOR trap.< (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = trap.less);
 CREATE OPERATOR trap.- (LEFTARG = pg_catalog.jsonb, RIGHTARG = text[], FUNCTION = trap.minus);
 GRANT ALL ON ALL TABLES IN SCHEMA trap TO PUBLIC;
 GRANT ALL ON pg_temp.users, pg_temp.admin_users, pg_temp.policies, pg_temp.claims, pg_temp.documents, pg_temp.insurance_companies,
