@@ -126,6 +126,9 @@ subtest 'address classes' => sub {
 };
 
 subtest 'robots.txt, rule by rule' => sub {
+    # the limit of 500 KiB falls inside the last line
+    my $cut = "User-agent: *\nDisallow: /x\n";
+    $cut .= '#' x (500 * 1024 - length($cut) - length("\nAllow: /x")) . "\nAllow: /x";
     my @cases = (
         # file, agent, then path => verdict ...
         [ '', '/' => 1 ],
@@ -167,6 +170,7 @@ subtest 'robots.txt, rule by rule' => sub {
         [ "User-agent: padlock\nSitemap: http://a/\nUser-agent: other\nDisallow: /x", '/x' => 0 ],
         [ "User-agent: padlock\nUser-agent: *\nDisallow: /x", '/x' => 0 ],
         [ "User-agent: padlock\n\nUser-agent: *\nDisallow: /\n", '/x' => 0 ],
+        [ $cut . "yz\n", '/x' => 0 ],
         [ "User-agent: padlock\nAllow:\nUser-agent: *\nDisallow: /\n", '/x' => 1 ],
         [ "User-agent: *bot\nDisallow: /", '/x' => 1 ],
         # spelling
