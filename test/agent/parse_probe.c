@@ -50,7 +50,7 @@ probe_price(char **words)
 	char		currency[4];
 	const char *billing;
 
-	if (price_parse(words[0], words[1], &amount, currency, &billing))
+	if (words[0] != NULL && price_parse(words[0], words[1], &amount, currency, &billing))
 		printf("%s|%s|%s\n", amount, currency, billing != NULL ? billing : "");
 	else
 		puts("-");
