@@ -181,7 +181,7 @@ subtest 'robots.txt, rule by rule' => sub {
         [ "User-agent: *\nDisallow: /x#y", '/x' => 0 ],
         [ "User-agent: *\nDisalow: /x\nDissallow: /y", '/x' => 0, '/y' => 0 ],
         [ "User-agent *\nDisallow /x", '/x' => 0 ],
-        [ "User-agent: *\nDisallow /x y", '/x' => 1 ],
+        [ "User-agent: *\nDisallow /x y", '/x' => 1, '/x%20y' => 1 ],
         [ "<html>\n<a href=\"http://x\">Disallow: /</a>\n", '/x' => 1 ],
         [ "User-agent: *\0\nDisallow: /x\0y\n", '/xy' => 1, '/z' => 1 ],
         # the other lines
