@@ -34,7 +34,7 @@ EXTRA_CLEAN = $(AGENT_PROGRAMS) .build
 override with_llvm := no
 
 # The targets that install packages must work where pg_config is missing yet.
-ifeq ($(filter demo test check-deep help,$(MAKECMDGOALS)),)
+ifeq ($(filter demo test check-deep bench help,$(MAKECMDGOALS)),)
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -86,6 +86,8 @@ test:
 	sh test/run
 check-deep:
 	sh test/run deep
+bench:
+	sh test/bench/run $(ROOM)
 
 help:
 	@echo 'make            build the extension and its helper programs'
@@ -93,5 +95,6 @@ help:
 	@echo 'make demo       show the whole product at work (KEEP=1 leaves the cluster up)'
 	@echo 'make test       every test, on temporary clusters'
 	@echo 'make check-deep what takes longer'
+	@echo 'make bench      measure beside the alternatives (ROOM=limits: one table)'
 
-.PHONY: install-agents uninstall-agents check-script demo test check-deep help
+.PHONY: install-agents uninstall-agents check-script demo test check-deep bench help

@@ -17,9 +17,11 @@ as_root()
     fi
 }
 
+# Those of test/packages.txt, and of the list $more_packages if that is set.
 missing_packages()
 {
-    sed -e '/^#/d' -e 's/[[:space:]].*//' "$top/test/packages.txt" |
+    sed -e '/^#/d' -e 's/[[:space:]].*//' "$top/test/packages.txt" \
+        ${more_packages:+"$more_packages"} |
         while read -r package; do
             dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null |
                 grep -qx installed || echo "$package"
