@@ -315,9 +315,14 @@ start_worker(int place, uint32 generation)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
 	MemoryContextSwitchTo(old);
-	if (registered)
-		start_handles[place] = handle;
-	return registered;
+	if (!registered)
+		return false;
+
+	/* the start before may have ended without our having heard of it */
+	if (start_handles[place] != NULL)
+		pfree(start_handles[place]);
+	start_handles[place] = handle;
+	return true;
 }
 
 /* Is a worker looking whether an unknown database has padlock? Lock held. */
