@@ -13,6 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "agent/parse.h"
@@ -238,10 +239,16 @@ put_host(UrlBuffer *out, const char *text, size_t length)
 		return false;
 	if (host[0] == '[')
 	{
-		n = strspn(host + 1, "0123456789abcdefABCDEF:.");
-		if (n < 2 || host[n + 1] != ']' || host[n + 2] != '\0')
+		struct in6_addr address;
+		char		canonical[INET6_ADDRSTRLEN];
+
+		if (host[length - 1] != ']')
 			return false;
-		ascii = g_ascii_strdown(host, -1);
+		host[length - 1] = '\0';
+		if (inet_pton(AF_INET6, host + 1, &address) != 1 ||
+			inet_ntop(AF_INET6, &address, canonical, sizeof(canonical)) == NULL)
+			return false;
+		ascii = g_strdup_printf("[%s]", canonical);
 	}
 	else
 	{

@@ -514,7 +514,12 @@ SKIP:
 		  @{ JSON::PP->new->utf8->decode(read_file("$data/url/urltestdata.json")) };
 		my @lines = map { my $input = $_->{input}; utf8::encode($input);
 			$input =~ s/\\/\\\\/g; $input =~ s/\t/\\t/g; $input =~ s/\n/\\n/g; "$_->{base}\t$input\n" } @cases;
-		my @keep = grep { $lines[$_] !~ /[\0\r]/ } 0 .. $#cases;
+		# RFC 3986 differs on purpose: a scheme without slashes, an empty
+		# authority; numbers as hosts are for the fetcher to judge
+		my @keep = grep {
+			$lines[$_] !~ /[\0\r]/ && $cases[$_]{input} !~ m{^\s*(https?:(?!//)|[/\\]{3})}i
+			  && $cases[$_]{input} !~ m{^http://[\d.%]*[^a-z/]*$|^http://(0x|%30|０)}i
+		} 0 .. $#cases;
 		my $in = join '', @lines[@keep];
 		run([ '.build/parse_probe', 'url' ], \$in, \my $out, timeout(20));
 		my @out = split /\n/, $out;
@@ -528,7 +533,7 @@ SKIP:
 			else { note("$lines[$keep[$_]]  expected $expected\n  got      $out[$_]") }
 		}
 		diag("URLs: $agree of " . @keep . ' as the WHATWG standard has them');
-		cmp_ok($agree, '>=', 0.8 * @keep, 'most references resolve as in browsers');
+		cmp_ok($agree, '>=', 0.95 * @keep, 'most references resolve as in browsers');
 	};
 }
 
