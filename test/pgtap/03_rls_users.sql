@@ -167,8 +167,11 @@ INSERT INTO matrix VALUES
      '{42501,42501,42501,42501,1 rows,1 rows,1 rows}'),
     ('DELETE FROM rate_limit_rules WHERE endpoint = ''product_search''',
      '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
-    ('SELECT FROM rate_limits WHERE false',
-     '{42501,0 rows,0 rows,0 rows,0 rows,0 rows,0 rows}');
+    ('SELECT FROM rate_limits WHERE identifier = ''pgtap''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
+    ('SELECT FROM padlock.rate_limit_keys() WHERE identifier = ''pgtap''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}');
+SELECT check_rate_limit('pgtap', 'pgtap') \g /dev/null
 
 SELECT is(t.outcome(who, statement), outcomes[place], who || ': ' || statement)
   FROM matrix,

@@ -72,6 +72,7 @@ INSERT INTO matrix VALUES
     (format('UPDATE insurance_products SET company_id = %L', t.company('borg')),
      '{0 rows,0 rows,42501,2 rows,0 rows,0 rows,5 rows,5 rows}'),
     ('DELETE FROM insurance_products', '{0 rows,0 rows,2 rows,2 rows,0 rows,0 rows,5 rows,5 rows}'),
+    ('SELECT FROM insurance_products FOR UPDATE', '{0 rows,0 rows,2 rows,2 rows,0 rows,0 rows,5 rows,5 rows}'),
     ('TRUNCATE insurance_products', '{42501,42501,42501,42501,42501,42501,42501,42501}'),
 
     ('SELECT FROM insurance_companies', '{0 rows,0 rows,1 rows,1 rows,0 rows,0 rows,3 rows,3 rows}'),
@@ -99,6 +100,15 @@ SELECT is(t.outcome('fresh', 'SELECT FROM insurance_products'), '3 rows', 'a key
 SELECT is(t.answer('acme', 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,A2,B1', 'acme sees its own and the public''s');
 SELECT is(t.answer('alice of acme', 'SELECT string_agg(product_code, '','' ORDER BY product_code) FROM insurance_products'), 'A1,A2,B1', 'so does its signed-in user');
 SELECT is(t.answer('acme', 'SELECT string_agg(name, '','') FROM insurance_companies'), 'acme', 'acme sees itself');
+
+-- Search looks past row security, and shows everybody the same.
+SELECT is(t.answer(who, statement), expected, format('%s: %s', who, statement))
+  FROM unnest(ARRAY['anon', 'acme', 'borg', 'shut', 'admin', 'service']) AS who,
+       (VALUES ('SELECT jsonb_path_query_array(product_search(sort_by => ''premium_amount'', sort_order => ''asc''), ''$.products[*].product_code'')', '["A1", "B1"]'),
+               (format('SELECT product_search(company_id => %L) #>> ''{pagination,total_items}''', t.company('borg')), '1'),
+               (format('SELECT product_search(company_id => %L) #>> ''{pagination,total_items}''', t.company('shut')), '0'),
+               ('SELECT product_search(search_term => ''S1'') #>> ''{pagination,total_items}''', '0'),
+               ('SELECT product_search(search_term => ''B2'') #>> ''{pagination,total_items}''', '0')) AS v (statement, expected);
 
 -- Guarded columns of companies.
 CREATE TEMP TABLE guarded ("column" text, value text);

@@ -57,6 +57,10 @@ SELECT is(t.as_login(who, format('SET %s = %L', name, 'x')), '42602', format('%s
 SELECT isnt(t.as_login(who, 'SET padlock.trusted_proxies = 0'), 'done', who || ' cannot choose how many proxies are trusted')
   FROM unnest(ARRAY['anon', 'alice', 'service', 'owner']) AS who;
 
+-- Row security is not switched off by a setting.
+SELECT is(t.outcome('alice', 'SET LOCAL row_security = off; SELECT FROM public.' || name), '42501', 'row_security = off gives no row of ' || name)
+  FROM unnest(ARRAY['policies', 'claims', 'documents', 'users', 'insurance_companies', 'insurance_products', 'audit_logs']) AS name;
+
 -- A body says nothing about who calls.
 SELECT matches(t.answer('acme', 'SELECT product_create(''{"product_name": "x", "policy_type": "life", "premium_amount": 1, "company_id": "' || t.company('borg') || '"}'')'),
                'company_id', 'product_create refuses a company_id');
@@ -246,7 +250,13 @@ SELECT is((SELECT count(*)::int FROM public.job_queue WHERE job_type = 'pdf_extr
 SELECT is((SELECT count(*)::int FROM public.audit_logs WHERE new_values ->> 'product_code' IN ('T1', 'A9')), 2, 'and the trail');
 ROLLBACK TO calls;
 
--- The trail cannot be changed, not even by its owner, whichever way.
+-- The trail cannot be changed, not even by its owner, whichever way; months
+-- that are added later are no exception.
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, service_role;
+SELECT cmp_ok(padlock.create_audit_partitions(12), '>=', 8, 'a year of months is added');
+SELECT is_empty('SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = ''public.audit_logs''::regclass
+                    AND (NOT relrowsecurity OR NOT relforcerowsecurity OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee <> relowner))',
+                'each month has row security and is nobody''s');
 CREATE TEMP TABLE part AS SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'public.audit_logs'::regclass;
 INSERT INTO public.audit_logs (action, created_at) VALUES ('old', '1999-01-01');
 SELECT is(t.outcome(who, statement), '42501', who || ': ' || statement)
