@@ -194,7 +194,6 @@ subtest 'robots.txt, rule by rule' => sub {
         [ "Sitemap: http://a/s.xml # x\nsitemap:http://b/", 'sitemaps' => "2\thttp://a/s.xml" ],
         [ join("\n", map { "Sitemap: http://a/$_" } 1 .. 30), 'sitemaps' => "20\thttp://a/1" ],
         [ 'Sitemap: http://a/' . 'x' x 2000, 'sitemaps' => "0\t" ]);
-    my $n = 0;
     foreach my $case (@cases)
     {
         my ($text, @pairs) = @$case;
@@ -202,11 +201,9 @@ subtest 'robots.txt, rule by rule' => sub {
         print $file $text;
         close $file;
         (my $label = $text) =~ s/[^ -~]+/ | /g;
-        while (my ($path, $verdict) = splice @pairs, 0, 2)
-        {
-            my ($got) = check([ 'robots', "$dir/robots", 'padlock' ], $path);
-            is($got, $verdict, substr($label, 0, 70) . ": $path");
-        }
+        my @paths = map { $pairs[ 2 * $_ ] } 0 .. $#pairs / 2;
+        my @got = check([ 'robots', "$dir/robots", 'padlock' ], @paths);
+        is($got[$_], $pairs[ 2 * $_ + 1 ], substr($label, 0, 70) . ": $paths[$_]") foreach 0 .. $#paths;
     }
     my $begin = time;
     open(my $file, '>:raw', "$dir/robots") or die $!;
