@@ -132,19 +132,20 @@ tap()
     return $status
 }
 
-# The logs of the TAP tests that failed, which keep a passing run's unread.
+# The logs of the TAP tests that failed: around each failure, then the end.
 tap_logs()
 {
-    for log in "$TESTDIR"/tmp_check/log/regress_log_*; do
+    sed -n '2,$s/.*\/\(.*\)\.pl$/\1/p' "$work/tap.counts" | while read -r name; do
+        log=$TESTDIR/tmp_check/log/regress_log_$name
         [ -f "$log" ] || continue
-        grep -qE '^\[?[0-9:. ()s]*\]? *not ok |died|Bail out|Dubious' "$log" || continue
-        echo "-- the end of ${log##*/}"
-        tail -n 60 "$log"
-        base=${log##*/regress_log_}
-        for server in "$TESTDIR/tmp_check/log/$base"_*.log; do
+        echo "-- $name: failures"
+        grep -E -B 6 -A 12 '^(\[[^]]*\]\([^)]*\) )?not ok' "$log" | head -n 120
+        echo "-- $name: the end of its log"
+        tail -n 30 "$log"
+        for server in "$TESTDIR/tmp_check/log/$name"_*.log; do
             [ -f "$server" ] || continue
             echo "-- the end of ${server##*/}"
-            tail -n 30 "$server"
+            grep -v ' LOG: ' "$server" | tail -n 25
         done
     done
 }

@@ -4,7 +4,7 @@
 #   perl test/tap.pl [--jobs N] --counts FILE TEST...
 #
 # A .sql file is a pgTAP test for the database of PGDATABASE.  Adds a line
-# `PASSED FAILED` to FILE.  A test that dies, has a wrong plan or runs nothing
+# `PASSED FAILED` to FILE, then the names of the tests with problems.  A test that dies, has a wrong plan or runs nothing
 # counts as one failed test even when no assertion of it failed; one that bails
 # out ends the run.
 
@@ -23,7 +23,7 @@ my $harness = TAP::Harness->new({
 	jobs => $jobs, timer => 1, color => 0, failures => 1,
 	sources => { Perl => {}, pgTAP => { suffix => '.sql' } } });
 my $total = TAP::Parser::Aggregator->new;
-my ($passed, $failed);
+my ($passed, $failed, @problem);
 
 $total->start;
 eval { $harness->aggregate_tests($total, @ARGV); 1 } or print "stopped: $@";
@@ -31,11 +31,15 @@ my $bailed_out = $@ ? 1 : 0;
 $total->stop;
 $harness->summary($total);
 ($passed, $failed) = (scalar $total->passed, $total->failed + $bailed_out);
-foreach my $parser ($total->parsers($total->descriptions))
+foreach my $name ($total->descriptions)
 {
-	$failed++ if $parser->has_problems && !$parser->failed;
+	my ($parser) = $total->parsers($name);
+
+	next unless $parser->has_problems;
+	push @problem, $name;
+	$failed++ unless $parser->failed;
 }
 open my $out, '>>', $counts or die "tap.pl: $counts: $!\n";
-print $out "$passed $failed\n";
+print $out "$passed $failed\n", map { "$_\n" } @problem;
 close $out;
 exit($failed > 0);
