@@ -180,6 +180,8 @@ is(query("SELECT check_rate_limit('newcomer', 'e', 5)"), 't', 'room again after 
 
 # --- a replica --------------------------------------------------------------
 
+# a base backup takes the file along, so wait until it is written anew
+ok(wait_for($node, 'postgres', "SELECT position('full'::bytea IN pg_read_binary_file('$state')) = 0"), 'the file follows the counters');
 $node->backup('base');
 my $replica = PostgreSQL::Test::Cluster->new('limits_replica');
 $replica->init_from_backup($node, 'base', has_streaming => 1);
