@@ -357,6 +357,13 @@ AS 'MODULE_PATHNAME', 'padlock_queue_document';
 REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues a new PDF for the extraction of its text';
 
+CREATE FUNCTION padlock.fail_document() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_fail_document';
+REVOKE ALL ON FUNCTION padlock.fail_document() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.fail_document() IS 'Trigger that marks a document whose extraction job has failed for good';
+
 CREATE FUNCTION @extschema@.document_upload(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -676,7 +683,21 @@ CREATE TABLE @extschema@.insurance_products (
     source_url text,
     provenance jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT insurance_products_code_key UNIQUE (company_id, product_code),
-    CONSTRAINT insurance_products_premium CHECK (premium_amount > 0),
+    -- what the endpoints promise holds for writes to the table as well
+    CONSTRAINT insurance_products_name_length CHECK (pg_catalog.length(product_name) BETWEEN 1 AND 200),
+    CONSTRAINT insurance_products_code_length CHECK (pg_catalog.length(product_code) BETWEEN 1 AND 50),
+    CONSTRAINT insurance_products_description_length CHECK (pg_catalog.length(description) <= 5000),
+    CONSTRAINT insurance_products_premium CHECK (premium_amount > 0 AND premium_amount <= 1000000),
+    CONSTRAINT insurance_products_deductible CHECK (deductible BETWEEN 0 AND 1000000),
+    CONSTRAINT insurance_products_currency CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT insurance_products_popularity CHECK (popularity_score BETWEEN 0 AND 100),
+    CONSTRAINT insurance_products_age_range CHECK (minimum_age >= 0 AND maximum_age <= 150),
+    CONSTRAINT insurance_products_image_url CHECK (product_image_url ~* '^https?://' AND pg_catalog.length(product_image_url) <= 2000),
+    CONSTRAINT insurance_products_brochure_url CHECK (brochure_url ~* '^https?://' AND pg_catalog.length(brochure_url) <= 2000),
+    CONSTRAINT insurance_products_terms_url CHECK (terms_url ~* '^https?://' AND pg_catalog.length(terms_url) <= 2000),
+    CONSTRAINT insurance_products_objects CHECK (
+        pg_catalog.jsonb_typeof(coverage_details) = 'object' AND pg_catalog.jsonb_typeof(coverage_limits) = 'object' AND
+        pg_catalog.jsonb_typeof(benefits) = 'object' AND pg_catalog.jsonb_typeof(exclusions) = 'object'),
     CONSTRAINT insurance_products_ages CHECK (minimum_age <= maximum_age)
 );
 COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
@@ -708,6 +729,8 @@ CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DE
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
 REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
+CREATE TRIGGER insurance_products_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_products FOR EACH ROW
+    EXECUTE FUNCTION padlock.guard_columns('last_crawled_at', 'source_url', 'provenance');
 CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
 CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
@@ -841,6 +864,9 @@ CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH
 CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+-- A job can end failed without its handler's doing: its last lease ran out.
+CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW
+    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type = 'pdf_extraction') EXECUTE FUNCTION padlock.fail_document();
 $definitions$::text $function$;
 COMMENT ON FUNCTION padlock.definitions() IS 'The statements that define the tables, types, indexes, policies and triggers that padlock.install() makes';
 

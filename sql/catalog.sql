@@ -153,6 +153,31 @@ SELECT pg_temp.become('anon', '', :'one');
 SELECT product_update(jsonb_build_object('product_id', :'other_id', 'premium_amount', 21)) -> 'product' -> 'provenance' AS provenance;
 COMMIT;
 
+-- Writes to the table itself meet the same limits, and no company forges a crawl.
+BEGIN;
+SELECT pg_temp.become('anon', '', :'one');
+SAVEPOINT s;
+\set VERBOSITY terse
+UPDATE insurance_products SET premium_amount = 1000001;
+ROLLBACK TO s;
+UPDATE insurance_products SET popularity_score = 101;
+ROLLBACK TO s;
+UPDATE insurance_products SET currency = 'gbp';
+ROLLBACK TO s;
+UPDATE insurance_products SET brochure_url = 'javascript:alert(1)';
+ROLLBACK TO s;
+UPDATE insurance_products SET benefits = '[]';
+ROLLBACK TO s;
+UPDATE insurance_products SET product_name = '';
+ROLLBACK TO s;
+UPDATE insurance_products SET last_crawled_at = now();
+ROLLBACK TO s;
+UPDATE insurance_products SET provenance = '{"deductible": {}}';
+ROLLBACK TO s;
+UPDATE insurance_products SET source_url = 'https://one.example/';
+\set VERBOSITY default
+ROLLBACK;
+
 -- Behind a gateway: status and body.
 BEGIN;
 SELECT set_config('request.method', 'POST', true);

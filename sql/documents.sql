@@ -61,5 +61,11 @@ SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.
 ROLLBACK;
 SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.pdf';
 
+-- A job that fails for good, whoever says so, fails its document.
+UPDATE job_queue SET status = 'failed', error_message = 'lease ended'
+ WHERE payload ->> 'file_url' = 'https://files.example/a';
+SELECT title, extraction_status, extraction_error FROM documents
+ WHERE user_id = 'd0000000-0000-4000-8000-000000000001' AND extraction_status <> 'none' ORDER BY title;
+
 DELETE FROM job_queue WHERE payload ->> 'file_url' LIKE 'https://files.example/%';
 DELETE FROM users WHERE email LIKE '%@documents.example';

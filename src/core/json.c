@@ -46,6 +46,26 @@ too_deep(const char *json)
 	return false;
 }
 
+/*
+ * Could unescaping fail?  In a database that is not UTF-8 the parser raises an
+ * error for an escape of a character that the encoding lacks.
+ */
+static bool
+has_foreign_escape(const char *json)
+{
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return false;
+	for (json = strchr(json, '\\'); json != NULL; json = strchr(json + 2, '\\'))
+	{
+		if (json[1] == '\0')
+			return false;
+		if (json[1] == 'u' &&
+			(strncmp(json + 2, "00", 2) != 0 || strchr("01234567", json[4]) == NULL))
+			return true;
+	}
+	return false;
+}
+
 static void
 object_start(void *arg)
 {
@@ -70,6 +90,7 @@ member_start(void *arg, char *name, bool isnull)
 			state->current = &state->members[i];
 			state->current->value = NULL;
 			state->current->present = true;
+			state->current->is_number = false;
 		}
 	}
 }
@@ -89,7 +110,10 @@ scalar(void *arg, char *token, JsonTokenType type)
 	MemberState *state = (MemberState *) arg;
 
 	if (state->current != NULL && state->lex->lex_level == 1 && type != JSON_TOKEN_NULL)
+	{
 		state->current->value = token;
+		state->current->is_number = type == JSON_TOKEN_NUMBER;
+	}
 }
 
 static void
@@ -99,6 +123,7 @@ forget_members(PadlockJsonMember *members, int count)
 	{
 		members[i].value = NULL;
 		members[i].present = false;
+		members[i].is_number = false;
 	}
 }
 
@@ -110,7 +135,8 @@ padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 	JsonSemAction actions = {0};
 
 	forget_members(members, count);
-	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json))
+	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json) ||
+		has_foreign_escape(json))
 		return false;
 
 	state.lex = makeJsonLexContextCstringLen(unconstify(char *, json), (int) length,

@@ -216,8 +216,8 @@ may_see_counters(void)
 
 /*
  * padlock.rate_limit_keys() returns setof (id, identifier, endpoint,
- * request_count, window_start, created_at): what the limiter holds now, for
- * the view rate_limits.  No rows for anybody but admins, service_role and the
+ * request_count, window_start, created_at): what the limiter holds now for this
+ * database, for the view rate_limits.  No rows for anybody but admins, service_role and the
  * owner, and without preload.
  */
 Datum
@@ -232,7 +232,7 @@ padlock_rate_limit_keys(PG_FUNCTION_ARGS)
 	for (uint32 slot = 0; slot < limits_max_keys; slot++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (limits_read(slot, now, &counter))
+		if (limits_read(slot, now, &counter) && counter.key.database == MyDatabaseId)
 			put_counter((ReturnSetInfo *) fcinfo->resultinfo, &counter, now);
 	}
 	return (Datum) 0;

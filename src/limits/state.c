@@ -14,7 +14,7 @@
  * same boot is taken as it is; one of another boot is shifted by the wall
  * time that has passed, which a clock set back makes zero and not negative.
  *
- * Format: StateHeader; counters, each a key (two lengths, two texts), limit,
+ * Format: StateHeader; counters, each a key (database, two lengths, two texts), limit,
  * created, span, newest, the number of sub-windows in use, and of each its
  * age and count; CRC-32C of all that.  Numbers are in the machine's order,
  * which the magic number checks.
@@ -92,6 +92,7 @@ put_counter(StateWriter *writer, const LimitCounter *counter)
 	const RateWindow *window = &counter->window;
 	uint8		used = 0;
 
+	put(writer, &counter->key.database, sizeof(Oid));
 	put(writer, &counter->key.identifier_length, 1);
 	put(writer, &counter->key.endpoint_length, 1);
 	put(writer, counter->key.identifier, counter->key.identifier_length);
@@ -199,6 +200,7 @@ get_counter(StateReader *reader, LimitCounter *counter)
 	uint8		used;
 
 	memset(counter, 0, sizeof(*counter));
+	get(reader, &counter->key.database, sizeof(Oid));
 	get(reader, &counter->key.identifier_length, 1);
 	get(reader, &counter->key.endpoint_length, 1);
 	if (counter->key.identifier_length > MAX_IDENTIFIER ||

@@ -205,6 +205,8 @@ void
 limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
 				const char *endpoint, size_t endpoint_length)
 {
+	memset(key, 0, sizeof(*key));	/* keys are hashed and compared as bytes */
+	key->database = MyDatabaseId;
 	key->identifier_length = bounded(key->identifier, MAX_IDENTIFIER, identifier,
 									 identifier_length);
 	key->endpoint_length = bounded(key->endpoint, MAX_ENDPOINT, endpoint, endpoint_length);

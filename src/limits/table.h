@@ -21,6 +21,7 @@
 /* What one counter is for. */
 typedef struct LimitKey
 {
+	Oid			database;		/* each database counts on its own */
 	uint8		identifier_length;
 	uint8		endpoint_length;
 	char		identifier[MAX_IDENTIFIER];
@@ -58,7 +59,7 @@ typedef struct LimitTotals
 /* Microseconds on a clock that never goes back and counts suspended time. */
 extern int64 limits_clock(void);
 
-/* Fill in a key from texts of any length (1 or more). */
+/* Fill in a key of this database from texts of any length (1 or more). */
 extern void limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
 							const char *endpoint, size_t endpoint_length);
 

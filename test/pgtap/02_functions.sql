@@ -47,7 +47,7 @@ INSERT INTO wanted VALUES
     -- triggers
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
-    ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''),
+    ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
     ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''),
     -- for the owner, and those who watch
     ('padlock.install', '', 'integer', 'v', 'u', ''), ('padlock.wants_install', '', 'boolean', 'v', 'u', ''),

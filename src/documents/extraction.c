@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * extraction.c
+ *	  Keeps a document's extraction_status true when its job fails.
+ *
+ * The handler of pdf_extraction writes the text and the status.  A job can
+ * also end failed without it: the last lease ran out, or an external worker
+ * reported the failure.  A trigger on the queue covers all of these.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+
+#include "core/spi.h"
+
+PG_FUNCTION_INFO_V1(padlock_fail_document);
+
+/* Mark the job's document as failed, unless its extraction is over. */
+static void
+mark_failed(Datum payload, const char *error)
+{
+	static PadlockStatement update = {
+		.sql = "UPDATE @app@.documents SET extraction_status = 'failed', extraction_error = $2"
+		" WHERE id = ($1->>'document_id')::uuid AND extraction_status = 'pending'",
+		.nargs = 2,
+		.argtypes = {JSONBOID, TEXTOID}
+	};
+	Datum		values[2] = {payload, CStringGetTextDatum(error)};
+	PadlockUserContext saved;
+
+	/* as the owner: who ends a job need not see the document */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	padlock_spi_execute(&update, values, NULL, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+}
+
+/*
+ * padlock.fail_document() trigger: AFTER UPDATE FOR EACH ROW on job_queue, for
+ * pdf_extraction jobs that became failed.
+ */
+Datum
+padlock_fail_document(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	Datum		payload;
+	bool		isnull;
+	char	   *error;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("fail_document must be fired AFTER UPDATE FOR EACH ROW")));
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	payload = SPI_getbinval(trigger->tg_newtuple, desc, SPI_fnumber(desc, "payload"), &isnull);
+	if (isnull)
+		return PointerGetDatum(NULL);
+	error = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "error_message"));
+	mark_failed(payload, error != NULL ? error : "the extraction failed");
+	return PointerGetDatum(NULL);
+}
