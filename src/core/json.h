@@ -18,6 +18,7 @@ typedef struct PadlockJsonMember
 	const char *name;
 	char	   *value;			/* text of a string, number or boolean */
 	bool		present;		/* found, with whatever value */
+	bool		is_number;		/* value is the text of a JSON number */
 } PadlockJsonMember;
 
 /*

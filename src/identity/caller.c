@@ -1,16 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * caller.c
- *	  Who calls: read from the gateway's settings, once.
+ *	  Who calls: read from settings, once.
  *
  * A gateway sets request.jwt.claims, request.headers and request.path for
- * each transaction.  The record made from them is kept and reused as long as
+ * each transaction; padlock.authenticate() sets padlock.token_claims or
+ * padlock.token_api_key, which only superusers can set and which win over
+ * what a gateway said.  With padlock.identity = 'token' the gateway's settings
+ * count for nothing: they are those of whoever can run SQL.
+ *
+ * The record made from them is kept and reused as long as
  * the texts, the outer role and the command counter are the same, and dropped
  * at the end of the transaction.  The command counter is in the key so that a
  * transaction that changes admins or API keys sees its own change; a rollback
  * to a savepoint does not move it, and drops the record too.
  *
- * The tables asked (api_keys, insurance_companies, admin_users) are read by a
+ * The tables asked (api_keys, sessions, admin_users, insurance_companies) are read by a
  * direct index probe, not through the rights of the caller, who may read none
  * of them.  Nothing here raises an error for what a client wrote: row security
  * policies call it, and a bad setting must mean "nobody", not a broken query.
@@ -23,7 +28,6 @@
 #include "postgres.h"
 
 #include <arpa/inet.h>
-#include <math.h>
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
@@ -38,6 +42,7 @@
 #include "core/json.h"
 #include "identity/api_key.h"
 #include "identity/caller.h"
+#include "identity/jwt_internal.h"
 #include "identity/lookup.h"
 
 /* Longest text kept from a header, in bytes. */
@@ -46,6 +51,33 @@
 /* Setting: how many proxies append to x-forwarded-for; 0 ignores the header. */
 static int	trusted_proxies = 1;
 
+/* Whose word counts: the gateway's too, or that of padlock.authenticate() only. */
+enum
+{
+	IDENTITY_GATEWAY, IDENTITY_TOKEN
+};
+
+static const struct config_enum_entry identity_modes[] = {
+	{"gateway", IDENTITY_GATEWAY, false},
+	{"token", IDENTITY_TOKEN, false},
+	{NULL, 0, false}
+};
+
+static int	identity_mode = IDENTITY_GATEWAY;
+
+/* What padlock.authenticate() verified in this transaction, or "". */
+static char *verified_claims;
+static char *verified_key;
+
+/* What a record is made from; "" for what there is not. */
+typedef struct Sources
+{
+	const char *claims;
+	const char *key;			/* an API key that counts before the headers' */
+	const char *headers;
+	const char *path;
+} Sources;
+
 static bool cached = false;
 static PadlockCaller caller;
 static MemoryContext caller_context = NULL;
@@ -53,9 +85,7 @@ static MemoryContext caller_context = NULL;
 /* What the cached record was made from, in caller_context. */
 static Oid	cached_role;
 static CommandId cached_command;
-static char *cached_claims;
-static char *cached_headers;
-static char *cached_path;
+static Sources cached_sources;
 
 static void
 forget_caller(XactEvent event, void *arg)
@@ -71,6 +101,19 @@ forget_caller_of_subtransaction(SubXactEvent event, SubTransactionId id,
 		cached = false;
 }
 
+/*
+ * A setting that padlock.authenticate() sets and nobody else: for superusers
+ * only, and not to be found in files, lists or RESET ALL.
+ */
+static void
+define_verified(const char *name, const char *description, char **variable)
+{
+	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE |
+							   GUC_DISALLOW_IN_FILE | GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+}
+
 void
 padlock_identity_init(void)
 {
@@ -78,6 +121,15 @@ padlock_identity_init(void)
 							"Number of proxies in front of the server that append to x-forwarded-for.",
 							"The client's address is that many entries from the right; 0 takes the connection's own address.",
 							&trusted_proxies, 1, 0, 10, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("padlock.identity",
+							 "Who says who calls: the gateway, or tokens only.",
+							 "With token, only padlock.authenticate() makes a caller; request.* settings are not believed.",
+							 &identity_mode, IDENTITY_GATEWAY, identity_modes, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	define_verified(PADLOCK_VERIFIED_CLAIMS, "Claims of the token verified in this transaction.",
+					&verified_claims);
+	define_verified(PADLOCK_VERIFIED_KEY, "API key verified in this transaction.", &verified_key);
+	jwt_keys_init();
 	RegisterXactCallback(forget_caller, NULL);
 	RegisterSubXactCallback(forget_caller_of_subtransaction, NULL);
 }
@@ -129,35 +181,42 @@ parse_uuid(const char *text, pg_uuid_t *uuid)
 	return true;
 }
 
-/* Has a numeric exp claim passed?  A claim that is no number counts as passed. */
+/* Has the exp claim's time come?  A claim that is no number counts as passed. */
 static bool
 is_expired(const PadlockJsonMember *exp)
 {
-	char	   *end;
 	double		seconds;
 
 	if (!exp->present)
 		return false;
-	if (exp->value == NULL)
+	return !jwt_read_time(exp, &seconds) || seconds <= jwt_now();
+}
+
+/* Does the session that the claims name, if any, still live, and is it the user's? */
+static bool
+is_live_session(const PadlockJsonMember *session_id, const pg_uuid_t *user_id)
+{
+	pg_uuid_t	id;
+
+	if (!session_id->present)
 		return true;
-	seconds = strtod(exp->value, &end);
-	if (end == exp->value || *end != '\0' || isnan(seconds))
-		return true;
-	return seconds * USECS_PER_SEC <=
-		(double) GetCurrentTimestamp() +
-		(double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (double) USECS_PER_DAY;
+	return session_id->value != NULL && parse_uuid(session_id->value, &id) &&
+		padlock_lookup_session(&id, user_id);
 }
 
 static void
 read_claims(const char *claims)
 {
-	PadlockJsonMember members[] = {{"sub"}, {"exp"}};
+	PadlockJsonMember members[] = {{"sub"}, {"exp"}, {"session_id"}};
+	pg_uuid_t	user_id;
 
 	if (!padlock_json_members(claims, members, lengthof(members)) ||
 		members[0].value == NULL || is_expired(&members[1]) ||
-		!parse_uuid(members[0].value, &caller.user_id))
+		!parse_uuid(members[0].value, &user_id) ||
+		!is_live_session(&members[2], &user_id))
 		return;
 	caller.has_user = true;
+	caller.user_id = user_id;
 	padlock_lookup_admin(&caller.user_id, &caller.is_admin, &caller.is_super_admin);
 }
 
@@ -226,16 +285,23 @@ connection_address(void)
 }
 
 static void
-read_headers(const char *headers)
+read_key(const char *key)
+{
+	caller.has_company = padlock_api_key_verify(key, &caller.company_id, &caller.company_active);
+}
+
+static void
+read_headers(const Sources *sources)
 {
 	PadlockJsonMember members[] = {
 		{"x-api-key"}, {"x-forwarded-for"}, {"user-agent"}
 	};
 
-	(void) padlock_json_members(headers, members, lengthof(members));
-	if (members[0].value != NULL)
-		caller.has_company = padlock_api_key_verify(members[0].value, &caller.company_id,
-													&caller.company_active);
+	(void) padlock_json_members(sources->headers, members, lengthof(members));
+	if (sources->key[0] != '\0')
+		read_key(sources->key);
+	else if (members[0].value != NULL)
+		read_key(members[0].value);
 	if (members[1].value != NULL)
 		caller.ip_address = forwarded_address(members[1].value);
 	if (caller.ip_address == NULL)
@@ -243,19 +309,34 @@ read_headers(const char *headers)
 	caller.user_agent = bounded(members[2].value);
 }
 
+/* What may be believed in this transaction. */
+static void
+find_sources(Sources *sources)
+{
+	bool		trusting = identity_mode == IDENTITY_GATEWAY;
+
+	sources->key = verified_key;
+	sources->claims = verified_claims;
+	if (trusting && verified_claims[0] == '\0')
+		sources->claims = setting("request.jwt.claims");
+	sources->headers = trusting ? setting("request.headers") : "";
+	sources->path = trusting ? setting("request.path") : "";
+}
+
 static bool
-is_current(const char *claims, const char *headers, const char *path)
+is_current(const Sources *sources)
 {
 	return cached && cached_role == GetOuterUserId() &&
 		cached_command == GetCurrentCommandId(false) &&
-		strcmp(cached_claims, claims) == 0 &&
-		strcmp(cached_headers, headers) == 0 &&
-		strcmp(cached_path, path) == 0;
+		strcmp(cached_sources.claims, sources->claims) == 0 &&
+		strcmp(cached_sources.key, sources->key) == 0 &&
+		strcmp(cached_sources.headers, sources->headers) == 0 &&
+		strcmp(cached_sources.path, sources->path) == 0;
 }
 
 /* Make the record anew, everything in caller_context. */
 static void
-read_caller(const char *claims, const char *headers, const char *path)
+read_caller(const Sources *sources)
 {
 	MemoryContext old;
 
@@ -268,15 +349,16 @@ read_caller(const char *claims, const char *headers, const char *path)
 
 	memset(&caller, 0, sizeof(caller));
 	caller.role = outer_role();
-	read_claims(claims);
-	read_headers(headers);
-	caller.request_path = bounded(path);
+	read_claims(sources->claims);
+	read_headers(sources);
+	caller.request_path = bounded(sources->path);
 
 	cached_role = GetOuterUserId();
 	cached_command = GetCurrentCommandId(false);
-	cached_claims = pstrdup(claims);
-	cached_headers = pstrdup(headers);
-	cached_path = pstrdup(path);
+	cached_sources.claims = pstrdup(sources->claims);
+	cached_sources.key = pstrdup(sources->key);
+	cached_sources.headers = pstrdup(sources->headers);
+	cached_sources.path = pstrdup(sources->path);
 	MemoryContextSwitchTo(old);
 	cached = true;
 }
@@ -284,12 +366,11 @@ read_caller(const char *claims, const char *headers, const char *path)
 const PadlockCaller *
 padlock_caller(void)
 {
-	const char *claims = setting("request.jwt.claims");
-	const char *headers = setting("request.headers");
-	const char *path = setting("request.path");
+	Sources		sources;
 
-	if (!is_current(claims, headers, path))
-		read_caller(claims, headers, path);
+	find_sources(&sources);
+	if (!is_current(&sources))
+		read_caller(&sources);
 	return &caller;
 }
 

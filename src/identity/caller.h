@@ -23,12 +23,12 @@ typedef struct PadlockCaller
 {
 	PadlockRole role;
 
-	bool		has_user;		/* a valid, unexpired sub claim */
+	bool		has_user;		/* a valid, unexpired sub claim of a live session */
 	pg_uuid_t	user_id;
 	bool		is_admin;		/* user_id is in admin_users */
 	bool		is_super_admin;
 
-	bool		has_company;	/* a valid API key in x-api-key */
+	bool		has_company;	/* a valid API key */
 	pg_uuid_t	company_id;
 	bool		company_active;
 
@@ -37,6 +37,13 @@ typedef struct PadlockCaller
 	const char *user_agent;
 	const char *request_path;
 } PadlockCaller;
+
+/*
+ * Settings with which padlock.authenticate() says who the caller of this
+ * transaction is: a verified token's claims, and a verified API key.
+ */
+#define PADLOCK_VERIFIED_CLAIMS "padlock.token_claims"
+#define PADLOCK_VERIFIED_KEY	"padlock.token_api_key"
 
 /*
  * The caller of this transaction.  Valid until the next call of this

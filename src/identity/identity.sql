@@ -89,3 +89,29 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';
 REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';
+
+CREATE FUNCTION padlock.create_jwt_keys(alg text DEFAULT 'ES256') RETURNS text
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'padlock_create_jwt_keys';
+REVOKE ALL ON FUNCTION padlock.create_jwt_keys(text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.create_jwt_keys(text) IS 'Make the file named by padlock.jwt_keys_file with a fresh signing key and a refresh key; returns the kid';
+
+CREATE FUNCTION padlock.rotate_jwt_key(alg text DEFAULT 'ES256') RETURNS text
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'padlock_rotate_jwt_key';
+REVOKE ALL ON FUNCTION padlock.rotate_jwt_key(text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.rotate_jwt_key(text) IS 'Sign tokens with a fresh key and keep the old ones for verification; returns the new kid';
+
+CREATE FUNCTION padlock.jwks() RETURNS jsonb
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'padlock_jwks';
+REVOKE ALL ON FUNCTION padlock.jwks() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.jwks() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.jwks() IS 'The public keys that verify tokens, as a JWK Set (RFC 7517)';
+
+CREATE FUNCTION padlock.authenticate(token text) RETURNS jsonb
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_authenticate';
+REVOKE ALL ON FUNCTION padlock.authenticate(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.authenticate(text) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.authenticate(text) IS 'Verify a token or an API key and make its user or company the caller of this transaction; returns the claims';

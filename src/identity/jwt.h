@@ -22,7 +22,8 @@ typedef enum JwtVerdict
 	JWT_MALFORMED,				/* not a compact JWS of our kind */
 	JWT_BAD_SIGNATURE,			/* also: no key for it, "none", a key of another type */
 	JWT_EXPIRED,
-	JWT_NOT_YET_VALID
+	JWT_NOT_YET_VALID,
+	JWT_BAD_CLAIMS				/* signed, but no JSON object with a time in exp */
 } JwtVerdict;
 
 /*

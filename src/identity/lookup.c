@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "core/spi.h"
 #include "identity/lookup.h"
@@ -137,4 +138,26 @@ padlock_lookup_user(const pg_uuid_t *user_id)
 
 	return padlock_lookup_row(client_table("users"), F_UUID_EQ, UUIDPGetDatum(user_id),
 							  &desc) != NULL;
+}
+
+bool
+padlock_lookup_session(const pg_uuid_t *session_id, const pg_uuid_t *user_id)
+{
+	TupleDesc	desc;
+	HeapTuple	row;
+	Datum		value;
+	bool		isnull;
+
+	row = padlock_lookup_row(get_relname_relid("sessions", get_namespace_oid("padlock", false)),
+							 F_UUID_EQ, UUIDPGetDatum(session_id), &desc);
+	if (row == NULL)
+		return false;
+	value = padlock_lookup_column(row, desc, "user_id", &isnull);
+	if (isnull || memcmp(DatumGetUUIDP(value), user_id, UUID_LEN) != 0)
+		return false;
+	(void) padlock_lookup_column(row, desc, "revoked_at", &isnull);
+	if (!isnull)
+		return false;
+	value = padlock_lookup_column(row, desc, "expires_at", &isnull);
+	return isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
 }

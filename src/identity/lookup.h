@@ -32,4 +32,7 @@ extern bool padlock_lookup_company(const pg_uuid_t *company_id, bool *is_active)
 /* Does the user exist? */
 extern bool padlock_lookup_user(const pg_uuid_t *user_id);
 
+/* Is there such a session, of this user, neither revoked nor expired? */
+extern bool padlock_lookup_session(const pg_uuid_t *session_id, const pg_uuid_t *user_id);
+
 #endif							/* PADLOCK_LOOKUP_H */

@@ -1,0 +1,333 @@
+/*-------------------------------------------------------------------------
+ *
+ * jwt_keys.c
+ *	  The key file: who may read it, when it is read, how it is replaced.
+ *
+ * Secrets live in a file of the server's user and nowhere else: not in a
+ * setting, not in a table, not in a dump.  Each backend reads it when it first
+ * needs a key and looks once a second whether it is still the same file; what
+ * it held before is wiped then.  A file that cannot be used is an error: keys
+ * that the operator took away must not live on in old sessions.
+ *
+ * Crash contract: a file is written beside its place, flushed, and linked or
+ * renamed into it, so that there is the whole old file or the whole new one.
+ * The file "NAME.new" is also the lock of those who write; one that a crash
+ * left behind is to be removed by hand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "identity/jwt_internal.h"
+
+/* OpenSSL's secret heap of this process, bytes; locked memory, made on first use. */
+#define SECRET_HEAP		(512 * 1024)
+
+char	   *jwt_keys_file;
+
+/* The keys of the file as it was last read, and those being read. */
+static JwtKeySet current;
+static JwtKeySet incoming;
+
+/* What current was read from; path is NULL when there is nothing. */
+static char *current_path = NULL;
+static struct stat current_stat;
+static TimestampTz checked_at;
+
+/* The file's text while it is read, in the secret heap; wiped at the next try at the latest. */
+static char *file_text = NULL;
+
+void
+jwt_keys_init(void)
+{
+	DefineCustomStringVariable("padlock.jwt_keys_file",
+							   "File with the keys of tokens, a JWK Set that only the server's user may read.",
+							   "A relative name is below the data directory.",
+							   &jwt_keys_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+}
+
+/*
+ * Stop because the file cannot be used.  Callers of any role come here, so the
+ * file's name and state go to superusers and to the server's log only.
+ */
+static void pg_attribute_noreturn()
+refuse_file(const char *problem, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the key file of padlock.jwt_keys_file cannot be used"),
+			 superuser() ? errdetail("File \"%s\": %s", jwt_keys_file, problem)
+			 : errdetail_log("File \"%s\": %s", jwt_keys_file, problem),
+			 errhint("%s", hint)));
+}
+
+static void
+require_setting(void)
+{
+	if (jwt_keys_file[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("padlock.jwt_keys_file is not set"),
+				 errhint("Name a file in postgresql.conf, reload, and run SELECT padlock.create_jwt_keys() as the owner of the extension.")));
+}
+
+/* Does the file still look as it did when it was read? */
+static bool
+is_unchanged(const struct stat *now)
+{
+	const struct stat *then = &current_stat;
+
+	return now->st_dev == then->st_dev && now->st_ino == then->st_ino &&
+		now->st_size == then->st_size && now->st_mode == then->st_mode &&
+		now->st_uid == then->st_uid &&
+		now->st_mtim.tv_sec == then->st_mtim.tv_sec &&
+		now->st_mtim.tv_nsec == then->st_mtim.tv_nsec &&
+		now->st_ctim.tv_sec == then->st_ctim.tv_sec &&
+		now->st_ctim.tv_nsec == then->st_ctim.tv_nsec;
+}
+
+/* Refuse a file that others could read or could have written. */
+static void
+check_file(const struct stat *file)
+{
+	if (!S_ISREG(file->st_mode))
+		refuse_file("It is not a regular file.", "Name a regular file.");
+	if (file->st_uid != geteuid())
+		refuse_file(psprintf("It belongs to user id %u, not to %u.", (unsigned) file->st_uid,
+							 (unsigned) geteuid()),
+					"Make the server's user its owner (chown).");
+	if ((file->st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		refuse_file(psprintf("Its mode is %04o.", (unsigned) (file->st_mode & 07777)),
+					"Take all rights from group and others (chmod 0600).");
+	if (file->st_size > JWT_MAX_FILE)
+		refuse_file(psprintf("It is longer than %d bytes.", JWT_MAX_FILE),
+					"Remove keys whose tokens have expired.");
+}
+
+static void
+wipe_text(void)
+{
+	OPENSSL_secure_clear_free(file_text, JWT_MAX_FILE);
+	file_text = NULL;
+}
+
+/* Read the whole file into file_text; *file gets what it was read from. */
+static size_t
+read_text(struct stat *file)
+{
+	/* O_NONBLOCK: opening a pipe must not wait for a writer */
+	int			fd = OpenTransientFile(jwt_keys_file, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	ssize_t		length;
+
+	if (fd < 0)
+		refuse_file(psprintf("%m."), "Run SELECT padlock.create_jwt_keys() as the owner of the extension.");
+	if (fstat(fd, file) != 0)
+		refuse_file(psprintf("%m."), "Check the file.");
+	check_file(file);
+
+	if (!CRYPTO_secure_malloc_initialized())
+		(void) CRYPTO_secure_malloc_init(SECRET_HEAP, 32);
+	wipe_text();
+	file_text = OPENSSL_secure_malloc(JWT_MAX_FILE);
+	if (file_text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	length = read(fd, file_text, JWT_MAX_FILE);
+	if (length < 0 || length != file->st_size)
+		refuse_file("It could not be read in one piece.", "Try again.");
+	CloseTransientFile(fd);
+	return length;
+}
+
+/* Replace the keys in memory by the file's. */
+static void
+read_file(void)
+{
+	struct stat file;
+	size_t		length = read_text(&file);
+	const char *problem;
+
+	jwt_clear_set(&incoming);
+	problem = jwt_read_set(file_text, length, &incoming);
+	wipe_text();
+	if (problem != NULL)
+	{
+		jwt_clear_set(&incoming);
+		refuse_file(problem, "Correct the file, or make a new one with padlock.create_jwt_keys().");
+	}
+	current = incoming;
+	memset(&incoming, 0, sizeof(incoming));
+	current_path = MemoryContextStrdup(TopMemoryContext, jwt_keys_file);
+	current_stat = file;
+}
+
+static void
+forget_keys(void)
+{
+	jwt_clear_set(&current);
+	if (current_path != NULL)
+		pfree(current_path);
+	current_path = NULL;
+}
+
+JwtKeySet *
+jwt_keys(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		same_path = current_path != NULL && strcmp(current_path, jwt_keys_file) == 0;
+	struct stat file;
+
+	if (same_path && now >= checked_at && now < checked_at + USECS_PER_SEC)
+		return &current;
+	require_setting();
+	if (!same_path || stat(jwt_keys_file, &file) != 0 || !is_unchanged(&file))
+	{
+		forget_keys();
+		read_file();
+	}
+	checked_at = now;
+	return &current;
+}
+
+/* The text of a key file, in one piece of memory that the caller wipes. */
+static void
+format_set(StringInfo text, const JwtKeySet *set)
+{
+	initStringInfo(text);
+	enlargeStringInfo(text, JWT_MAX_FILE);	/* growing would leave copies behind */
+	appendStringInfoString(text, "{\"keys\":[");
+	for (int i = 0; i < set->count; i++)
+	{
+		appendStringInfoString(text, i > 0 ? ",\n" : "\n");
+		/* only the first signs: other asymmetric keys lose their private part */
+		jwt_append_jwk(text, &set->keys[i], i == 0);
+	}
+	appendStringInfoString(text, "\n]}\n");
+}
+
+/* Make the file beside the key file, which is also the lock of all writers. */
+static int
+create_new(const char *path)
+{
+	int			fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY,
+										   S_IRUSR | S_IWUSR);
+	bool		is_taken = fd < 0 && errno == EEXIST;
+
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path),
+				 is_taken ? errhint("Another session is writing the key file; if none is, a crash left this file behind: remove it.") : 0));
+	return fd;
+}
+
+/* Write and flush a set of keys, and close the file. */
+static void
+write_set(int fd, const char *path, const JwtKeySet *set)
+{
+	StringInfoData text;
+	bool		written;
+
+	format_set(&text, set);
+	errno = ENOSPC;				/* a short write says no more */
+	written = text.len <= JWT_MAX_FILE && write(fd, text.data, text.len) == text.len;
+	OPENSSL_cleanse(text.data, text.maxlen);
+	if (!written || pg_fsync(fd) != 0 || CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path)));
+}
+
+/* Give a finished file its name, which must be free. */
+static void
+link_into_place(const char *path)
+{
+	char	   *folder = pstrdup(jwt_keys_file);
+	bool		linked = link(path, jwt_keys_file) == 0;
+	bool		is_taken = !linked && errno == EEXIST;
+
+	if (!linked)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", jwt_keys_file),
+				 is_taken ? errhint("A key file is never overwritten; padlock.rotate_jwt_key() puts a new key into it.") : 0));
+	unlink(path);
+	get_parent_directory(folder);
+	fsync_fname(folder[0] != '\0' ? folder : ".", true);
+}
+
+/* The file's keys as they are now, behind a fresh one. */
+static void
+put_first(const JwtKey *fresh, JwtKeySet *set)
+{
+	const JwtKeySet *old;
+
+	checked_at = 0;
+	old = jwt_keys();
+	if (old->count == JWT_MAX_KEYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the key file is full: it holds %d keys", JWT_MAX_KEYS),
+				 errhint("Remove keys whose tokens have expired from the file.")));
+	set->keys[0] = *fresh;
+	memcpy(set->keys + 1, old->keys, old->count * sizeof(JwtKey));
+	set->count = old->count + 1;
+}
+
+void
+jwt_create_file(const JwtKeySet *set)
+{
+	char	   *path;
+	int			fd;
+
+	require_setting();
+	path = psprintf("%s.new", jwt_keys_file);
+	fd = create_new(path);
+	PG_TRY();
+	{
+		write_set(fd, path, set);
+		link_into_place(path);
+	}
+	PG_CATCH();
+	{
+		unlink(path);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	checked_at = 0;				/* look at the file at the next use */
+}
+
+void
+jwt_rotate_file(const JwtKey *fresh)
+{
+	JwtKeySet	set;			/* borrows all its keys */
+	char	   *path;
+	int			fd;
+
+	require_setting();
+	path = psprintf("%s.new", jwt_keys_file);
+	fd = create_new(path);
+	PG_TRY();
+	{
+		put_first(fresh, &set);
+		write_set(fd, path, &set);
+		durable_rename(path, jwt_keys_file, ERROR);
+	}
+	PG_CATCH();
+	{
+		unlink(path);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	checked_at = 0;
+}
