@@ -164,8 +164,8 @@ key_id(const LimitKey *key)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 	uint64		halves[2] = {
-		hash_bytes_extended((const unsigned char *) key, sizeof(*key), 1),
-		hash_bytes_extended((const unsigned char *) key, sizeof(*key), 2)
+		hash_bytes_extended((const unsigned char *) key, limits_key_size(key), 1),
+		hash_bytes_extended((const unsigned char *) key, limits_key_size(key), 2)
 	};
 
 	memcpy(id->data, halves, UUID_LEN);
@@ -196,9 +196,10 @@ put_counter(ReturnSetInfo *result, const LimitCounter *counter, int64 now)
 	bool		nulls[KEYS_COLUMNS] = {false};
 
 	values[0] = key_id(&counter->key);
-	values[1] = PointerGetDatum(cstring_to_text_with_len(counter->key.identifier,
+	values[1] = PointerGetDatum(cstring_to_text_with_len(counter->key.text,
 														 counter->key.identifier_length));
-	values[2] = PointerGetDatum(cstring_to_text_with_len(counter->key.endpoint,
+	values[2] = PointerGetDatum(cstring_to_text_with_len(counter->key.text +
+														 counter->key.identifier_length,
 														 counter->key.endpoint_length));
 	values[3] = Int32GetDatum((int32) Min(counter->window.total, PG_INT32_MAX));
 	values[4] = TimestampTzGetDatum(time - (now - oldest_request(&counter->window, now)));

@@ -92,11 +92,7 @@ put_counter(StateWriter *writer, const LimitCounter *counter)
 	const RateWindow *window = &counter->window;
 	uint8		used = 0;
 
-	put(writer, &counter->key.database, sizeof(Oid));
-	put(writer, &counter->key.identifier_length, 1);
-	put(writer, &counter->key.endpoint_length, 1);
-	put(writer, counter->key.identifier, counter->key.identifier_length);
-	put(writer, counter->key.endpoint, counter->key.endpoint_length);
+	put(writer, &counter->key, limits_key_size(&counter->key));
 	put(writer, &counter->limit, sizeof(counter->limit));
 	put(writer, &counter->created, sizeof(counter->created));
 	put(writer, &window->span, sizeof(window->span));
@@ -200,17 +196,14 @@ get_counter(StateReader *reader, LimitCounter *counter)
 	uint8		used;
 
 	memset(counter, 0, sizeof(*counter));
-	get(reader, &counter->key.database, sizeof(Oid));
-	get(reader, &counter->key.identifier_length, 1);
-	get(reader, &counter->key.endpoint_length, 1);
+	get(reader, &counter->key, offsetof(LimitKey, text));
 	if (counter->key.identifier_length > MAX_IDENTIFIER ||
 		counter->key.endpoint_length > MAX_ENDPOINT)
 	{
 		reader->failed = true;
 		return;
 	}
-	get(reader, counter->key.identifier, counter->key.identifier_length);
-	get(reader, counter->key.endpoint, counter->key.endpoint_length);
+	get(reader, counter->key.text, counter->key.identifier_length + counter->key.endpoint_length);
 	get(reader, &counter->limit, sizeof(counter->limit));
 	get(reader, &counter->created, sizeof(counter->created));
 	get(reader, &window->span, sizeof(window->span));

@@ -182,7 +182,6 @@ bounded(char *target, size_t bound, const char *text, size_t length)
 	if (length <= bound)
 	{
 		memcpy(target, text, length);
-		memset(target + length, 0, bound - length);
 		return (uint8) length;
 	}
 	context = pg_cryptohash_create(PG_SHA256);
@@ -197,7 +196,6 @@ bounded(char *target, size_t bound, const char *text, size_t length)
 	memcpy(target, text, kept);
 	target[kept] = '~';
 	hex_encode((const char *) digest, 16, target + kept + 1);
-	memset(target + kept + 33, 0, bound - kept - 33);
 	return (uint8) (kept + 33);
 }
 
@@ -205,17 +203,16 @@ void
 limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
 				const char *endpoint, size_t endpoint_length)
 {
-	memset(key, 0, sizeof(*key));	/* keys are hashed and compared as bytes */
 	key->database = MyDatabaseId;
-	key->identifier_length = bounded(key->identifier, MAX_IDENTIFIER, identifier,
-									 identifier_length);
-	key->endpoint_length = bounded(key->endpoint, MAX_ENDPOINT, endpoint, endpoint_length);
+	key->identifier_length = bounded(key->text, MAX_IDENTIFIER, identifier, identifier_length);
+	key->endpoint_length = bounded(key->text + key->identifier_length, MAX_ENDPOINT, endpoint,
+								   endpoint_length);
 }
 
 static uint64
 hash_key(const LimitKey *key)
 {
-	return hash_bytes_extended((const unsigned char *) key, sizeof(LimitKey), table->seed);
+	return hash_bytes_extended((const unsigned char *) key, limits_key_size(key), table->seed);
 }
 
 static uint32
@@ -238,7 +235,7 @@ find(const LimitKey *key, uint64 hash)
 
 	while (slot != NO_SLOT &&
 		   (entries[slot].hash != hash ||
-			memcmp(&entries[slot].counter.key, key, sizeof(LimitKey)) != 0))
+			memcmp(&entries[slot].counter.key, key, limits_key_size(key)) != 0))
 		slot = entries[slot].next;
 	return slot;
 }
@@ -381,7 +378,7 @@ count(LimitEntry *entry, uint32 limit, int64 span, int64 now, LimitAnswer *answe
 	entry->counter.limit = limit;
 	answer->admitted = rate_window_admit(window, limit, span, now);
 	answer->remaining = limit > window->total ? limit - window->total : 0;
-	answer->reset = rate_window_wait(window, 1, now);
+	answer->reset = rate_window_reset(window, now);
 	answer->retry_after = answer->admitted ? 0 : rate_window_wait(window, limit, now);
 	SpinLockRelease(&entry->mutex);
 }
@@ -421,7 +418,7 @@ insert_and_count(const LimitKey *key, uint64 hash, uint32 limit, int64 span, int
 		fresh = NO_SLOT;
 		entries[slot].hash = hash;
 		memset(&entries[slot].counter, 0, sizeof(LimitCounter));
-		entries[slot].counter.key = *key;
+		memcpy(&entries[slot].counter.key, key, limits_key_size(key));
 		entries[slot].counter.created = now;
 		link_entry(slot);
 	}

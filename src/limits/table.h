@@ -24,9 +24,18 @@ typedef struct LimitKey
 	Oid			database;		/* each database counts on its own */
 	uint8		identifier_length;
 	uint8		endpoint_length;
-	char		identifier[MAX_IDENTIFIER];
-	char		endpoint[MAX_ENDPOINT];
+	char		text[MAX_IDENTIFIER + MAX_ENDPOINT];	/* one after the other */
 } LimitKey;
+
+/*
+ * Bytes of a key that mean something: it is hashed and compared as these, so
+ * that a check touches little memory.
+ */
+static inline size_t
+limits_key_size(const LimitKey *key)
+{
+	return offsetof(LimitKey, text) + key->identifier_length + key->endpoint_length;
+}
 
 /* What a check found. */
 typedef struct LimitAnswer

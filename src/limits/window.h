@@ -119,24 +119,43 @@ rate_window_admit(RateWindow *window, uint32_t limit, int64_t span, int64_t now)
 }
 
 /*
- * How long until fewer than limit are in the window (limit above 0), after
- * rate_window_advance(); with limit 1, until nothing is.
+ * How long until fewer than limit are in the window, after
+ * rate_window_advance().
  */
 static inline int64_t
 rate_window_wait(const RateWindow *window, uint32_t limit, int64_t now)
 {
 	int64_t		sub = rate_sub_window(window->span);
 	uint32_t	left = window->total;
+	int			slot = window->newest % RATE_SUB_WINDOWS;
 
 	if (limit == 0)
 		return window->span;
-	for (int i = RATE_SUB_WINDOWS - 1; i >= 0 && left >= limit; i--)
+	for (int age = RATE_SUB_WINDOWS - 1; age >= 0 && left >= limit; age--)
 	{
-		int64_t		number = window->newest - i;
-
-		left -= window->counts[number % RATE_SUB_WINDOWS];
+		slot = slot + 1 < RATE_SUB_WINDOWS ? slot + 1 : 0;
+		left -= window->counts[slot];
 		if (left < limit)
-			return (number + RATE_SUB_WINDOWS) * sub - now;
+			return (window->newest - age + RATE_SUB_WINDOWS) * sub - now;
+	}
+	return 0;
+}
+
+/*
+ * How long until nothing is in the window, after rate_window_advance(): until
+ * the newest request leaves it, which is found at once when it was just
+ * admitted.
+ */
+static inline int64_t
+rate_window_reset(const RateWindow *window, int64_t now)
+{
+	int			slot = window->newest % RATE_SUB_WINDOWS;
+
+	for (int age = 0; age < RATE_SUB_WINDOWS; age++)
+	{
+		if (window->counts[slot] != 0)
+			return (window->newest - age + RATE_SUB_WINDOWS) * rate_sub_window(window->span) - now;
+		slot = slot > 0 ? slot - 1 : RATE_SUB_WINDOWS - 1;
 	}
 	return 0;
 }

@@ -97,7 +97,7 @@ SELECT check_rate_limit(:k, '/eight', 2147483647, 60);"
     loop_rate loop_many "check_rate_limit(caller, '/search', 2147483647, 60)"
 }
 
-start_cluster "shared_buffers = '512MB'"
+start_cluster "shared_buffers = '512MB'" 'max_parallel_workers_per_gather = 0'
 make_counters
 make_arrivals
 start_redis

@@ -85,6 +85,8 @@ check_refused(RateWindow window, uint32_t limit, int64_t span, int64_t now)
 	expect(admitted_between(now - remembered, now) >= (int) limit,
 		   "refused although the limit was not used up", now);
 	expect(wait > 0 && wait <= remembered, "told to wait too long", now);
+	expect(rate_window_reset(&window, now) == rate_window_wait(&window, 1, now),
+		   "told a wrong time of reset", now);
 	expect(!rate_window_admit(&window, limit, span, now + wait - 1), "admitted before the wait", now);
 	expect(rate_window_admit(&later, limit, span, now + wait), "refused after the wait", now);
 }
