@@ -16,46 +16,64 @@
 static const char alphabet[] =
 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* The six bits of a character, or -1. */
-static inline int
-value_of(unsigned char c)
+/* The six bits of each character; more than 63 for what is not in the alphabet. */
+static uint8 values[256];
+static bool values_known = false;
+
+static void
+invert_alphabet(void)
 {
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	return c == '_' ? 63 : -1;
+	memset(values, 0xff, sizeof(values));
+	for (int i = 0; i < 64; i++)
+		values[(unsigned char) alphabet[i]] = (uint8) i;
+	values_known = true;
+}
+
+/* Decode the two or three characters after the last group of four. */
+static int
+decode_rest(const unsigned char *in, size_t length, unsigned char *out)
+{
+	uint8		a = values[in[0]];
+	uint8		b = values[in[1]];
+	uint8		c = length == 3 ? values[in[2]] : 0;
+
+	if ((a | b | c) > 63 || (length == 2 && (b & 15) != 0) || (c & 3) != 0)
+		return -1;
+	out[0] = (unsigned char) (a << 2 | b >> 4);
+	if (length == 2)
+		return 1;
+	out[1] = (unsigned char) (b << 4 | c >> 2);
+	return 2;
 }
 
 int
 jwt_base64url_decode(const char *text, size_t length, unsigned char *out)
 {
-	uint32		bits = 0;
-	int			pending = 0;
-	int			written = 0;
+	const unsigned char *in = (const unsigned char *) text;
+	const unsigned char *end = in + length / 4 * 4;
+	unsigned char *start = out;
+	int			rest = 0;
 
+	if (!values_known)
+		invert_alphabet();
 	if (length % 4 == 1)
 		return -1;
-	for (size_t i = 0; i < length; i++)
+	for (; in < end; in += 4)
 	{
-		int			value = value_of((unsigned char) text[i]);
+		uint8		a = values[in[0]];
+		uint8		b = values[in[1]];
+		uint8		c = values[in[2]];
+		uint8		d = values[in[3]];
 
-		if (value < 0)
+		if ((a | b | c | d) > 63)
 			return -1;
-		bits = (bits << 6) | value;
-		pending += 6;
-		if (pending >= 8)
-		{
-			pending -= 8;
-			out[written++] = (unsigned char) (bits >> pending);
-			bits &= (1U << pending) - 1;
-		}
+		*out++ = (unsigned char) (a << 2 | b >> 4);
+		*out++ = (unsigned char) (b << 4 | c >> 2);
+		*out++ = (unsigned char) (c << 6 | d);
 	}
-	return bits == 0 ? written : -1;
+	if (length % 4 != 0)
+		rest = decode_rest(in, length % 4, out);
+	return rest < 0 ? -1 : (int) (out - start) + rest;
 }
 
 void
