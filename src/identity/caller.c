@@ -124,7 +124,8 @@ padlock_identity_init(void)
 	DefineCustomEnumVariable("padlock.identity",
 							 "Who says who calls: the gateway, or tokens only.",
 							 "With token, only padlock.authenticate() makes a caller; request.* settings are not believed.",
-							 &identity_mode, IDENTITY_GATEWAY, identity_modes, PGC_SUSET, 0,
+							 &identity_mode, IDENTITY_GATEWAY, identity_modes, PGC_SUSET,
+							 GUC_NO_RESET_ALL,
 							 NULL, NULL, NULL);
 	define_verified(PADLOCK_VERIFIED_CLAIMS, "Claims of the token verified in this transaction.",
 					&verified_claims);
@@ -217,6 +218,8 @@ read_claims(const char *claims)
 		return;
 	caller.has_user = true;
 	caller.user_id = user_id;
+	caller.has_session = members[2].present &&
+		parse_uuid(members[2].value, &caller.session_id);
 	padlock_lookup_admin(&caller.user_id, &caller.is_admin, &caller.is_super_admin);
 }
 

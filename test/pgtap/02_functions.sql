@@ -44,6 +44,10 @@ INSERT INTO wanted VALUES
     ('padlock.scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.scope_high', '', 'uuid', 's', 's', 'aus'),
     ('padlock.company_scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.company_scope_high', '', 'uuid', 's', 's', 'aus'),
     ('padlock.company_is_active', 'company_id uuid', 'boolean', 's', 's', 'aus'),
+    -- tokens
+    ('padlock.authenticate', 'token text', 'jsonb', 'v', 'u', 'aus'), ('padlock.jwks', '', 'jsonb', 's', 'u', 'aus'),
+    ('padlock.create_jwt_keys', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
+    ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     -- triggers
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
