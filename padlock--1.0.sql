@@ -322,6 +322,97 @@ REVOKE ALL ON FUNCTION @extschema@.job_worker(jsonb) FROM PUBLIC, anon, authenti
 GRANT EXECUTE ON FUNCTION @extschema@.job_worker(jsonb) TO service_role;
 COMMENT ON FUNCTION @extschema@.job_worker(jsonb) IS 'Have a background worker run one committed, due job and wait for its outcome; the body is an empty object';
 
+-- room accounts
+-- Accounts and sessions.  Endpoints take one unnamed jsonb, as gateways pass it.
+
+CREATE FUNCTION @extschema@.sign_up(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_sign_up';
+REVOKE ALL ON FUNCTION @extschema@.sign_up(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.sign_up(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.sign_up(jsonb) IS 'Endpoint: ask for an account; the address gets a mail, whether or not it has one already';
+
+CREATE FUNCTION @extschema@.confirm_email(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_confirm_email';
+REVOKE ALL ON FUNCTION @extschema@.confirm_email(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.confirm_email(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.confirm_email(jsonb) IS 'Endpoint: prove an address by the token mailed there, for sign_up or change_email';
+
+CREATE FUNCTION @extschema@.sign_in(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_sign_in';
+REVOKE ALL ON FUNCTION @extschema@.sign_in(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.sign_in(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.sign_in(jsonb) IS 'Endpoint: open a session with e-mail address and password';
+
+CREATE FUNCTION @extschema@.refresh_session(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_refresh_session';
+REVOKE ALL ON FUNCTION @extschema@.refresh_session(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.refresh_session(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.refresh_session(jsonb) IS 'Endpoint: new tokens for a session; an old refresh token ends the session, with a 401 that commits';
+
+CREATE FUNCTION @extschema@.request_password_reset(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_request_password_reset';
+REVOKE ALL ON FUNCTION @extschema@.request_password_reset(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.request_password_reset(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.request_password_reset(jsonb) IS 'Endpoint: have a token for reset_password mailed';
+
+CREATE FUNCTION @extschema@.reset_password(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_reset_password';
+REVOKE ALL ON FUNCTION @extschema@.reset_password(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.reset_password(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.reset_password(jsonb) IS 'Endpoint: set a password by a mailed token, and end all sessions';
+
+CREATE FUNCTION @extschema@.sign_out(jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_sign_out';
+REVOKE ALL ON FUNCTION @extschema@.sign_out(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.sign_out(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.sign_out(jsonb) IS 'Endpoint: end the caller''s session, his others, or all';
+
+CREATE FUNCTION @extschema@.list_sessions(jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_list_sessions';
+REVOKE ALL ON FUNCTION @extschema@.list_sessions(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.list_sessions(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.list_sessions(jsonb) IS 'Endpoint: the caller''s sessions';
+
+CREATE FUNCTION @extschema@.revoke_session(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_revoke_session';
+REVOKE ALL ON FUNCTION @extschema@.revoke_session(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.revoke_session(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.revoke_session(jsonb) IS 'Endpoint: end one of the caller''s sessions';
+
+CREATE FUNCTION @extschema@.change_password(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_change_password';
+REVOKE ALL ON FUNCTION @extschema@.change_password(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.change_password(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.change_password(jsonb) IS 'Endpoint: set another password, and end the caller''s other sessions';
+
+CREATE FUNCTION @extschema@.change_email(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_change_email';
+REVOKE ALL ON FUNCTION @extschema@.change_email(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.change_email(jsonb) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.change_email(jsonb) IS 'Endpoint: have a token for a new address mailed there';
+
 -- room catalog
 CREATE FUNCTION padlock.drop_provenance() RETURNS trigger
 LANGUAGE C
@@ -636,6 +727,63 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.job_queue TO service_r
 -- completions do not pay for it.
 CREATE TRIGGER job_queue_wake_insert AFTER INSERT ON @extschema@.job_queue FOR EACH STATEMENT EXECUTE FUNCTION padlock.queue_wake();
 CREATE TRIGGER job_queue_wake_update AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION padlock.queue_wake();
+
+-- Passwords, apart from users, whose rows their owners and admins may read.
+-- No role but the owner reads or writes here, nor in the next two tables.
+CREATE TABLE padlock.credentials (
+    user_id uuid PRIMARY KEY REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    password_hash text NOT NULL,
+    email_confirmed_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE padlock.credentials IS 'padlock: passwords of users, as scrypt hashes in PHC strings';
+COMMENT ON COLUMN padlock.credentials.email_confirmed_at IS 'when the user proved that the address is his; NULL: never';
+ALTER TABLE padlock.credentials ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.credentials FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.credentials FROM PUBLIC, anon, authenticated, service_role;
+
+CREATE TABLE padlock.sessions (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_used_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at timestamptz NOT NULL,
+    revoked_at timestamptz,
+    refresh_counter bigint NOT NULL DEFAULT 0,
+    ip_address text,
+    user_agent text
+);
+COMMENT ON TABLE padlock.sessions IS 'padlock: sessions of users; an access token is refused once its session is revoked or expired';
+COMMENT ON COLUMN padlock.sessions.last_used_at IS 'when the session was opened or last refreshed';
+COMMENT ON COLUMN padlock.sessions.expires_at IS 'end of the session, however much it is used';
+COMMENT ON COLUMN padlock.sessions.refresh_counter IS 'counter in the newest refresh token';
+COMMENT ON COLUMN padlock.sessions.ip_address IS 'of the sign-in or the last refresh, as is user_agent';
+CREATE INDEX sessions_user_id_idx ON padlock.sessions (user_id);
+ALTER TABLE padlock.sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.sessions FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.sessions FROM PUBLIC, anon, authenticated, service_role;
+
+CREATE TABLE padlock.one_time_tokens (
+    token_hash bytea PRIMARY KEY CONSTRAINT one_time_tokens_token_hash CHECK (pg_catalog.octet_length(token_hash) = 32),
+    purpose text NOT NULL
+        CONSTRAINT one_time_tokens_purpose CHECK (purpose IN ('confirm_email', 'change_email', 'reset_password')),
+    user_id uuid REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    email text NOT NULL,
+    password_hash text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at timestamptz NOT NULL
+);
+COMMENT ON TABLE padlock.one_time_tokens IS 'padlock: what was mailed to users to prove an address, as SHA-256 hashes; deleted when used';
+COMMENT ON COLUMN padlock.one_time_tokens.user_id IS 'whose address or password may be changed; NULL for a sign-up, and for a request that leads nowhere';
+COMMENT ON COLUMN padlock.one_time_tokens.email IS 'the address that the token was mailed to';
+COMMENT ON COLUMN padlock.one_time_tokens.password_hash IS 'the password of the sign-up that the token confirms: each sign-up for an address confirms its own';
+CREATE INDEX one_time_tokens_user_id_idx ON padlock.one_time_tokens (user_id);
+CREATE INDEX one_time_tokens_email_idx ON padlock.one_time_tokens (pg_catalog.lower(email));
+CREATE INDEX one_time_tokens_expires_at_idx ON padlock.one_time_tokens (expires_at);
+ALTER TABLE padlock.one_time_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.one_time_tokens FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.one_time_tokens FROM PUBLIC, anon, authenticated, service_role;
 
 CREATE TYPE @extschema@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
 COMMENT ON TYPE @extschema@.policy_type_enum IS 'padlock: kinds of insurance';

@@ -41,16 +41,13 @@ padlock_behind_gateway(void)
 	return method != NULL && method[0] != '\0';
 }
 
-/* Raise the form that PostgREST turns into status, body and headers. */
-static void
-raise_gateway_error(int http_status, int sqlstate, const char *message, const char *detail,
-					const char *hint, const char *headers)
+/* The members of an error's body, without the braces. */
+static char *
+error_members(int sqlstate, const char *message, const char *detail, const char *hint)
 {
 	StringInfoData body;
-	StringInfoData envelope;
 
 	initStringInfo(&body);
-	appendStringInfoChar(&body, '{');
 	append_member(&body, "code", unpack_sql_state(sqlstate));
 	appendStringInfoString(&body, ", ");
 	append_member(&body, "message", message);
@@ -58,14 +55,22 @@ raise_gateway_error(int http_status, int sqlstate, const char *message, const ch
 	append_member(&body, "details", detail);
 	appendStringInfoString(&body, ", ");
 	append_member(&body, "hint", hint);
-	appendStringInfoChar(&body, '}');
+	return body.data;
+}
+
+/* Raise the form that PostgREST turns into status, body and headers. */
+static void
+raise_gateway_error(int http_status, int sqlstate, const char *message, const char *detail,
+					const char *hint, const char *headers)
+{
+	StringInfoData envelope;
 
 	initStringInfo(&envelope);
 	appendStringInfo(&envelope, "{\"status\": %d, \"headers\": %s}", http_status, headers);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_GATEWAY),
-			 errmsg_internal("%s", body.data),
+			 errmsg_internal("{%s}", error_members(sqlstate, message, detail, hint)),
 			 errdetail_internal("%s", envelope.data)));
 }
 
@@ -104,6 +109,15 @@ void
 padlock_http_status(int http_status)
 {
 	set_response("response.status", psprintf("%d", http_status));
+}
+
+char *
+padlock_http_failure(int http_status, int sqlstate, const char *message, const char *detail,
+					 const char *hint)
+{
+	padlock_http_status(http_status);
+	return psprintf("{%s%s}", padlock_behind_gateway() ? "" : "\"success\": false, ",
+					error_members(sqlstate, message, detail, hint));
 }
 
 void

@@ -32,7 +32,15 @@ extern void padlock_http_error_headers(int http_status, int sqlstate, const char
 									   const char *detail, const char *hint,
 									   const char *headers) pg_attribute_noreturn();
 
-/* Set the status of a successful answer; nothing to do outside a gateway. */
+/*
+ * A failure whose transaction must commit, so that what was written because
+ * of it stays: sets the gateway's status and returns, as JSON text, the body
+ * that the error would have; from SQL the same with "success": false.
+ */
+extern char *padlock_http_failure(int http_status, int sqlstate, const char *message,
+								  const char *detail, const char *hint);
+
+/* Set the status of the answer; nothing to do outside a gateway. */
 extern void padlock_http_status(int http_status);
 
 /*

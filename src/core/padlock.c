@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "accounts/accounts.h"
 #include "core/core.h"
 #include "identity/caller.h"
 #include "limits/limits.h"
@@ -40,6 +41,7 @@ _PG_init(void)
 	padlock_identity_init();
 	padlock_limits_init();
 	padlock_queue_init();
+	padlock_accounts_init();
 	padlock_worker_init();
 
 	MarkGUCPrefixReserved("padlock");

@@ -25,6 +25,8 @@ typedef struct PadlockCaller
 
 	bool		has_user;		/* a valid, unexpired sub claim of a live session */
 	pg_uuid_t	user_id;
+	bool		has_session;	/* the session that the claims name */
+	pg_uuid_t	session_id;
 	bool		is_admin;		/* user_id is in admin_users */
 	bool		is_super_admin;
 

@@ -21,4 +21,15 @@ extern void padlock_limits_init(void);
  */
 extern void padlock_limit_request(const char *endpoint);
 
+/*
+ * Count an attempt on an account, which is named by its e-mail address in
+ * lower case, whether or not there is one: against the rule (caller account)
+ * that rate_limit_rules holds for attempt; stop with 429 (SQL: 54000) when the
+ * limit is reached.  Everybody's attempts count together.
+ */
+extern void padlock_limit_account(const char *attempt, const char *address);
+
+/* Forget the attempts on an account, after one that was right. */
+extern void padlock_forget_account(const char *attempt, const char *address);
+
 #endif							/* PADLOCK_LIMITS_H */

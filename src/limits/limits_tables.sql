@@ -3,7 +3,7 @@
 CREATE TABLE @extschema@.rate_limit_rules (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
-    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source')),
+    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account')),
     company_id uuid,
     max_requests integer NOT NULL CONSTRAINT rate_limit_rules_max_requests CHECK (max_requests >= 0),
     window_minutes integer NOT NULL DEFAULT 60
@@ -13,7 +13,7 @@ CREATE TABLE @extschema@.rate_limit_rules (
     CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
 );
 COMMENT ON TABLE @extschema@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
-COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, or the address of a webhook''s source';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, or the account that is tried';
 COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
 CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
 ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
@@ -25,11 +25,18 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO au
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
-INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests)
-SELECT endpoint, caller, max_requests
-  FROM (VALUES ('product_create', 'company', 100), ('product_update', 'company', 100), ('product_search', 'ip', 1000),
-               ('company_onboard', 'admin', 10), ('document_upload', 'user', 50), ('ai_product_ingest', 'source', 200))
-       AS seed(endpoint, caller, max_requests)
+-- Beyond the endpoints: account_mail are mails that anybody can have sent to an
+-- address, sign_in_failure wrong passwords in a row.
+INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
+SELECT endpoint, caller, max_requests, window_minutes
+  FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
+               ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('ai_product_ingest', 'source', 200, 60),
+               ('sign_up', 'ip', 50, 60), ('sign_in', 'ip', 100, 60), ('refresh_session', 'ip', 1000, 60),
+               ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),
+               ('change_password', 'user', 20, 60), ('change_email', 'user', 20, 60), ('sign_out', 'user', 200, 60),
+               ('list_sessions', 'user', 1000, 60), ('revoke_session', 'user', 200, 60),
+               ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
+       AS seed(endpoint, caller, max_requests, window_minutes)
  WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
 
 -- What the limiter holds, live.

@@ -42,7 +42,7 @@
 
 typedef struct LimitRule
 {
-	char	   *caller;			/* user, company, ip, admin, source */
+	char	   *caller;			/* user, company, ip, admin, source, account */
 	int32		max_requests;
 	int32		window_minutes;
 } LimitRule;
@@ -211,4 +211,41 @@ padlock_limit_request(const char *endpoint)
 	if (!answer.admitted)
 		refuse(endpoint, &rule, &answer);
 	inform(endpoint, &rule, &answer);
+}
+
+/* The counter of attempts on an account. */
+static void
+account_key(LimitKey *key, const char *attempt, const char *address)
+{
+	char	   *identifier = psprintf("account:%s", address);
+
+	limits_make_key(key, identifier, strlen(identifier), attempt, strlen(attempt));
+}
+
+void
+padlock_limit_account(const char *attempt, const char *address)
+{
+	LimitRule	rule;
+	LimitKey	key;
+	LimitAnswer answer;
+
+	if (!limits_are_attached())
+		padlock_require_preload("the rate limiter");
+	if (!rule_for(attempt, &rule))
+		return;
+	account_key(&key, attempt, address);
+	limits_check(&key, rule.max_requests, rule.window_minutes * USECS_PER_MIN, &answer);
+	if (!answer.admitted)
+		refuse(attempt, &rule, &answer);
+}
+
+void
+padlock_forget_account(const char *attempt, const char *address)
+{
+	LimitKey	key;
+
+	if (!limits_are_attached())
+		return;
+	account_key(&key, attempt, address);
+	(void) limits_reset(&key);
 }

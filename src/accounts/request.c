@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  What the endpoints of room accounts share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "core/errors.h"
+#include "identity/caller.h"
+#include "identity/require.h"
+#include "limits/limits.h"
+
+#include "accounts/request.h"
+
+void
+request_read(FunctionCallInfo fcinfo, PadlockBody *body, const BodyField *fields, int count)
+{
+	padlock_body_read(body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), fields, count,
+					  BODY_CREATE);
+	padlock_body_finish(body);
+}
+
+char *
+request_secret(PadlockBody *body, const char *name)
+{
+	char	   *secret = padlock_body_text(body, name);
+	text	   *datum = DatumGetTextPP(padlock_body_value(body, name)->value);
+
+	explicit_bzero(VARDATA_ANY(datum), VARSIZE_ANY_EXHDR(datum));
+	return secret;
+}
+
+bool
+request_session(pg_uuid_t *session_id)
+{
+	const PadlockCaller *caller = padlock_caller();
+
+	if (caller->has_session)
+		*session_id = caller->session_id;
+	return caller->has_session;
+}
+
+bool
+request_proves(const Account *account, const char *address, const char *password)
+{
+	padlock_limit_account("sign_in_failure", address);
+	if (!password_verify(password, account != NULL ? account->password_hash : NULL))
+		return false;
+	padlock_forget_account("sign_in_failure", address);
+	return true;
+}
+
+void
+request_account(Account *account)
+{
+	pg_uuid_t	user_id = padlock_require_user();
+
+	if (!account_read(&user_id, account))
+		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+						   "a signed-in user is required", NULL, "Sign in again.");
+}
+
+void
+request_refuse_token(void)
+{
+	padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE,
+					   "token is not valid, was used, or has expired", NULL,
+					   "Ask for a new one.");
+}
