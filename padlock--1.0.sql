@@ -153,6 +153,38 @@ REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC, anon, authenticat
 GRANT EXECUTE ON FUNCTION @extschema@.is_admin(uuid) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.is_admin(uuid) IS 'Is that user an admin? About others only an admin may ask';
 
+CREATE FUNCTION @extschema@.create_api_key(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_create_api_key';
+REVOKE ALL ON FUNCTION @extschema@.create_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.create_api_key(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.create_api_key(jsonb) IS 'Endpoint: a company, or an admin for it, gets another API key';
+
+CREATE FUNCTION @extschema@.list_api_keys(jsonb) RETURNS jsonb
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_list_api_keys';
+REVOKE ALL ON FUNCTION @extschema@.list_api_keys(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.list_api_keys(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.list_api_keys(jsonb) IS 'Endpoint: the API keys that a company has and had, never their hashes';
+
+CREATE FUNCTION @extschema@.rotate_api_key(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_rotate_api_key';
+REVOKE ALL ON FUNCTION @extschema@.rotate_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.rotate_api_key(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.rotate_api_key(jsonb) IS 'Endpoint: a new API key in place of one that ends after an overlap';
+
+CREATE FUNCTION @extschema@.revoke_api_key(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_revoke_api_key';
+REVOKE ALL ON FUNCTION @extschema@.revoke_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.revoke_api_key(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.revoke_api_key(jsonb) IS 'Endpoint: an API key ends at once';
+
 CREATE FUNCTION padlock.guard_columns() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';
@@ -573,14 +605,20 @@ CREATE TABLE padlock.api_keys (
     label text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     expires_at timestamptz,
-    revoked_at timestamptz
+    revoked_at timestamptz,
+    last_used_at timestamptz
 );
 COMMENT ON TABLE padlock.api_keys IS 'padlock: API keys of companies, stored as SHA-256 hashes';
 COMMENT ON COLUMN padlock.api_keys.display IS 'prefix and last four characters, to recognise a key by';
+COMMENT ON COLUMN padlock.api_keys.last_used_at IS 'written by a background worker every few seconds, not by the request';
 CREATE INDEX api_keys_company_id_idx ON padlock.api_keys (company_id);
 ALTER TABLE padlock.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.api_keys FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.api_keys FROM PUBLIC, anon, authenticated, service_role;
+-- Audited without the hash, and without the worker's writes of last_used_at.
+CREATE TRIGGER api_keys_audit AFTER INSERT OR DELETE OR UPDATE OF key_hash, id, company_id, display, label, created_at, expires_at, revoked_at
+    ON padlock.api_keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('key_hash');
+CREATE TRIGGER api_keys_audit_truncate AFTER TRUNCATE ON padlock.api_keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- The audit trail, one partition a month; rows are only ever inserted.
 CREATE TABLE @extschema@.audit_logs (
@@ -659,6 +697,8 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),
                ('change_password', 'user', 20, 60), ('change_email', 'user', 20, 60), ('sign_out', 'user', 200, 60),
                ('list_sessions', 'user', 1000, 60), ('revoke_session', 'user', 200, 60),
+               ('create_api_key', 'company', 100, 60), ('list_api_keys', 'company', 100, 60),
+               ('rotate_api_key', 'company', 100, 60), ('revoke_api_key', 'company', 100, 60),
                ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
  WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);

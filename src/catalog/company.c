@@ -76,7 +76,7 @@ padlock_company_onboard(PG_FUNCTION_ARGS)
 						   "a company with this name exists already", NULL,
 						   "Choose another name.");
 	company_id = row_id(company);
-	padlock_api_key_store(&company_id, api_key, display, "first key");
+	(void) padlock_api_key_store(&company_id, api_key, display, "first key", NULL);
 
 	padlock_http_status(201);
 	PG_RETURN_JSONB_P(padlock_answer(

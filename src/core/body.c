@@ -14,7 +14,9 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/body.h"
@@ -210,6 +212,101 @@ read_uuid(PadlockBody *body, const BodyField *field, BodyValue *value, const cha
 		value->value = DirectFunctionCall1(uuid_in, CStringGetDatum(text));
 }
 
+/* Read exactly `count` digits and step over them; false when there are fewer. */
+static bool
+take_digits(const char **text, int count, int *number)
+{
+	*number = 0;
+	for (int i = 0; i < count; i++, (*text)++)
+	{
+		if (!isdigit((unsigned char) **text))
+			return false;
+		*number = *number * 10 + **text - '0';
+	}
+	return true;
+}
+
+/* Step over a character, one of those given. */
+static bool
+take_character(const char **text, const char *choices)
+{
+	if (**text == '\0' || strchr(choices, **text) == NULL)
+		return false;
+	(*text)++;
+	return true;
+}
+
+/* A fraction of a second, if there is one, in microseconds. */
+static bool
+take_fraction(const char **text, fsec_t *fraction)
+{
+	int			unit = 100000;
+
+	*fraction = 0;
+	if (**text != '.')
+		return true;
+	(*text)++;
+	if (!isdigit((unsigned char) **text))
+		return false;
+	for (; isdigit((unsigned char) **text); (*text)++, unit /= 10)
+		*fraction += (**text - '0') * unit;
+	return true;
+}
+
+/* "Z" or an offset such as +01:00, as seconds west of Greenwich. */
+static bool
+take_zone(const char **text, int *west)
+{
+	int			hours;
+	int			minutes;
+	bool		east = **text == '+';
+
+	*west = 0;
+	if (take_character(text, "Zz"))
+		return true;
+	if (!take_character(text, "+-") || !take_digits(text, 2, &hours) ||
+		!take_character(text, ":") || !take_digits(text, 2, &minutes) ||
+		hours > 15 || minutes > 59)
+		return false;
+	*west = (hours * 60 + minutes) * (east ? -60 : 60);
+	return true;
+}
+
+/* A point in time in the form of RFC 3339; false for anything else. */
+static bool
+parse_time(const char *text, TimestampTz *time)
+{
+	struct pg_tm tm = {0};
+	fsec_t		fraction;
+	int			west;
+
+	if (!take_digits(&text, 4, &tm.tm_year) || !take_character(&text, "-") ||
+		!take_digits(&text, 2, &tm.tm_mon) || !take_character(&text, "-") ||
+		!take_digits(&text, 2, &tm.tm_mday) || !take_character(&text, "Tt ") ||
+		!take_digits(&text, 2, &tm.tm_hour) || !take_character(&text, ":") ||
+		!take_digits(&text, 2, &tm.tm_min) || !take_character(&text, ":") ||
+		!take_digits(&text, 2, &tm.tm_sec) || !take_fraction(&text, &fraction) ||
+		!take_zone(&text, &west) || *text != '\0')
+		return false;
+	if (tm.tm_year < 1 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 ||
+		tm.tm_mday > day_tab[isleap(tm.tm_year)][tm.tm_mon - 1] ||
+		tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
+		return false;
+	return tm2timestamp(&tm, fraction, &west, time) == 0;
+}
+
+static void
+read_time(PadlockBody *body, const BodyField *field, BodyValue *value, const char *text)
+{
+	TimestampTz time;
+
+	if (parse_time(text, &time))
+		value->value = TimestampTzGetDatum(time);
+	else
+		padlock_body_problem(body, field->name,
+							 "must be a time with its zone, such as 2030-01-31T23:59:59Z");
+}
+
 static bool
 numeric_below(Numeric a, int64 b)
 {
@@ -361,6 +458,8 @@ read_string(PadlockBody *body, const BodyField *field, BodyValue *value, const c
 {
 	if (field->type == BODY_UUID)
 		read_uuid(body, field, value, text);
+	else if (field->type == BODY_TIME)
+		read_time(body, field, value, text);
 	else if (is_text_type(field->type))
 		read_text(body, field, value, text);
 	else if (body->mode == BODY_QUERY &&

@@ -24,6 +24,7 @@ typedef enum BodyType
 	BODY_COUNTRY,				/* text: two capitals (ISO 3166) */
 	BODY_CHOICE,				/* text: one of choices */
 	BODY_UUID,					/* uuid */
+	BODY_TIME,					/* timestamptz, as RFC 3339 writes it */
 	BODY_BOOLEAN,				/* boolean */
 	BODY_INTEGER,				/* integer, min to max */
 	BODY_NUMERIC,				/* numeric, min to max, or above min */

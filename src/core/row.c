@@ -37,6 +37,8 @@ sql_type(BodyType type)
 	{
 		case BODY_UUID:
 			return UUIDOID;
+		case BODY_TIME:
+			return TIMESTAMPTZOID;
 		case BODY_BOOLEAN:
 			return BOOLOID;
 		case BODY_INTEGER:

@@ -28,6 +28,7 @@
 
 #include "core/spi.h"
 #include "identity/api_key.h"
+#include "identity/api_key_use.h"
 #include "identity/lookup.h"
 
 #define PREFIX			"pk_"
@@ -87,6 +88,16 @@ is_open(HeapTuple row, TupleDesc desc, const char *column)
 	return isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
 }
 
+static void
+note_use(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		id = padlock_lookup_column(row, desc, "id", &isnull);
+
+	if (!isnull)
+		padlock_api_key_note_use(DatumGetUUIDP(id));
+}
+
 bool
 padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active)
 {
@@ -115,7 +126,10 @@ padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_act
 	if (isnull)
 		return false;
 	*company_id = *DatumGetUUIDP(company);
-	return padlock_lookup_company(company_id, company_active);
+	if (!padlock_lookup_company(company_id, company_active))
+		return false;
+	note_use(row, desc);
+	return true;
 }
 
 char *
@@ -134,26 +148,31 @@ padlock_api_key_generate(char **display)
 	return key;
 }
 
-void
+Jsonb *
 padlock_api_key_store(const pg_uuid_t *company_id, const char *key, const char *display,
-					  const char *label)
+					  const char *label, const TimestampTz *expires_at)
 {
 	static PadlockStatement insert = {
-		.sql = "INSERT INTO padlock.api_keys (key_hash, company_id, display, label)"
-		" VALUES ($1, $2, $3, $4)",
-		.nargs = 4,
-		.argtypes = {BYTEAOID, UUIDOID, TEXTOID, TEXTOID}
+		.sql = "INSERT INTO padlock.api_keys (key_hash, company_id, display, label, expires_at)"
+		" VALUES ($1, $2, $3, $4, $5) RETURNING " API_KEY_JSON,
+		.nargs = 5,
+		.argtypes = {BYTEAOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
-	Datum		values[4] = {
+	Datum		values[5] = {
 		PointerGetDatum(key_hash(key)), UUIDPGetDatum(company_id),
-		CStringGetTextDatum(display), CStringGetTextDatum(label)
+		CStringGetTextDatum(display), CStringGetTextDatum(label),
+		expires_at ? TimestampTzGetDatum(*expires_at) : (Datum) 0
 	};
 	PadlockUserContext saved;
+	Jsonb	   *row;
+	bool		isnull;
 
 	/* as the owner: no other role may write padlock.api_keys */
 	padlock_become_owner(&saved);
 	SPI_connect();
-	padlock_spi_execute(&insert, values, NULL, false);
+	padlock_spi_execute(&insert, values, expires_at ? NULL : "    n", false);
+	row = DatumGetJsonbP(padlock_spi_datum(0, 1, &isnull));
 	SPI_finish();
 	padlock_restore_user(&saved);
+	return row;
 }

@@ -8,10 +8,18 @@
 #ifndef PADLOCK_API_KEY_H
 #define PADLOCK_API_KEY_H
 
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 /* "pk_", 56 random hexadecimal digits, 8 of checksum */
 #define API_KEY_LENGTH 67
+
+/* What may be shown of a row of padlock.api_keys, as an SQL expression. */
+#define API_KEY_JSON \
+	"pg_catalog.jsonb_build_object('id', id, 'display', display, 'label', label," \
+	" 'created_at', created_at, 'expires_at', expires_at, 'revoked_at', revoked_at," \
+	" 'last_used_at', last_used_at)"
 
 /*
  * Check a key as a client sent it.  True, with the company's id and whether
@@ -25,8 +33,13 @@ extern bool padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool 
  */
 extern char *padlock_api_key_generate(char **display);
 
-/* Let a company use a key from now on; the hash is stored, as the owner. */
-extern void padlock_api_key_store(const pg_uuid_t *company_id, const char *key,
-								  const char *display, const char *label);
+/*
+ * Let a company use a key from now on, until *expires_at unless that is NULL.
+ * The hash is stored, as the owner.  Returns what may be shown of the key, as
+ * JSON.
+ */
+extern Jsonb *padlock_api_key_store(const pg_uuid_t *company_id, const char *key,
+									const char *display, const char *label,
+									const TimestampTz *expires_at);
 
 #endif							/* PADLOCK_API_KEY_H */

@@ -41,6 +41,7 @@
 
 #include "core/json.h"
 #include "identity/api_key.h"
+#include "identity/api_key_use.h"
 #include "identity/caller.h"
 #include "identity/jwt_internal.h"
 #include "identity/lookup.h"
@@ -133,6 +134,7 @@ padlock_identity_init(void)
 	jwt_keys_init();
 	RegisterXactCallback(forget_caller, NULL);
 	RegisterSubXactCallback(forget_caller_of_subtransaction, NULL);
+	padlock_api_key_use_init();
 }
 
 /* A setting's text; "" when it is not set. */

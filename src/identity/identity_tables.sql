@@ -54,11 +54,17 @@ CREATE TABLE padlock.api_keys (
     label text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     expires_at timestamptz,
-    revoked_at timestamptz
+    revoked_at timestamptz,
+    last_used_at timestamptz
 );
 COMMENT ON TABLE padlock.api_keys IS 'padlock: API keys of companies, stored as SHA-256 hashes';
 COMMENT ON COLUMN padlock.api_keys.display IS 'prefix and last four characters, to recognise a key by';
+COMMENT ON COLUMN padlock.api_keys.last_used_at IS 'written by a background worker every few seconds, not by the request';
 CREATE INDEX api_keys_company_id_idx ON padlock.api_keys (company_id);
 ALTER TABLE padlock.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.api_keys FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.api_keys FROM PUBLIC, anon, authenticated, service_role;
+-- Audited without the hash, and without the worker's writes of last_used_at.
+CREATE TRIGGER api_keys_audit AFTER INSERT OR DELETE OR UPDATE OF key_hash, id, company_id, display, label, created_at, expires_at, revoked_at
+    ON padlock.api_keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('key_hash');
+CREATE TRIGGER api_keys_audit_truncate AFTER TRUNCATE ON padlock.api_keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();

@@ -35,6 +35,8 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),
                ('change_password', 'user', 20, 60), ('change_email', 'user', 20, 60), ('sign_out', 'user', 200, 60),
                ('list_sessions', 'user', 1000, 60), ('revoke_session', 'user', 200, 60),
+               ('create_api_key', 'company', 100, 60), ('list_api_keys', 'company', 100, 60),
+               ('rotate_api_key', 'company', 100, 60), ('revoke_api_key', 'company', 100, 60),
                ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
  WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);

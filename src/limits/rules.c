@@ -145,8 +145,10 @@ caller_identifier(const char *kind)
 		return psprintf("company:%s",
 						DatumGetCString(DirectFunctionCall1(uuid_out,
 															UUIDPGetDatum(&caller->company_id))));
-	if (caller->has_user && (strcmp(kind, "user") == 0 || strcmp(kind, "admin") == 0))
-		return psprintf("%s:%s", kind,
+	/* where companies are counted, an admin who acts for one counts as himself */
+	if (caller->has_user && (strcmp(kind, "user") == 0 || strcmp(kind, "admin") == 0 ||
+							 strcmp(kind, "company") == 0))
+		return psprintf("%s:%s", strcmp(kind, "admin") == 0 ? "admin" : "user",
 						DatumGetCString(DirectFunctionCall1(uuid_out,
 															UUIDPGetDatum(&caller->user_id))));
 	if (caller->ip_address == NULL && !padlock_behind_gateway())

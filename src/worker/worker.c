@@ -12,7 +12,9 @@
  *
  * An idle worker sleeps until the next job is due or its latch is set by the
  * commit of a new one (padlock_queue_attach_consumer()).  It looks by itself
- * every minute for what no latch told, and writes nothing when idle.
+ * every minute for what no latch told, and writes nothing when idle.  The
+ * first worker of a database also writes when API keys were last used, every
+ * ten seconds, in a job's pauses too.
  *
  * A failed job is reported in a transaction of its own, after everything of
  * the attempt was rolled back.  An error outside a job ends the process with
@@ -48,6 +50,7 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
+#include "identity/api_key_use.h"
 #include "queue/queue.h"
 #include "worker/helper.h"
 #include "worker/job.h"
@@ -74,6 +77,9 @@ static TimestampTz attached_at;
 /* The job at hand; NULL when idle. */
 static const PadlockJob *current_job;
 static TimestampTz lease_extended_at;
+
+/* When this process last wrote the uses of API keys. */
+static TimestampTz uses_flushed_at;
 
 PGDLLEXPORT void padlock_worker_main(Datum main_arg);
 
@@ -252,9 +258,23 @@ padlock_worker_begin_claimed(void)
 	extend_lease();
 }
 
+/* Write the uses of API keys, when it is time; the database's first worker does. */
+static void
+flush_key_uses(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (place->ordinal != 0 ||
+		!TimestampDifferenceExceeds(uses_flushed_at, now, PADLOCK_API_KEY_FLUSH_MS))
+		return;
+	uses_flushed_at = now;
+	padlock_api_key_flush_last_used();
+}
+
 void
 padlock_worker_heartbeat(void)
 {
+	flush_key_uses();
 	if (current_job == NULL ||
 		!TimestampDifferenceExceeds(lease_extended_at, GetCurrentTimestamp(), HEARTBEAT_MS))
 		return;
@@ -380,12 +400,13 @@ static long
 idle_time(TimestampTz due)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	long		longest = place->ordinal == 0 ? PADLOCK_API_KEY_FLUSH_MS : IDLE_MS;
 
 	if (due == DT_NOEND)
-		return IDLE_MS;
+		return longest;
 	if (due <= now)
 		return POLL_MS;
-	return Min(TimestampDifferenceMilliseconds(now, due) + 1, IDLE_MS);
+	return Min(TimestampDifferenceMilliseconds(now, due) + 1, longest);
 }
 
 /* Claim and do one job; returns how long to sleep before the next claim. */
@@ -455,6 +476,7 @@ padlock_worker_main(Datum main_arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		leave_unless_installed();
+		flush_key_uses();
 
 		wait_ms = work(worker_id, context);
 		if (wait_ms == 0)

@@ -72,10 +72,10 @@ INSERT INTO wanted VALUES
     'id uuid not null default gen_random_uuid()', 'endpoint text not null', 'caller text not null', 'company_id uuid',
     'max_requests integer not null', 'window_minutes integer not null default 60',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
-('padlock.api_keys', 0, ARRAY[
+('padlock.api_keys', 1, ARRAY[
     'key_hash bytea not null', 'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'display text not null',
     'label text not null', 'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone',
-    'revoked_at timestamp with time zone']);
+    'revoked_at timestamp with time zone', 'last_used_at timestamp with time zone']);
 
 SELECT is((SELECT array_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
                                       'default ' || pg_get_expr(adbin, adrelid)) ORDER BY attnum)

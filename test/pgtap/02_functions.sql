@@ -22,6 +22,8 @@ INSERT INTO wanted VALUES
         ' search_term text DEFAULT NULL::text, page text DEFAULT NULL::text, per_page text DEFAULT NULL::text, sort_by text DEFAULT NULL::text,'
         ' sort_order text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
     ('company_onboard', 'jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('create_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('list_api_keys', 'jsonb', 'jsonb', 's', 'u', 'aus'),
+    ('rotate_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('revoke_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     ('job_worker', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 's'),
     -- for SQL and RPC

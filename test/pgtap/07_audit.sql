@@ -90,7 +90,7 @@ SELECT results_eq($$SELECT user_id, company_id, user_agent FROM t.trail('service
 SELECT results_eq($$SELECT user_id, company_id, user_agent FROM t.trail('owner', 'UPDATE policies SET status = ''by owner''')$$,
                   $$VALUES (NULL::uuid, NULL::uuid, 'owner/1.0')$$, 'nor has the owner');
 SELECT results_eq($$SELECT action, table_name, user_id FROM t.trail('admin', 'SELECT company_onboard(''{"name": "new", "contact_email": "n@example.org"}'')')$$,
-                  $$VALUES ('INSERT', 'insurance_companies', t.id('admin'))$$, 'an endpoint''s change is the caller''s');
+                  $$VALUES ('INSERT', 'insurance_companies', t.id('admin')), ('INSERT', 'api_keys', t.id('admin'))$$, 'an endpoint''s change is the caller''s');
 SELECT results_eq($$SELECT action, table_name, company_id FROM t.trail('acme', format('SELECT product_update(jsonb_build_object(''product_id'', %L, ''premium_amount'', 11))', t.product('A1')))$$,
                   $$VALUES ('UPDATE', 'insurance_products', t.company('acme'))$$, 'also a company''s');
 SELECT results_eq($$SELECT action, table_name, user_id FROM t.trail('alice', 'SELECT document_upload(''{"title": "x", "file_url": "https://x.example/x.txt"}'')')$$,
@@ -101,13 +101,13 @@ INSERT INTO policies (user_id) SELECT t.id('alice') FROM generate_series(1, 9);
 SELECT is(count(*)::int, 10, 'each row of a statement is recorded') FROM t.trail('alice', 'UPDATE policies SET status = ''all''');
 SELECT is(count(DISTINCT record_id)::int, 10, 'with its own id') FROM t.trail('alice', 'UPDATE policies SET status = ''all again''');
 SELECT results_eq($$SELECT action, table_name, user_id FROM t.trail('admin', format('DELETE FROM insurance_companies WHERE id = %L', t.company('acme'))) ORDER BY 2$$,
-                  $$VALUES ('DELETE', 'insurance_companies', t.id('admin')), ('DELETE', 'insurance_products', t.id('admin'))$$, 'rows that go by a cascade are recorded');
+                  $$VALUES ('DELETE', 'api_keys', t.id('admin')), ('DELETE', 'insurance_companies', t.id('admin')), ('DELETE', 'insurance_products', t.id('admin'))$$, 'rows that go by a cascade are recorded');
 SELECT results_eq($$SELECT action, table_name, record_id, old_values, new_values FROM t.trail('owner', 'TRUNCATE users CASCADE') ORDER BY 2$$,
                   $$SELECT 'TRUNCATE', name, NULL::uuid, NULL::jsonb, NULL::jsonb FROM unnest(ARRAY['admin_users', 'claims', 'documents', 'policies']) AS name$$,
                   'TRUNCATE is recorded, for each table it empties');
 SELECT results_eq($$SELECT action, table_name FROM t.trail('owner', 'TRUNCATE insurance_companies CASCADE') ORDER BY 2$$,
-                  $$VALUES ('TRUNCATE', 'insurance_companies'), ('TRUNCATE', 'insurance_products'), ('TRUNCATE', 'rate_limit_rules')$$,
-                  'also of companies, products and rules');
+                  $$VALUES ('TRUNCATE', 'api_keys'), ('TRUNCATE', 'insurance_companies'), ('TRUNCATE', 'insurance_products'), ('TRUNCATE', 'rate_limit_rules')$$,
+                  'also of companies, their keys, products and rules');
 
 -- What leaves nothing.
 INSERT INTO users (id, email) VALUES (t.id('alice'), 'alice@example.org');
