@@ -13,6 +13,7 @@ COMMENT ON COLUMN padlock.credentials.email_confirmed_at IS 'when the user prove
 ALTER TABLE padlock.credentials ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.credentials FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.credentials FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER credentials_touch BEFORE UPDATE ON padlock.credentials FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 
 CREATE TABLE padlock.sessions (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),

@@ -44,7 +44,7 @@ static PadlockStatement hold_statement = {
 };
 
 static PadlockStatement replace_statement = {
-	"UPDATE padlock.credentials SET password_hash = $3, updated_at = pg_catalog.now()"
+	"UPDATE padlock.credentials SET password_hash = $3"
 	" WHERE user_id = $1 AND password_hash = $2",
 	3, {UUIDOID, TEXTOID, TEXTOID}
 };
@@ -52,7 +52,7 @@ static PadlockStatement replace_statement = {
 static PadlockStatement set_statement = {
 	"INSERT INTO padlock.credentials AS c (user_id, password_hash, email_confirmed_at)"
 	" VALUES ($1, $2, pg_catalog.now())"
-	" ON CONFLICT (user_id) DO UPDATE SET password_hash = $2, updated_at = pg_catalog.now(),"
+	" ON CONFLICT (user_id) DO UPDATE SET password_hash = $2,"
 	" email_confirmed_at = COALESCE(c.email_confirmed_at, pg_catalog.now())",
 	2, {UUIDOID, TEXTOID}
 };

@@ -14,7 +14,7 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys',
-                    'public.rate_limits', 'public.rate_limit_rules'],
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -75,7 +75,17 @@ INSERT INTO wanted VALUES
 ('padlock.api_keys', 1, ARRAY[
     'key_hash bytea not null', 'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'display text not null',
     'label text not null', 'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone',
-    'revoked_at timestamp with time zone', 'last_used_at timestamp with time zone']);
+    'revoked_at timestamp with time zone', 'last_used_at timestamp with time zone']),
+('padlock.credentials', 0, ARRAY[
+    'user_id uuid not null', 'password_hash text not null', 'email_confirmed_at timestamp with time zone',
+    'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
+('padlock.sessions', 0, ARRAY[
+    'id uuid not null default gen_random_uuid()', 'user_id uuid not null', 'created_at timestamp with time zone not null default now()',
+    'last_used_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null',
+    'revoked_at timestamp with time zone', 'refresh_counter bigint not null default 0', 'ip_address text', 'user_agent text']),
+('padlock.one_time_tokens', 0, ARRAY[
+    'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
+    'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']);
 
 SELECT is((SELECT array_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
                                       'default ' || pg_get_expr(adbin, adrelid)) ORDER BY attnum)
@@ -97,6 +107,9 @@ INSERT INTO key VALUES
     ('policies', 'PRIMARY KEY (id)'), ('claims', 'PRIMARY KEY (id)'), ('documents', 'PRIMARY KEY (id)'), ('admin_users', 'PRIMARY KEY (id)'),
     ('job_queue', 'PRIMARY KEY (id)'),
     ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
+    ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
+    ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
+    ('padlock.one_time_tokens', 'PRIMARY KEY (token_hash)'), ('padlock.one_time_tokens', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
     ('policies', 'UNIQUE (id, user_id)'),
     ('rate_limit_rules', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
@@ -131,6 +144,8 @@ INSERT INTO wanted_index VALUES
     ('insurance_products', 'btree', 'policy_type, premium_amount', 'is_active'),
     ('job_queue', 'btree', 'priority DESC, created_at, enqueue_order', '(status = ''pending''::text)'),
     ('job_queue', 'btree', 'locked_until', '(status = ''processing''::text)'),
+    ('padlock.sessions', 'btree', 'user_id', NULL), ('padlock.one_time_tokens', 'btree', 'expires_at', NULL),
+    ('padlock.one_time_tokens', 'btree', 'lower(email)', NULL),
     ('padlock.api_keys', 'btree', 'company_id', NULL);
 CREATE TEMP VIEW found_index AS
     SELECT indrelid::regclass::text AS name, amname::text AS method,
@@ -163,7 +178,9 @@ SELECT throws_ok(statement, code, NULL, statement) FROM (VALUES
     ('INSERT INTO policies (user_id) VALUES (gen_random_uuid())', '23503'), ('INSERT INTO policies (user_id) VALUES (NULL)', '23502'),
     ('INSERT INTO job_queue (job_type, status) VALUES (''x'', ''done'')', '23514'), ('INSERT INTO job_queue (job_type, payload) VALUES (''x'', ''[]'')', '23514'),
     ('INSERT INTO job_queue (job_type, status) VALUES (''x'', ''processing'')', '23514'),
-    ('INSERT INTO padlock.api_keys (key_hash, company_id, display, label) VALUES (''x'', gen_random_uuid(), '''', '''')', '23514')) AS v (statement, code);
+    ('INSERT INTO padlock.api_keys (key_hash, company_id, display, label) VALUES (''x'', gen_random_uuid(), '''', '''')', '23514'),
+    ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (''x'', ''confirm_email'', '''', now())', '23514'),
+    ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (sha256(''x''), ''anything'', '''', now())', '23514')) AS v (statement, code);
 
 -- updated_at is the trigger's, whatever the statement says.
 INSERT INTO users (email, updated_at) VALUES ('touch@schema.example', '2000-01-01');

@@ -26,6 +26,12 @@ INSERT INTO wanted VALUES
     ('rotate_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('revoke_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     ('job_worker', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 's'),
+    ('sign_up', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('confirm_email', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
+    ('sign_in', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('refresh_session', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
+    ('request_password_reset', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('reset_password', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
+    ('sign_out', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 'us'), ('list_sessions', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('revoke_session', 'jsonb', 'jsonb', 'v', 'u', 'us'), ('change_password', 'jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('change_email', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     -- for SQL and RPC
     ('is_admin', 'user_id uuid', 'boolean', 's', 's', 'us'),
     ('enqueue_job', 'job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3', 'uuid', 'v', 'u', 's'),
@@ -113,7 +119,8 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
                     'job_worker()', 'padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()',
                     'padlock.worker_status()', 'padlock.wants_install()']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
-  FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'is_admin(gen_random_uuid())']) AS call;
+  FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
+                    'revoke_session(''{}'')', 'change_password(''{}'')', 'change_email(''{}'')']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE service_role; SELECT %s', call), '42501', NULL, 'service_role: ' || call)
   FROM unnest(ARRAY['padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()', 'padlock.wants_install()']) AS call;
 
