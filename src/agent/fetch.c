@@ -3,8 +3,8 @@
  * fetch.c
  *	  padlock_fetch: the helper program that has the network and no parser.
  *
- * It serves one WIRE_FETCH after the other (wire.h) until its worker closes
- * the socket.  Whatever a server sends ends as an outcome; the only text it
+ * It serves one WIRE_FETCH or WIRE_SEND_MAIL after the other (wire.h) until
+ * its worker closes the socket.  Whatever a server sends ends as an outcome; the only text it
  * reads itself is robots.txt.  A frame that breaks the wire format means that
  * the two programs do not fit together: it says so on standard error and
  * exits with status 2.  It keeps nothing on disk, and a helper that is killed
@@ -21,6 +21,7 @@
 
 #include "agent/channel.h"
 #include "agent/fetch_job.h"
+#include "agent/fetch_mail.h"
 #include "agent/sandbox.h"
 
 #define EXIT_BROKEN_FRAME	2
@@ -43,6 +44,7 @@
 
 static FetchClient client;
 static FetchJob job;
+static MailJob mail;
 static WireFrame frame;
 static WireBuffer answer;
 
@@ -138,17 +140,15 @@ take_field(const WireField *field, const unsigned char *value)
 	}
 }
 
-/* Read a request into job. */
+/* Read a request for a fetch into job. */
 static void
-take_request(void)
+take_fetch(void)
 {
 	size_t		offset = sizeof(WireHeader);
 	const unsigned char *value;
 	WireField	field;
 	uint32_t	seen = 0;
 
-	if (frame.header.type != WIRE_FETCH)
-		exit_broken("not a fetch");
 	memset(&job, 0, sizeof(job));
 	memcpy(job.job_id, frame.header.job_id, sizeof(job.job_id));
 	while (wire_next_field(frame.data, frame.size, &offset, &field, &value))
@@ -210,26 +210,56 @@ make_answer(void)
 	put_sitemaps();
 }
 
+/* Serve a fetch; false when the worker is gone. */
+static bool
+serve_fetch(void)
+{
+	bool		sent;
+
+	take_fetch();
+	fetch_job_run(&client, &job);
+	make_answer();
+	sent = channel_send(&answer, job.result.body_fd);
+	if (job.result.body_fd >= 0)
+		close(job.result.body_fd);
+	return sent;
+}
+
+/* Serve a mail, which the descriptor holds; false when the worker is gone. */
+static bool
+serve_mail(int fd)
+{
+	const char *problem = mail_take(&mail, &frame, fd);
+
+	explicit_bzero(frame.data, frame.size); /* it held a password */
+	if (problem != NULL)
+		exit_broken(problem);
+	mail_run(&mail);
+	close(fd);
+	mail_answer(&mail, &answer);
+	return channel_send(&answer, -1);
+}
+
 /* Serve requests until the worker is gone. */
 static void
 serve(void)
 {
+	bool		served = true;
 	int			got;
 	int			fd;
 
-	while ((got = channel_receive(&frame, &fd)) != 0)
+	while (served && (got = channel_receive(&frame, &fd)) != 0)
 	{
 		if (got < 0)
 			exit_broken("not a frame");
-		if (fd >= 0)
+		if (frame.header.type == WIRE_SEND_MAIL)
+			served = serve_mail(fd);
+		else if (frame.header.type != WIRE_FETCH)
+			exit_broken("neither a fetch nor a mail");
+		else if (fd >= 0)
 			exit_broken("a descriptor with a fetch");
-		take_request();
-		fetch_job_run(&client, &job);
-		make_answer();
-		if (!channel_send(&answer, job.result.body_fd))
-			return;
-		if (job.result.body_fd >= 0)
-			close(job.result.body_fd);
+		else
+			served = serve_fetch();
 	}
 }
 

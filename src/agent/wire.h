@@ -20,7 +20,7 @@
  * The helper speaks first: one WIRE_HELLO when it is ready.  Then the worker
  * sends a request, the helper answers with any number of WIRE_LINK,
  * WIRE_PRODUCT and WIRE_PROGRESS frames and ends with exactly one
- * WIRE_FETCHED or WIRE_PARSED, all with the request's job id.  A helper
+ * WIRE_FETCHED, WIRE_PARSED or WIRE_SENT, all with the request's job id.  A helper
  * exits when its socket is closed.
  *
  * This header is plain C99 and POSIX, with no server header, as both the
@@ -43,6 +43,11 @@
 #define PADLOCK_WIRE_MAX_FRAME		(sizeof(WireHeader) + PADLOCK_WIRE_MAX_PAYLOAD)
 /* F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE */
 #define PADLOCK_WIRE_SEALS			0x000f
+/* bytes of a message: 1 MB of text, quoted-printable, and headers */
+#define PADLOCK_WIRE_MAX_MAIL		(4 * 1024 * 1024)
+#define PADLOCK_WIRE_MAX_USER		255
+#define PADLOCK_WIRE_MAX_PASSWORD	1023
+#define PADLOCK_WIRE_MAX_CA			(32 * 1024)
 
 /* What a frame is.  A comment lists its fields; [ ] optional, * repeats. */
 typedef enum WireType
@@ -58,6 +63,10 @@ typedef enum WireType
 								 * + memfd */
 	WIRE_PARSE_SITEMAP = 19,	/* URL (base) MAX_LINKS CPU_MS WALL_MS MEMORY
 								 * + memfd (plain XML or text) */
+	WIRE_SEND_MAIL = 20,		/* URL (smtp or smtps) MAIL_FROM MAIL_TO FLAGS
+								 * TIMEOUT_MS [USER PASSWORD] [CA] + memfd
+								 * with the message (RFC 5322, lines ended by
+								 * CRLF, at most PADLOCK_WIRE_MAX_MAIL) */
 
 	/* answers that come before the last */
 	WIRE_LINK = 32,				/* URL LINK_KIND [LAST_MODIFIED] */
@@ -69,9 +78,11 @@ typedef enum WireType
 								 * [HTTP_STATUS] [CONTENT_TYPE] [ETAG]
 								 * [LAST_MODIFIED] [BODY_LENGTH] [SITEMAP]*
 								 * + memfd when OUTCOME is WIRE_OK */
-	WIRE_PARSED = 49			/* OUTCOME DETAIL [TITLE] [PAGES] [CHARS]
+	WIRE_PARSED = 49,			/* OUTCOME DETAIL [TITLE] [PAGES] [CHARS]
 								 * [TRUNCATED] + memfd with the text for a PDF
 								 * when OUTCOME is WIRE_OK */
+	WIRE_SENT = 50				/* OUTCOME DETAIL ELAPSED_MS; WIRE_OK when the
+								 * mail server took the message */
 } WireType;
 
 /* Field tags; the comment gives the value's form. */
@@ -107,12 +118,21 @@ typedef enum WireTag
 	TAG_TITLE = 28,				/* text, at most 1000 bytes */
 	TAG_PAGES = 29,				/* u32 */
 	TAG_CHARS = 30,				/* u32 */
-	TAG_TRUNCATED = 31			/* u32, 1 if a limit cut the answer short */
+	TAG_TRUNCATED = 31,			/* u32, 1 if a limit cut the answer short */
+	TAG_MAIL_FROM = 32,			/* text, ASCII, an address without brackets */
+	TAG_MAIL_TO = 33,			/* the same */
+	TAG_USER = 34,				/* text, at most 255 bytes */
+	TAG_PASSWORD = 35,			/* text, at most 1023 bytes; secret */
+	TAG_CA = 36					/* text, at most 32 KB: PEM certificates that
+								 * are trusted instead of the system's */
 } WireTag;
 
 /* WIRE_FETCH flags */
 #define WIRE_FLAG_ROBOTS		0x1		/* obey robots.txt and its crawl-delay */
 #define WIRE_FLAG_PRIVATE		0x2		/* private and loopback addresses allowed */
+
+/* WIRE_SEND_MAIL flags */
+#define WIRE_FLAG_PLAIN			0x4		/* without TLS, to loopback addresses only */
 
 typedef enum WireOutcome
 {
@@ -129,7 +149,8 @@ typedef enum WireOutcome
 	WIRE_NOT_PARSABLE = 10,		/* not the format asked for, or damaged */
 	WIRE_ENCRYPTED = 11,		/* PDF needs a password */
 	WIRE_CRASHED = 12,			/* the parsing child died or ran out of memory */
-	WIRE_INTERNAL = 13			/* the helper cannot serve the request */
+	WIRE_INTERNAL = 13,			/* the helper cannot serve the request */
+	WIRE_REJECTED = 14			/* the mail server refuses this message for good */
 } WireOutcome;
 
 typedef enum WireLinkKind

@@ -17,6 +17,7 @@
 
 #include "accounts/accounts.h"
 #include "core/core.h"
+#include "email/email.h"
 #include "identity/caller.h"
 #include "limits/limits.h"
 #include "queue/queue.h"
@@ -42,6 +43,7 @@ _PG_init(void)
 	padlock_limits_init();
 	padlock_queue_init();
 	padlock_accounts_init();
+	padlock_email_init();
 	padlock_worker_init();
 
 	MarkGUCPrefixReserved("padlock");

@@ -28,6 +28,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -360,6 +361,36 @@ own_body(int fd)
 		padlock_helper_malformed("a body that is not a sealed memfd");
 	body->length = status.st_size;
 	return body;
+}
+
+PadlockBlob *
+padlock_helper_make_body(const char *bytes, size_t length)
+{
+	int			fd = memfd_create("padlock message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t		done = 0;
+
+	while (fd >= 0 && done < length)
+	{
+		ssize_t		n = write(fd, bytes + done, length - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	if (fd < 0 || done < length || fcntl(fd, F_ADD_SEALS, PADLOCK_WIRE_SEALS) < 0)
+	{
+		int			saved_errno = errno;
+
+		if (fd >= 0)
+			close(fd);
+		errno = saved_errno;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write to a memory file: %m")));
+	}
+	return own_body(fd);
 }
 
 /* Receive the next frame, waiting for it until the deadline. */

@@ -24,7 +24,7 @@ typedef enum PadlockHelperKind
 
 /*
  * Bytes that a helper sent or is sent: a sealed memfd, never looked into by
- * this process unless it is a parser's text.  Closed when the memory context
+ * this process unless it is a parser's text or its own.  Closed when the memory context
  * it was received in is reset.
  */
 typedef struct PadlockBlob
@@ -62,6 +62,12 @@ extern void padlock_helpers_settle(void);
 extern void padlock_helper_request(PadlockHelperKind kind, const WireBuffer *request,
 								   const PadlockBlob *body, int timeout_ms,
 								   PadlockFrameReader reader, void *state);
+
+/*
+ * Bytes as a body to send, sealed; closed as a received one.  The memory
+ * context must not hold it longer than the job.
+ */
+extern PadlockBlob *padlock_helper_make_body(const char *bytes, size_t length);
 
 /* Raise the error for an answer that the wire format does not allow. */
 extern void padlock_helper_malformed(const char *what) pg_attribute_noreturn();

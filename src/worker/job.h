@@ -38,6 +38,7 @@ typedef struct PadlockJobType
 extern const PadlockJobType padlock_job_pdf_extraction;
 extern const PadlockJobType padlock_job_ai_crawl;
 extern const PadlockJobType padlock_job_product_refresh;
+extern const PadlockJobType padlock_job_email_notification;
 
 /*
  * Begin a transaction as the extension's owner, with a snapshot and time

@@ -16,6 +16,8 @@
 /* gcc 12 takes wire_put(), inlined, for a use of a dead variable. */
 #pragma GCC diagnostic ignored "-Wdangling-pointer"
 
+#include "core/secret_file.h"
+#include "email/email.h"
 #include "worker/job.h"
 #include "worker/process.h"
 #include "worker/request.h"
@@ -37,6 +39,7 @@
  * the helper bounds; both are waited for here.
  */
 #define FETCH_GRACE_MS		15000
+#define MAIL_GRACE_MS		5000
 
 /* The request at hand: a worker makes one at a time. */
 static WireBuffer request;
@@ -88,7 +91,7 @@ field_outcome(const FieldCursor *cursor)
 {
 	uint32		outcome = field_u32(cursor);
 
-	if (outcome > WIRE_INTERNAL)
+	if (outcome > WIRE_REJECTED)
 		padlock_helper_malformed("an unknown outcome");
 	return (WireOutcome) outcome;
 }
@@ -328,11 +331,95 @@ padlock_parse_pdf(const pg_uuid_t *job, const PadlockBlob *body)
 	return parsed;
 }
 
+/* Reader for the one frame that answers WIRE_SEND_MAIL. */
+static bool
+read_sent(const PadlockFrame *frame, void *state)
+{
+	PadlockSent *sent = state;
+	FieldCursor cursor = first_field(frame);
+	bool		has_outcome = false;
+
+	if (frame->header.type != WIRE_SENT)
+		padlock_helper_malformed("an unexpected answer to a mail");
+	while (next_field(&cursor))
+	{
+		if (cursor.field.tag == TAG_OUTCOME)
+		{
+			sent->outcome = field_outcome(&cursor);
+			has_outcome = true;
+		}
+		else if (cursor.field.tag == TAG_DETAIL)
+			sent->detail = field_text(&cursor, MAX_DETAIL);
+	}
+	if (!has_outcome)
+		padlock_helper_malformed("an answer without outcome");
+	return true;
+}
+
+/* Put a file's content in the request, and leave no copy of it. */
+static void
+put_file(WireTag tag, char *content)
+{
+	wire_put_text(&request, tag, content);
+	explicit_bzero(content, strlen(content));
+	pfree(content);
+}
+
+/* Who we are for the mail server, and how we know that it is the right one. */
+static void
+put_smtp_settings(void)
+{
+	wire_put_text(&request, TAG_URL, padlock_smtp_url);
+	wire_put_u32(&request, TAG_FLAGS,
+				 padlock_smtp_tls == PADLOCK_SMTP_TLS_OFF ? WIRE_FLAG_PLAIN : 0);
+	wire_put_u32(&request, TAG_TIMEOUT_MS, padlock_smtp_timeout);
+	if (padlock_smtp_ca_file[0] != '\0')
+		put_file(TAG_CA, padlock_read_public_file(padlock_smtp_ca_file, "padlock.smtp_ca_file",
+												  PADLOCK_WIRE_MAX_CA));
+	if (padlock_smtp_user[0] == '\0')
+		return;
+	if (padlock_smtp_password_file[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("padlock.smtp_user is set and padlock.smtp_password_file is not")));
+	wire_put_text(&request, TAG_USER, padlock_smtp_user);
+	put_file(TAG_PASSWORD, padlock_read_secret_file(padlock_smtp_password_file,
+													"padlock.smtp_password_file",
+													PADLOCK_WIRE_MAX_PASSWORD));
+}
+
+PadlockSent *
+padlock_send_mail(const pg_uuid_t *job, const char *from, const char *to, StringInfo message)
+{
+	PadlockSent *sent = palloc0(sizeof(PadlockSent));
+
+	sent->detail = "";
+	PG_TRY();
+	{
+		wire_begin(&request, WIRE_SEND_MAIL, job->data);
+		wire_put_text(&request, TAG_MAIL_FROM, from);
+		wire_put_text(&request, TAG_MAIL_TO, to);
+		put_smtp_settings();
+
+		/* the time is the exchange's, and once more for the server's goodbye */
+		padlock_helper_request(PADLOCK_HELPER_FETCH, &request,
+							   padlock_helper_make_body(message->data, message->len),
+							   2 * padlock_smtp_timeout + MAIL_GRACE_MS, read_sent, sent);
+	}
+	PG_FINALLY();
+	{
+		/* it held the password */
+		explicit_bzero(request.data, sizeof(request.data));
+	}
+	PG_END_TRY();
+	return sent;
+}
+
 /*
  * Permanent is what the URL or the document itself causes, and what the site
  * has decided: a bad or forbidden address, robots.txt, a status of the 4xx
  * class (but 408, 425 and 429, which ask for another try), a redirect loop,
- * too large, not the format, encrypted.  Network trouble, a time limit, a
+ * too large, not the format, encrypted, a mail that its server refuses.  Network trouble, a time limit, a
  * status of the 5xx class and a crashed parser may pass: another attempt
  * meets another moment, and attempts are few.
  */
@@ -348,6 +435,7 @@ padlock_outcome_is_permanent(WireOutcome outcome, uint32 http_status)
 		case WIRE_TOO_MANY_REDIRECTS:
 		case WIRE_NOT_PARSABLE:
 		case WIRE_ENCRYPTED:
+		case WIRE_REJECTED:
 			return true;
 		case WIRE_HTTP_ERROR:
 			return http_status < 500 && http_status != 408 && http_status != 425 &&
@@ -397,6 +485,8 @@ outcome_words(WireOutcome outcome)
 			return "the parser failed on it";
 		case WIRE_INTERNAL:
 			return "the helper program could not serve the request";
+		case WIRE_REJECTED:
+			return "the mail server refuses the message";
 	}
 	return "unknown";
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * request.h
- *	  What a worker asks its helper programs: fetch a URL, parse a body.
+ *	  What a worker asks its helper programs: fetch a URL, parse a body, send a
+ *	  mail.
  *
  * All texts in the answers are in the database's encoding; everything lies in
  * the memory context of the call.  An outcome other than WIRE_OK is an answer;
@@ -15,6 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/ingest.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/uuid.h"
 #include "worker/helper.h"
@@ -65,6 +67,19 @@ extern PadlockParsed *padlock_parse_html(const pg_uuid_t *job, const char *base_
 extern PadlockParsed *padlock_parse_sitemap(const pg_uuid_t *job, const char *base_url,
 											const PadlockBlob *body);
 extern PadlockParsed *padlock_parse_pdf(const pg_uuid_t *job, const PadlockBlob *body);
+
+typedef struct PadlockSent
+{
+	WireOutcome outcome;		/* WIRE_OK: the mail server took the message */
+	const char *detail;
+} PadlockSent;
+
+/*
+ * Hand a message to the mail server of padlock.smtp_url, as the other smtp
+ * settings say.  An error when the password's or the CA's file cannot be read.
+ */
+extern PadlockSent *padlock_send_mail(const pg_uuid_t *job, const char *from, const char *to,
+									  StringInfo message);
 
 /*
  * Would the same request give the same failure again?  See request.c for

@@ -68,6 +68,7 @@ static const PadlockJobType *const job_types[] = {
 	&padlock_job_pdf_extraction,
 	&padlock_job_ai_crawl,
 	&padlock_job_product_refresh,
+	&padlock_job_email_notification,
 };
 
 /* This process's place in shared memory, and since when it is there. */
@@ -300,7 +301,7 @@ do_job(const PadlockJob *job)
 	Jsonb	   *result;
 
 	if (type == NULL)
-		padlock_job_refuse("no worker handles jobs of type \"%s\": claim them with get_next_job() in a program of your own, or enqueue one of pdf_extraction, ai_crawl, product_refresh",
+		padlock_job_refuse("no worker handles jobs of type \"%s\": claim them with get_next_job() in a program of your own, or enqueue one of pdf_extraction, ai_crawl, product_refresh, email_notification",
 						   job->type);
 	result = type->run(job);
 	if (!padlock_queue_complete(&job->id, job->attempt, result))
