@@ -52,7 +52,7 @@ typedef struct Header
 	char	   *kid;			/* NULL when absent */
 } Header;
 
-/* Split "header.payload.signature"; false unless all three are there. */
+/* Split "header.payload.signature"; false unless all three are there.  An empty payload may be. */
 static bool
 split_token(const char *token, Compact *parts)
 {
@@ -67,7 +67,7 @@ split_token(const char *token, Compact *parts)
 	parts->payload_length = second - first - 1;
 	parts->signature = second + 1;
 	parts->signature_length = strlen(second + 1);
-	return parts->header_length > 0 && parts->payload_length > 0 && parts->signature_length > 0;
+	return parts->header_length > 0 && parts->signature_length > 0;
 }
 
 /* Convert valid UTF-8 to the server's encoding without an error; NULL if it cannot be. */
@@ -87,19 +87,28 @@ from_utf8(unsigned char *bytes, int length)
 	return (char *) out;
 }
 
-/* The text that a part of a token encodes, palloc'd; NULL if it is none. */
-static char *
-decode_text(const char *part, size_t length)
+/* The bytes that a part of a token encodes, palloc'd and ended by NUL; NULL when it is malformed. */
+static unsigned char *
+decode_part(const char *part, size_t part_length, int *length)
 {
-	unsigned char *bytes = palloc(length);
-	int			decoded = jwt_base64url_decode(part, length, bytes);
+	unsigned char *bytes = palloc(part_length + 1);
 
-	if (decoded < 0 || memchr(bytes, '\0', decoded) != NULL ||
-		!pg_verify_mbstr(PG_UTF8, (char *) bytes, decoded, true))
+	*length = jwt_base64url_decode(part, part_length, bytes);
+	if (*length < 0)
+		return NULL;
+	bytes[*length] = '\0';
+	return bytes;
+}
+
+/* Decoded bytes as a text of the server's encoding; NULL when they are none. */
+static char *
+as_text(unsigned char *bytes, int length)
+{
+	if (memchr(bytes, '\0', length) != NULL ||
+		!pg_verify_mbstr(PG_UTF8, (char *) bytes, length, true))
 		return NULL;
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
-		return from_utf8(bytes, decoded);
-	bytes[decoded] = '\0';		/* there is room: decoded < length */
+		return from_utf8(bytes, length);
 	return (char *) bytes;
 }
 
@@ -122,7 +131,9 @@ static bool
 read_header(const Compact *parts, Header *header)
 {
 	PadlockJsonMember members[] = {{"alg"}, {"kid"}, {"typ"}, {"crit"}};
-	char	   *text = decode_text(parts->header, parts->header_length);
+	int			length;
+	unsigned char *bytes = decode_part(parts->header, parts->header_length, &length);
+	char	   *text = bytes != NULL ? as_text(bytes, length) : NULL;
 
 	if (text == NULL || !padlock_json_members(text, members, lengthof(members)) ||
 		members[0].value == NULL || (members[1].present && members[1].value == NULL) ||
@@ -317,18 +328,22 @@ jwt_verify(const char *token, char **claims)
 	Compact		parts;
 	Header		header;
 	JwtVerdict	verdict;
-	char	   *payload;
+	unsigned char *payload;
+	int			length;
 
 	*claims = NULL;
 	if (strlen(token) > JWT_MAX_LENGTH || !split_token(token, &parts) ||
 		!read_header(&parts, &header))
 		return JWT_MALFORMED;
+	payload = decode_part(parts.payload, parts.payload_length, &length);
+	if (payload == NULL)
+		return JWT_MALFORMED;
 	if (!is_signed(&parts, &header))
 		return JWT_BAD_SIGNATURE;
-	payload = decode_text(parts.payload, parts.payload_length);
-	verdict = check_claims(payload);
-	if (verdict == JWT_OK)
-		*claims = payload;
+	*claims = as_text(payload, length);
+	verdict = check_claims(*claims);
+	if (verdict != JWT_OK)
+		*claims = NULL;
 	return verdict;
 }
 
