@@ -1115,9 +1115,6 @@ CREATE POLICY email_templates_admin ON padlock.email_templates FOR ALL TO authen
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
 REVOKE ALL ON TABLE padlock.email_templates FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.email_templates TO authenticated, service_role;
-CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 INSERT INTO padlock.email_templates (name, subject, text_body, html_body)
 SELECT name, subject, text_body, html_body
   FROM (VALUES
@@ -1144,6 +1141,9 @@ SELECT name, subject, text_body, html_body
      E'<p>The address of your account was changed, from {{to}} to another. If it was not you, <a href="{{site_url}}">tell us</a> at once.</p>\n'))
        AS seed(name, subject, text_body, html_body)
  WHERE NOT EXISTS (SELECT FROM padlock.email_templates t WHERE t.name = seed.name);
+CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- Tokens do not outlive their mail.
 CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @extschema@.job_queue FOR EACH ROW

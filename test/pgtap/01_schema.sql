@@ -13,7 +13,7 @@ CREATE TEMP VIEW ours AS
 
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
-                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys',
+                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates',
                     'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens'],
               'the tables are these and no others');
 
@@ -72,6 +72,9 @@ INSERT INTO wanted VALUES
     'id uuid not null default gen_random_uuid()', 'endpoint text not null', 'caller text not null', 'company_id uuid',
     'max_requests integer not null', 'window_minutes integer not null default 60',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
+('padlock.email_templates', 0, ARRAY[
+    'name text not null', 'subject text not null', 'text_body text not null', 'html_body text',
+    'updated_at timestamp with time zone not null default now()']),
 ('padlock.api_keys', 1, ARRAY[
     'key_hash bytea not null', 'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'display text not null',
     'label text not null', 'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone',
@@ -105,7 +108,7 @@ CREATE TEMP TABLE key (name text, definition text);
 INSERT INTO key VALUES
     ('users', 'PRIMARY KEY (id)'), ('insurance_companies', 'PRIMARY KEY (id)'), ('insurance_products', 'PRIMARY KEY (id)'),
     ('policies', 'PRIMARY KEY (id)'), ('claims', 'PRIMARY KEY (id)'), ('documents', 'PRIMARY KEY (id)'), ('admin_users', 'PRIMARY KEY (id)'),
-    ('job_queue', 'PRIMARY KEY (id)'),
+    ('job_queue', 'PRIMARY KEY (id)'), ('padlock.email_templates', 'PRIMARY KEY (name)'),
     ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
@@ -178,6 +181,8 @@ SELECT throws_ok(statement, code, NULL, statement) FROM (VALUES
     ('INSERT INTO policies (user_id) VALUES (gen_random_uuid())', '23503'), ('INSERT INTO policies (user_id) VALUES (NULL)', '23502'),
     ('INSERT INTO job_queue (job_type, status) VALUES (''x'', ''done'')', '23514'), ('INSERT INTO job_queue (job_type, payload) VALUES (''x'', ''[]'')', '23514'),
     ('INSERT INTO job_queue (job_type, status) VALUES (''x'', ''processing'')', '23514'),
+    ('INSERT INTO padlock.email_templates (name, subject, text_body) VALUES (''A b'', ''x'', ''x'')', '23514'),
+    ('INSERT INTO padlock.email_templates (name, subject, text_body) VALUES (''x'', E''a\nb'', ''x'')', '23514'),
     ('INSERT INTO padlock.api_keys (key_hash, company_id, display, label) VALUES (''x'', gen_random_uuid(), '''', '''')', '23514'),
     ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (''x'', ''confirm_email'', '''', now())', '23514'),
     ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (sha256(''x''), ''anything'', '''', now())', '23514')) AS v (statement, code);
@@ -192,6 +197,10 @@ SELECT is_empty('SELECT attrelid::regclass FROM pg_attribute JOIN ours ON ours.o
                     (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND tgfoid = ''padlock.touch_updated_at()''::regprocedure AND tgenabled = ''O'')',
                 'so has every table with the column');
 
+SELECT has_trigger('padlock', 'email_templates', 'email_templates_touch', 'mail templates have it, too');
+SELECT has_trigger('padlock', 'email_templates', 'email_templates_audit', 'and are audited');
+SELECT has_trigger('public', 'job_queue', 'job_queue_redact_email', 'tokens leave a mail''s job with its end');
+
 -- Partitions of the trail: this month and those to come, and one for the rest.
 SELECT ok(to_regclass('public.audit_logs_' || to_char((now() AT TIME ZONE 'UTC') + n * interval '1 month', 'YYYY_MM')) IS NOT NULL,
           'the trail has a partition ' || n || ' months ahead') FROM generate_series(0, 3) AS n;
@@ -204,7 +213,7 @@ SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind = ''v'' AND NOT co
 SELECT is_empty('SELECT schemaname, tablename, policyname FROM pg_policies WHERE schemaname IN (''public'', ''padlock'') AND cmd IN (''ALL'', ''INSERT'', ''UPDATE'') AND with_check IS NULL',
                 'each policy for writing checks the new row');
 SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname IN (''public'', ''padlock'') AND ''public'' = ANY (roles)', 'no policy is for PUBLIC');
-SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname = ''padlock''', 'internals have no policy');
+SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname = ''padlock'' AND tablename <> ''email_templates''', 'internals have no policy, but for what admins may change');
 SELECT is_empty($$SELECT polrelid::regclass, polname FROM pg_policy JOIN ours ON ours.oid = polrelid WHERE NOT EXISTS
                     (SELECT FROM pg_depend d JOIN pg_depend e ON e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e'
                       WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid AND d.refclassid = 'pg_proc'::regclass AND d.deptype = 'n')$$,
@@ -224,7 +233,8 @@ INSERT INTO rights VALUES
     ('admin_users', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('audit_logs', 'authenticated', 'SELECT'), ('audit_logs', 'service_role', 'INSERT'),
     ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
     ('rate_limits', 'authenticated', 'SELECT'), ('rate_limits', 'service_role', 'SELECT'),
-    ('rate_limit_rules', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('rate_limit_rules', 'service_role', 'DELETE,INSERT,SELECT,UPDATE');
+    ('rate_limit_rules', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('rate_limit_rules', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('padlock.email_templates', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('padlock.email_templates', 'service_role', 'DELETE,INSERT,SELECT,UPDATE');
 SELECT set_eq('SELECT c.oid::regclass::text, coalesce(r.rolname, ''PUBLIC'')::text, string_agg(privilege_type, '','' ORDER BY privilege_type)
                  FROM pg_class c JOIN ours ON ours.oid = c.oid, aclexplode(relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
                 WHERE a.grantee <> c.relowner GROUP BY 1, 2',

@@ -60,7 +60,7 @@ INSERT INTO wanted VALUES
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
-    ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''),
+    ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''), ('padlock.redact_email', '', 'trigger', 'v', 'u', ''),
     -- for the owner, and those who watch
     ('padlock.install', '', 'integer', 'v', 'u', ''), ('padlock.wants_install', '', 'boolean', 'v', 'u', ''),
     ('padlock.definitions', '', 'text', 'i', 's', ''), ('padlock.announce', '', 'void', 'v', 'u', ''),
@@ -98,7 +98,7 @@ SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a str
 SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active',
-                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake',
+                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
