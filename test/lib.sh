@@ -3,6 +3,7 @@
 # shellcheck shell=sh disable=SC2154
 
 PG_BIN=/usr/lib/postgresql/15/bin
+test_path=$PG_BIN:/usr/local/bin:/usr/bin:/bin
 
 # Commands that need root: as we are, or with sudo, which must not ask when
 # nobody can answer.
@@ -17,14 +18,24 @@ as_root()
     fi
 }
 
+# Is a package there?  node and npm also when somebody else than Debian brought
+# them, whose nodejs then keeps Debian's npm out.
+has_package()
+{
+    case $1 in
+        nodejs) PATH=$test_path command -v node >/dev/null && return 0 ;;
+        npm) PATH=$test_path command -v npm >/dev/null && return 0 ;;
+    esac
+    dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
+}
+
 # Those of test/packages.txt, and of the list $more_packages if that is set.
 missing_packages()
 {
     sed -e '/^#/d' -e 's/[[:space:]].*//' "$top/test/packages.txt" \
         ${more_packages:+"$more_packages"} |
         while read -r package; do
-            dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null |
-                grep -qx installed || echo "$package"
+            has_package "$package" || echo "$package"
         done
 }
 
@@ -86,7 +97,7 @@ exec_as_server_user()
         user="setpriv --reuid=postgres --regid=postgres --init-groups --inh-caps=-all"
     # shellcheck disable=SC2086
     exec setsid $user env -i HOME="$work" LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-        PATH="$PG_BIN:/usr/local/bin:/usr/bin:/bin" TMPDIR="$work/tmp" \
+        PATH="$test_path" TMPDIR="$work/tmp" \
         "$@" </dev/null
 }
 

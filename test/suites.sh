@@ -170,6 +170,22 @@ script()
     if [ $status -eq 0 ]; then add_counts 1 0; else add_counts 0 1; fi
 }
 
+# Real clients over HTTP; node's runner counts the tests.
+clients()
+{
+    [ -f test/e2e/run ] || return 0
+    heading 'e2e'
+    rm -f "$work/e2e.counts"
+    sh test/e2e/run "$work/e2e.counts"
+    if [ -s "$work/e2e.counts" ]; then
+        read -r good bad <"$work/e2e.counts"
+    else
+        good=0 bad=1
+    fi
+    echo "e2e: $good passed, $bad failed"
+    add_counts "$good" "$bad"
+}
+
 started=$(date +%s)
 add_counts 0 0
 trap stop_cluster EXIT
@@ -192,7 +208,7 @@ if start_cluster; then
 fi
 tap 'agent' 1 test/agent/*.t
 tap 'TAP' 2 test/t/*.pl || tap_logs
-script test/e2e/run
+clients
 if [ "$deep" = deep ]; then
     for file in test/deep/*.sh; do
         script "$file"

@@ -1,0 +1,224 @@
+// A test gateway: what PostgREST 12 does between HTTP and the database, as far
+// as its source says it matters to functions and row security (v12.2.12:
+// Query.hs setPgLocals, Plan.hs findProc, ApiRequest.hs getPayload, Error.hs
+// pgErrorStatus, Response.hs), and in front of it what a reverse proxy does:
+// names of routes, and the peer's address in x-forwarded-for.
+//
+// Each request is one transaction on a connection of a small pool.
+'use strict';
+
+const http = require('node:http');
+const { Pool } = require('pg');
+const { jwtVerify, createLocalJWKSet } = require('jose');
+const sql = require('./statements');
+
+// Answers that the gateway gives itself.
+class Refusal extends Error {
+  constructor(status, code, message, headers = {}) {
+    super(message);
+    Object.assign(this, { status, headers, body: { code, message, details: null, hint: null } });
+  }
+}
+
+// ---- the reverse proxy ----
+
+const AUTH = {
+  'POST /auth/v1/signup': ['sign_up', ({ email, password }) => ({ email, password })],
+  'POST /auth/v1/token?grant_type=password': ['sign_in', ({ email, password }) => ({ email, password })],
+  'POST /auth/v1/token?grant_type=refresh_token': ['refresh_session', ({ refresh_token }) => ({ refresh_token })],
+  'POST /auth/v1/logout?scope=local': ['sign_out', () => ({ scope: 'local' })],
+  'POST /auth/v1/logout?scope=others': ['sign_out', () => ({ scope: 'others' })],
+  'POST /auth/v1/logout?scope=global': ['sign_out', () => ({ scope: 'global' })],
+};
+
+// The path PostgREST sees for a client's, or null.
+function route(request) {
+  const [path, query] = request.url.split('?');
+  const args = query === undefined ? '' : '?' + query;
+  const auth = AUTH[`${request.method} ${request.url}`];
+  let match;
+
+  if (auth) {
+    request.body = Buffer.from(JSON.stringify(auth[1](JSON.parse(request.body.toString() || '{}'))));
+    return '/rpc/' + auth[0];
+  }
+  if ((match = /^\/functions\/v1\/([a-z]+(?:-[a-z]+)+)$/.exec(path)))
+    return '/rpc/' + match[1].replace(/-/g, '_') + args;
+  if ((match = /^\/rest\/v1(\/.*)$/.exec(path)))
+    return match[1] + args;
+  return null;
+}
+
+function forwarded(request) {
+  const before = request.headers['x-forwarded-for'];
+  const peer = request.socket.remoteAddress.replace(/^::ffff:/, '');
+
+  return before === undefined ? peer : `${before}, ${peer}`;
+}
+
+// ---- PostgREST ----
+
+// Names in lower case, Cookie removed, of repeated lines the last.
+function requestHeaders(request) {
+  const headers = {};
+
+  for (let i = 0; i < request.rawHeaders.length; i += 2)
+    headers[request.rawHeaders[i].toLowerCase()] =
+      new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(request.rawHeaders[i + 1], 'latin1'));
+  delete headers.cookie;
+  headers['x-forwarded-for'] = forwarded(request);
+  return headers;
+}
+
+// The claims of the bearer's token, always with a role.
+async function claimsOf(headers, keys) {
+  const token = /^bearer +(.*)$/i.exec(headers.authorization || '');
+
+  if (!token)
+    return { role: 'anon' };
+  try {
+    const { payload } = await jwtVerify(token[1], keys, { clockTolerance: 30 });
+    return { ...payload, role: payload.role === undefined ? 'anon' : payload.role };
+  } catch (error) {
+    const message = error.code === 'ERR_JWT_EXPIRED' ? 'JWT expired' : String(error.code);
+    throw new Refusal(401, 'PGRST301', message,
+      { 'WWW-Authenticate': `Bearer error="invalid_token", error_description="${message}"` });
+  }
+}
+
+// HS256 by the secret, everything else by the key set.
+function keyring({ secret, jwks }) {
+  const set = jwks && createLocalJWKSet(jwks);
+
+  return (header, token) => {
+    if (header.alg === 'HS256' && secret)
+      return new TextEncoder().encode(secret);
+    if (header.alg !== 'HS256' && set)
+      return set(header, token);
+    throw new Refusal(401, 'PGRST301', 'no key');
+  };
+}
+
+const CLASSES = { '08': 503, '09': 500, '0L': 403, '0P': 403, 25: 500, 28: 403, '2D': 500, 38: 500, 39: 500, '3B': 500,
+  40: 500, 53: 503, 54: 500, 55: 500, 57: 500, 58: 500, F0: 500, HV: 500, P0: 500, XX: 500 };
+const STATES = { 23503: 409, 23505: 409, 25006: 405, 21000: 500, 53400: 500, '57P01': 503, P0001: 400, 42883: 404,
+  '42P01': 404, '42P17': 500 };
+
+// Status, headers and body for an error of the server.
+function databaseError(error, isAnon) {
+  const { code, message, detail = null, hint = null } = error;
+
+  if (code === undefined)
+    return { status: 503, headers: {}, body: { code: 'PGRST000', message, details: null, hint: null } };
+  if (code === 'PGRST') {
+    const body = JSON.parse(message);
+    const more = JSON.parse(detail);
+    if (typeof body.code !== 'string' || typeof body.message !== 'string' || !Number.isInteger(more.status) ||
+        Object.values(more.headers).some((value) => typeof value !== 'string'))
+      return { status: 500, headers: {}, body: { code: 'PGRST121', message: 'Could not parse JSON', details: detail, hint: null } };
+    return { status: more.status, headers: more.headers,
+      body: { code: body.code, message: body.message, details: body.details ?? null, hint: body.hint ?? null } };
+  }
+  const status = code === '42501' ? (isAnon ? 401 : 403)
+    : /^PT\d{3}$/.test(code) ? Number(code.slice(2))
+    : STATES[code] || CLASSES[code.slice(0, 2)] || 400;
+  return { status, headers: status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}, body: { code, message, details: detail, hint } };
+}
+
+// The one statement that says who calls and what.
+function settings(client, schema, request, path, claims, headers) {
+  return client.query(`SELECT set_config('search_path', $1, true), set_config('role', $2, true),
+    set_config('request.jwt.claims', $3, true), set_config('request.method', $4, true), set_config('request.path', $5, true),
+    set_config('request.headers', $6, true), set_config('request.cookies', '{}', true)`,
+  [`"${schema}"`, String(claims.role), JSON.stringify(claims), request.method, path, JSON.stringify(headers)]);
+}
+
+async function transaction(pool, readOnly, work) {
+  const client = await pool.connect();
+  let broken = false;
+
+  client.on('error', () => { broken = true; });
+  try {
+    await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED READ ${readOnly ? 'ONLY' : 'WRITE'}`);
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => { broken = true; });
+    throw error;
+  } finally {
+    client.removeAllListeners('error');
+    client.release(broken);
+  }
+}
+
+// One request, from its path to { status, headers, body }.
+async function serve({ pool, schema, routines, keys }, request, url) {
+  const { pathname, searchParams } = new URL(url, 'http://gateway');
+  const headers = requestHeaders(request);
+  const claims = await claimsOf(headers, keys());
+  const plan = sql.plan({ method: request.method, path: pathname, query: [...searchParams], headers, body: request.body,
+    schema, routines, Refusal });
+
+  try {
+    return await transaction(pool, plan.readOnly, async (client) => {
+      await settings(client, schema, request, pathname, claims, headers);
+      return plan.answer((await client.query(plan.text, plan.values)).rows[0]);
+    });
+  } catch (error) {
+    if (error instanceof Refusal)
+      throw error;
+    throw Object.assign(new Error(error.message), databaseError(error, claims.role === 'anon'));
+  }
+}
+
+function reply(response, method, { status, headers, body }) {
+  const text = body === null || body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+
+  response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8', ...headers });
+  response.end(method === 'HEAD' || status === 204 ? undefined : text);
+}
+
+async function handle(gateway, request, response) {
+  const chunks = [];
+
+  for await (const chunk of request)
+    chunks.push(chunk);
+  request.body = Buffer.concat(chunks);
+  try {
+    const url = route(request);
+    if (url === null)
+      throw new Refusal(404, 'PGRST125', 'no such route');
+    reply(response, request.method, await serve(gateway, request, url));
+  } catch (error) {
+    reply(response, request.method, error.body ? error
+      : { status: 500, headers: {}, body: { code: 'PGRSTX00', message: String(error.message), details: null, hint: null } });
+  }
+}
+
+// Start a gateway on a free port of loopback.  Options: database connection
+// (as for pg), schema, max (connections), secret (HS256), jwks (a JWK Set).
+// Answers { url, pool, trust(jwks), close() }.
+async function start({ connection, schema = 'public', max = 4, secret, jwks }) {
+  const text = { getTypeParser: () => (value) => value };
+  const pool = new Pool({ ...connection, max, types: text });
+  const gateway = { pool, schema, routines: await sql.readRoutines(pool, schema) };
+  let keys = keyring({ secret, jwks });
+  const server = http.createServer({ maxHeaderSize: 4 << 20 }, (request, response) => void handle(gateway, request, response));
+
+  pool.on('error', () => {});
+  gateway.keys = () => keys;
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    pool,
+    trust(set) { keys = keyring({ secret, jwks: set }); },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await pool.end();
+    },
+  };
+}
+
+module.exports = { start };
