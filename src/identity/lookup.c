@@ -148,7 +148,7 @@ padlock_lookup_session(const pg_uuid_t *session_id, const pg_uuid_t *user_id)
 	Datum		value;
 	bool		isnull;
 
-	row = padlock_lookup_row(get_relname_relid("sessions", get_namespace_oid("padlock", false)),
+	row = padlock_lookup_row(get_relname_relid("sessions", get_namespace_oid("padlock", true)),
 							 F_UUID_EQ, UUIDPGetDatum(session_id), &desc);
 	if (row == NULL)
 		return false;
