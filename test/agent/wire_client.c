@@ -14,6 +14,7 @@
  *	  html FILE BASE [OPTION]...
  *	  pdf FILE [OPTION]...
  *	  sitemap FILE BASE [OPTION]...
+ *	  mail FILE URL [OPTION]...
  *	  ask URL [OPTION]...	like fetch, but does not wait for the answer
  *	  raw HEX			send a packet as it stands and read one answer
  *	  sleep MS
@@ -92,7 +93,12 @@ static const FieldName field_names[] = {
 	{TAG_TITLE, FORM_TEXT, "title"},
 	{TAG_PAGES, FORM_U32, "pages"},
 	{TAG_CHARS, FORM_U32, "chars"},
-	{TAG_TRUNCATED, FORM_U32, "truncated"}
+	{TAG_TRUNCATED, FORM_U32, "truncated"},
+	{TAG_MAIL_FROM, FORM_TEXT, "mail_from"},
+	{TAG_MAIL_TO, FORM_TEXT, "mail_to"},
+	{TAG_USER, FORM_TEXT, "user"},
+	{TAG_PASSWORD, FORM_TEXT, "password"},
+	{TAG_CA, FORM_TEXT, "ca"}
 };
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
@@ -109,7 +115,8 @@ static const FrameName answer_names[] = {
 	{WIRE_PRODUCT, "PRODUCT"},
 	{WIRE_PROGRESS, "PROGRESS"},
 	{WIRE_FETCHED, "FETCHED"},
-	{WIRE_PARSED, "PARSED"}
+	{WIRE_PARSED, "PARSED"},
+	{WIRE_SENT, "SENT"}
 };
 
 /* What a command sends when no option says otherwise. */
@@ -126,7 +133,9 @@ static const Default defaults[] = {
 	{WIRE_PARSE_PDF, {"max_pages=500", "max_chars=2000000", "cpu_ms=5000", "wall_ms=10000",
 		"memory=1073741824"}},
 	{WIRE_PARSE_SITEMAP, {"max_links=1000", "cpu_ms=5000", "wall_ms=10000",
-		"memory=1073741824"}}
+		"memory=1073741824"}},
+	{WIRE_SEND_MAIL, {"mail_from=shop@example.org", "mail_to=maya@example.org", "flags=4",
+		"timeout_ms=5000"}}
 };
 
 static const char *outdir;
@@ -402,7 +411,7 @@ exchange(int fd)
 	}
 	do
 		type = print_answer();
-	while (type != 0 && type != WIRE_FETCHED && type != WIRE_PARSED);
+	while (type != 0 && type != WIRE_FETCHED && type != WIRE_PARSED && type != WIRE_SENT);
 	return type != 0;
 }
 
@@ -474,6 +483,8 @@ run_command(char **words)
 		return run_document(WIRE_PARSE_PDF, words + 1, false);
 	if (strcmp(name, "sitemap") == 0)
 		return run_document(WIRE_PARSE_SITEMAP, words + 1, true);
+	if (strcmp(name, "mail") == 0)
+		return run_document(WIRE_SEND_MAIL, words + 1, true);
 	if (strcmp(name, "raw") == 0 && words[1] != NULL)
 		return run_raw(words[1]);
 	if (strcmp(name, "sleep") == 0 && words[1] != NULL)
