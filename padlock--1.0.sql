@@ -27,6 +27,27 @@ BEGIN
 END
 $$;
 
+-- The tables outlive DROP EXTENSION in the schema they were made in; a second
+-- set in another schema would share padlock's internals with the first.
+DO $$
+DECLARE
+    home text;
+BEGIN
+    SELECT n.nspname INTO home
+      FROM pg_catalog.pg_constraint k
+      JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.conrelid = pg_catalog.to_regclass('padlock.api_keys') AND k.contype = 'f'
+       AND pg_catalog.quote_ident(n.nspname) <> '@extschema@';
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = pg_catalog.format('padlock''s tables are in schema "%s"', home),
+            HINT = pg_catalog.format('Run CREATE EXTENSION padlock SCHEMA %I.', home);
+    END IF;
+END
+$$;
+
 -- The roles that gateways switch to, in the ecosystem's own names.  A new
 -- cluster lacks them, so they are made even inside a restore.
 DO $$
@@ -276,7 +297,7 @@ CREATE FUNCTION padlock.rate_limit_stats(OUT keys integer, OUT max_keys integer,
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'padlock_rate_limit_stats';
 REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role;
+GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';
 
 -- room queue
@@ -480,6 +501,7 @@ COMMENT ON FUNCTION @extschema@.product_update(jsonb) IS 'Endpoint: a company ch
 CREATE FUNCTION @extschema@.product_search(jsonb) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS 'MODULE_PATHNAME', 'padlock_product_search';
 REVOKE ALL ON FUNCTION @extschema@.product_search(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(jsonb) TO anon, authenticated, service_role;
@@ -493,6 +515,7 @@ CREATE FUNCTION @extschema@.product_search(
     sort_by text DEFAULT NULL, sort_order text DEFAULT NULL) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS 'MODULE_PATHNAME', 'padlock_product_search_args';
 REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
@@ -544,7 +567,7 @@ LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_worker_status';
 REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role;
+GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.worker_status() IS 'The background workers of all databases: state (stopped, starting, idle, busy), since when, the job at hand, and restarts after failures';
 
 -- The user's objects: not members of the extension, made by padlock.install().
@@ -556,53 +579,55 @@ AS $function$ SELECT $definitions$
 -- Grants on schemas stand here and not in the script: there they would be
 -- recorded as the extension's own initial privileges and be lost in a dump.
 GRANT USAGE ON SCHEMA padlock TO anon, authenticated, service_role;
-GRANT USAGE ON SCHEMA @extschema@ TO anon, authenticated, service_role;
+GRANT USAGE ON SCHEMA @app@ TO anon, authenticated, service_role;
+GRANT USAGE ON SCHEMA padlock TO pg_monitor;
 
 -- Who has an account.
-CREATE TABLE @extschema@.users (
+CREATE TABLE @app@.users (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     email text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE @extschema@.users IS 'padlock: accounts; policies, claims, documents and admins refer to them';
-CREATE UNIQUE INDEX users_email_key ON @extschema@.users (pg_catalog.lower(email));
-ALTER TABLE @extschema@.users ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.users FORCE ROW LEVEL SECURITY;
-CREATE POLICY users_select ON @extschema@.users FOR SELECT TO authenticated, service_role
+COMMENT ON TABLE @app@.users IS 'padlock: accounts; policies, claims, documents and admins refer to them';
+CREATE UNIQUE INDEX users_email_key ON @app@.users (pg_catalog.lower(email));
+ALTER TABLE @app@.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.users FORCE ROW LEVEL SECURITY;
+CREATE POLICY users_select ON @app@.users FOR SELECT TO authenticated, service_role
     USING (id BETWEEN padlock.scope_low() AND padlock.scope_high());
-CREATE POLICY users_insert ON @extschema@.users FOR INSERT TO authenticated, service_role
+CREATE POLICY users_insert ON @app@.users FOR INSERT TO authenticated, service_role
     WITH CHECK (padlock.is_privileged());
-CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, service_role
+CREATE POLICY users_update ON @app@.users FOR UPDATE TO authenticated, service_role
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
-CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
+CREATE POLICY users_delete ON @app@.users FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
-CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+REVOKE ALL ON TABLE @app@.users FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.users TO authenticated, service_role;
+CREATE TRIGGER users_touch BEFORE UPDATE ON @app@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 
 -- Who runs the marketplace.  An admin's account cannot be deleted before a
 -- super admin has ended the office: a cascade would look past row security.
-CREATE TABLE @extschema@.admin_users (
-    id uuid PRIMARY KEY REFERENCES @extschema@.users (id),
+CREATE TABLE @app@.admin_users (
+    id uuid PRIMARY KEY,
     role text NOT NULL DEFAULT 'admin' CONSTRAINT admin_users_role CHECK (role IN ('admin', 'super_admin')),
     permissions jsonb NOT NULL DEFAULT '[]'
         CONSTRAINT admin_users_permissions CHECK (pg_catalog.jsonb_typeof(permissions) = 'array'),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE @extschema@.admin_users IS 'padlock: users who are admins';
-ALTER TABLE @extschema@.admin_users ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.admin_users FORCE ROW LEVEL SECURITY;
-CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authenticated
+ALTER TABLE @app@.admin_users ADD CONSTRAINT admin_users_id_fkey FOREIGN KEY (id) REFERENCES @app@.users (id);
+COMMENT ON TABLE @app@.admin_users IS 'padlock: users who are admins';
+ALTER TABLE @app@.admin_users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.admin_users FORCE ROW LEVEL SECURITY;
+CREATE POLICY admin_users_select ON @app@.admin_users FOR SELECT TO authenticated
     USING (padlock.is_admin());
-CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authenticated
+CREATE POLICY admin_users_super ON @app@.admin_users FOR ALL TO authenticated
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
-REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
-CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @extschema@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+REVOKE ALL ON TABLE @app@.admin_users FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.admin_users TO authenticated;
+CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- API keys: only their hashes.  No role but the owner reads or writes here.
 CREATE TABLE padlock.api_keys (
@@ -629,7 +654,7 @@ CREATE TRIGGER api_keys_audit AFTER INSERT OR DELETE OR UPDATE OF key_hash, id, 
 CREATE TRIGGER api_keys_audit_truncate AFTER TRUNCATE ON padlock.api_keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- The audit trail, one partition a month; rows are only ever inserted.
-CREATE TABLE @extschema@.audit_logs (
+CREATE TABLE @app@.audit_logs (
     id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     user_id uuid,
     company_id uuid,
@@ -644,33 +669,33 @@ CREATE TABLE @extschema@.audit_logs (
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
-COMMENT ON TABLE @extschema@.audit_logs IS 'padlock: who changed what, from where';
+COMMENT ON TABLE @app@.audit_logs IS 'padlock: who changed what, from where';
 -- Holds the rows of months without a partition, so that no insert ever fails.
-CREATE TABLE @extschema@.audit_logs_default PARTITION OF @extschema@.audit_logs DEFAULT;
-COMMENT ON TABLE @extschema@.audit_logs_default IS 'padlock: audit rows of months without a partition';
-CREATE INDEX audit_logs_user_id_idx ON @extschema@.audit_logs (user_id, created_at);
-CREATE INDEX audit_logs_company_id_idx ON @extschema@.audit_logs (company_id, created_at);
-CREATE INDEX audit_logs_record_id_idx ON @extschema@.audit_logs (record_id, created_at);
-CREATE INDEX audit_logs_table_name_idx ON @extschema@.audit_logs (table_name, created_at);
-ALTER TABLE @extschema@.audit_logs ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.audit_logs FORCE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.audit_logs_default ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.audit_logs_default FORCE ROW LEVEL SECURITY;
-CREATE POLICY audit_logs_select ON @extschema@.audit_logs FOR SELECT TO authenticated
+CREATE TABLE @app@.audit_logs_default PARTITION OF @app@.audit_logs DEFAULT;
+COMMENT ON TABLE @app@.audit_logs_default IS 'padlock: audit rows of months without a partition';
+CREATE INDEX audit_logs_user_id_idx ON @app@.audit_logs (user_id, created_at);
+CREATE INDEX audit_logs_company_id_idx ON @app@.audit_logs (company_id, created_at);
+CREATE INDEX audit_logs_record_id_idx ON @app@.audit_logs (record_id, created_at);
+CREATE INDEX audit_logs_table_name_idx ON @app@.audit_logs (table_name, created_at);
+ALTER TABLE @app@.audit_logs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.audit_logs FORCE ROW LEVEL SECURITY;
+ALTER TABLE @app@.audit_logs_default ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.audit_logs_default FORCE ROW LEVEL SECURITY;
+CREATE POLICY audit_logs_select ON @app@.audit_logs FOR SELECT TO authenticated
     USING (padlock.is_admin());
-CREATE POLICY audit_logs_insert ON @extschema@.audit_logs FOR INSERT TO service_role
+CREATE POLICY audit_logs_insert ON @app@.audit_logs FOR INSERT TO service_role
     WITH CHECK (padlock.is_service_role());
-REVOKE ALL ON TABLE @extschema@.audit_logs FROM PUBLIC, anon, authenticated, service_role;
-REVOKE ALL ON TABLE @extschema@.audit_logs_default FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT ON TABLE @extschema@.audit_logs TO authenticated;
-GRANT INSERT ON TABLE @extschema@.audit_logs TO service_role;
-CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON @extschema@.audit_logs FOR EACH ROW EXECUTE FUNCTION padlock.audit_refuse();
-CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
-CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @extschema@.audit_logs_default FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
+REVOKE ALL ON TABLE @app@.audit_logs FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON TABLE @app@.audit_logs_default FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT ON TABLE @app@.audit_logs TO authenticated;
+GRANT INSERT ON TABLE @app@.audit_logs TO service_role;
+CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON @app@.audit_logs FOR EACH ROW EXECUTE FUNCTION padlock.audit_refuse();
+CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @app@.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
+CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @app@.audit_logs_default FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 SELECT padlock.create_audit_partitions();
 
 -- What callers may do in a while; a row with a company holds for it alone.
-CREATE TABLE @extschema@.rate_limit_rules (
+CREATE TABLE @app@.rate_limit_rules (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
     caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account')),
@@ -682,22 +707,22 @@ CREATE TABLE @extschema@.rate_limit_rules (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
 );
-COMMENT ON TABLE @extschema@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
-COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, or the account that is tried';
-COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
-CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
-ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
-CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
+COMMENT ON TABLE @app@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
+COMMENT ON COLUMN @app@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, or the account that is tried';
+COMMENT ON COLUMN @app@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
+CREATE INDEX rate_limit_rules_company_id_idx ON @app@.rate_limit_rules (company_id);
+ALTER TABLE @app@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.rate_limit_rules FORCE ROW LEVEL SECURITY;
+CREATE POLICY rate_limit_rules_admin ON @app@.rate_limit_rules FOR ALL TO authenticated, service_role
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
-CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+REVOKE ALL ON TABLE @app@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.rate_limit_rules TO authenticated, service_role;
+CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @app@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- Beyond the endpoints: account_mail are mails that anybody can have sent to an
 -- address, sign_in_failure wrong passwords in a row.
-INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
+INSERT INTO @app@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
                ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('ai_product_ingest', 'source', 200, 60),
@@ -709,17 +734,17 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('rotate_api_key', 'company', 100, 60), ('revoke_api_key', 'company', 100, 60),
                ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
- WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
+ WHERE NOT EXISTS (SELECT FROM @app@.rate_limit_rules);
 
 -- What the limiter holds, live.
-CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS
+CREATE VIEW @app@.rate_limits WITH (security_invoker = true) AS
     SELECT id, identifier, endpoint, request_count, window_start, created_at FROM padlock.rate_limit_keys();
-COMMENT ON VIEW @extschema@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
-REVOKE ALL ON TABLE @extschema@.rate_limits FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT ON TABLE @extschema@.rate_limits TO authenticated, service_role;
+COMMENT ON VIEW @app@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
+REVOKE ALL ON TABLE @app@.rate_limits FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT ON TABLE @app@.rate_limits TO authenticated, service_role;
 -- The queue: one row a job.  pending -> processing -> completed | failed, and
 -- back to pending when an attempt fails or its lease ends with attempts left.
-CREATE TABLE @extschema@.job_queue (
+CREATE TABLE @app@.job_queue (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     job_type text NOT NULL
         CONSTRAINT job_queue_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
@@ -744,42 +769,42 @@ CREATE TABLE @extschema@.job_queue (
     enqueue_order bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY,
     CONSTRAINT job_queue_lease CHECK (status <> 'processing' OR locked_until IS NOT NULL)
 );
-COMMENT ON TABLE @extschema@.job_queue IS 'padlock: jobs that outlive the transaction that asked for them';
-COMMENT ON COLUMN @extschema@.job_queue.priority IS 'higher runs first; equal ones in the order of created_at, enqueue_order';
-COMMENT ON COLUMN @extschema@.job_queue.attempts IS 'claims so far; the number of the current claim is its fencing token';
-COMMENT ON COLUMN @extschema@.job_queue.next_retry_at IS 'a pending job is not due before; NULL: due at once';
-COMMENT ON COLUMN @extschema@.job_queue.started_at IS 'when the latest claim was made';
-COMMENT ON COLUMN @extschema@.job_queue.completed_at IS 'when the job ended, completed or failed';
-COMMENT ON COLUMN @extschema@.job_queue.worker_id IS 'who made the latest claim; kept after its end';
-COMMENT ON COLUMN @extschema@.job_queue.locked_until IS 'when the lease of a processing job ends and the job is due again';
-COMMENT ON COLUMN @extschema@.job_queue.enqueue_order IS 'order of insertion: created_at is equal for all jobs of one transaction, so it alone cannot keep them first in, first out';
+COMMENT ON TABLE @app@.job_queue IS 'padlock: jobs that outlive the transaction that asked for them';
+COMMENT ON COLUMN @app@.job_queue.priority IS 'higher runs first; equal ones in the order of created_at, enqueue_order';
+COMMENT ON COLUMN @app@.job_queue.attempts IS 'claims so far; the number of the current claim is its fencing token';
+COMMENT ON COLUMN @app@.job_queue.next_retry_at IS 'a pending job is not due before; NULL: due at once';
+COMMENT ON COLUMN @app@.job_queue.started_at IS 'when the latest claim was made';
+COMMENT ON COLUMN @app@.job_queue.completed_at IS 'when the job ended, completed or failed';
+COMMENT ON COLUMN @app@.job_queue.worker_id IS 'who made the latest claim; kept after its end';
+COMMENT ON COLUMN @app@.job_queue.locked_until IS 'when the lease of a processing job ends and the job is due again';
+COMMENT ON COLUMN @app@.job_queue.enqueue_order IS 'order of insertion: created_at is equal for all jobs of one transaction, so it alone cannot keep them first in, first out';
 
 -- The next job: the first entry of this index whose next_retry_at has passed.
-CREATE INDEX job_queue_pending_idx ON @extschema@.job_queue (priority DESC, created_at, enqueue_order) WHERE status = 'pending';
+CREATE INDEX job_queue_pending_idx ON @app@.job_queue (priority DESC, created_at, enqueue_order) WHERE status = 'pending';
 -- Leases that have ended.
-CREATE INDEX job_queue_lease_idx ON @extschema@.job_queue (locked_until) WHERE status = 'processing';
+CREATE INDEX job_queue_lease_idx ON @app@.job_queue (locked_until) WHERE status = 'processing';
 -- Retention, in cleanup_old_jobs().
-CREATE INDEX job_queue_ended_idx ON @extschema@.job_queue ((COALESCE(completed_at, created_at))) WHERE status IN ('completed', 'failed');
+CREATE INDEX job_queue_ended_idx ON @app@.job_queue ((COALESCE(completed_at, created_at))) WHERE status IN ('completed', 'failed');
 -- Counts by type and status, and the jobs of a type that are under way.
-CREATE INDEX job_queue_type_status_idx ON @extschema@.job_queue (job_type, status);
+CREATE INDEX job_queue_type_status_idx ON @app@.job_queue (job_type, status);
 
-ALTER TABLE @extschema@.job_queue ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.job_queue FORCE ROW LEVEL SECURITY;
-CREATE POLICY job_queue_service ON @extschema@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
-REVOKE ALL ON TABLE @extschema@.job_queue FROM PUBLIC, anon, authenticated, service_role;
-REVOKE ALL ON SEQUENCE @extschema@.job_queue_enqueue_order_seq FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.job_queue TO service_role;
+ALTER TABLE @app@.job_queue ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.job_queue FORCE ROW LEVEL SECURITY;
+CREATE POLICY job_queue_service ON @app@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
+REVOKE ALL ON TABLE @app@.job_queue FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SEQUENCE @app@.job_queue_enqueue_order_seq FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.job_queue TO service_role;
 
 -- A plain INSERT or UPDATE wakes the workers as enqueue_job() does.  The row
 -- trigger's condition is tested before a call is made, so that claims and
 -- completions do not pay for it.
-CREATE TRIGGER job_queue_wake_insert AFTER INSERT ON @extschema@.job_queue FOR EACH STATEMENT EXECUTE FUNCTION padlock.queue_wake();
-CREATE TRIGGER job_queue_wake_update AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION padlock.queue_wake();
+CREATE TRIGGER job_queue_wake_insert AFTER INSERT ON @app@.job_queue FOR EACH STATEMENT EXECUTE FUNCTION padlock.queue_wake();
+CREATE TRIGGER job_queue_wake_update AFTER UPDATE ON @app@.job_queue FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION padlock.queue_wake();
 
 -- Passwords, apart from users, whose rows their owners and admins may read.
 -- No role but the owner reads or writes here, nor in the next two tables.
 CREATE TABLE padlock.credentials (
-    user_id uuid PRIMARY KEY REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid PRIMARY KEY REFERENCES @app@.users (id) ON DELETE CASCADE,
     password_hash text NOT NULL,
     email_confirmed_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -794,7 +819,7 @@ CREATE TRIGGER credentials_touch BEFORE UPDATE ON padlock.credentials FOR EACH R
 
 CREATE TABLE padlock.sessions (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL REFERENCES @app@.users (id) ON DELETE CASCADE,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     last_used_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     expires_at timestamptz NOT NULL,
@@ -817,7 +842,7 @@ CREATE TABLE padlock.one_time_tokens (
     token_hash bytea PRIMARY KEY CONSTRAINT one_time_tokens_token_hash CHECK (pg_catalog.octet_length(token_hash) = 32),
     purpose text NOT NULL
         CONSTRAINT one_time_tokens_purpose CHECK (purpose IN ('confirm_email', 'change_email', 'reset_password')),
-    user_id uuid REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid REFERENCES @app@.users (id) ON DELETE CASCADE,
     email text NOT NULL,
     password_hash text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -834,10 +859,10 @@ ALTER TABLE padlock.one_time_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.one_time_tokens FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.one_time_tokens FROM PUBLIC, anon, authenticated, service_role;
 
-CREATE TYPE @extschema@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
-COMMENT ON TYPE @extschema@.policy_type_enum IS 'padlock: kinds of insurance';
+CREATE TYPE @app@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
+COMMENT ON TYPE @app@.policy_type_enum IS 'padlock: kinds of insurance';
 
-CREATE TABLE @extschema@.insurance_companies (
+CREATE TABLE @app@.insurance_companies (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     name text NOT NULL CONSTRAINT insurance_companies_name_key UNIQUE
         CONSTRAINT insurance_companies_name_length CHECK (pg_catalog.length(name) BETWEEN 1 AND 200),
@@ -854,39 +879,47 @@ CREATE TABLE @extschema@.insurance_companies (
     license_number text,
     regulatory_body text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    -- what company_onboard promises holds for writes to the table as well
+    CONSTRAINT insurance_companies_description_length CHECK (pg_catalog.length(description) <= 5000),
+    CONSTRAINT insurance_companies_logo_url CHECK (logo_url ~* '^https?://' AND pg_catalog.length(logo_url) <= 2000),
+    CONSTRAINT insurance_companies_website CHECK (website ~* '^https?://' AND pg_catalog.length(website) <= 2000),
+    CONSTRAINT insurance_companies_contact_email CHECK (contact_email ~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$' AND pg_catalog.length(contact_email) <= 254),
+    CONSTRAINT insurance_companies_contact_phone CHECK (pg_catalog.length(contact_phone) BETWEEN 5 AND 20),
+    CONSTRAINT insurance_companies_address_length CHECK (pg_catalog.length(address) <= 500),
+    CONSTRAINT insurance_companies_country CHECK (country ~ '^[A-Z]{2}$')
 );
-COMMENT ON TABLE @extschema@.insurance_companies IS 'padlock: insurers of the marketplace';
-COMMENT ON COLUMN @extschema@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
-CREATE INDEX insurance_companies_active_idx ON @extschema@.insurance_companies (is_active);
-ALTER TABLE @extschema@.insurance_companies ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.insurance_companies FORCE ROW LEVEL SECURITY;
-CREATE POLICY insurance_companies_select ON @extschema@.insurance_companies FOR SELECT TO anon, authenticated, service_role
+COMMENT ON TABLE @app@.insurance_companies IS 'padlock: insurers of the marketplace';
+COMMENT ON COLUMN @app@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
+CREATE INDEX insurance_companies_active_idx ON @app@.insurance_companies (is_active);
+ALTER TABLE @app@.insurance_companies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.insurance_companies FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_companies_select ON @app@.insurance_companies FOR SELECT TO anon, authenticated, service_role
     USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-CREATE POLICY insurance_companies_update ON @extschema@.insurance_companies FOR UPDATE TO anon, authenticated, service_role
+CREATE POLICY insurance_companies_update ON @app@.insurance_companies FOR UPDATE TO anon, authenticated, service_role
     USING (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
     WITH CHECK (id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-CREATE POLICY insurance_companies_insert ON @extschema@.insurance_companies FOR INSERT TO authenticated, service_role
+CREATE POLICY insurance_companies_insert ON @app@.insurance_companies FOR INSERT TO authenticated, service_role
     WITH CHECK (padlock.is_privileged());
-CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR DELETE TO authenticated, service_role
+CREATE POLICY insurance_companies_delete ON @app@.insurance_companies FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
-CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
+REVOKE ALL ON TABLE @app@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, UPDATE ON TABLE @app@.insurance_companies TO anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.insurance_companies TO authenticated, service_role;
+CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @app@.insurance_companies FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
-CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
-ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
-ALTER TABLE @extschema@.rate_limit_rules ADD CONSTRAINT rate_limit_rules_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
+CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @app@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @app@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+ALTER TABLE padlock.api_keys ADD CONSTRAINT api_keys_company_id_fkey FOREIGN KEY (company_id) REFERENCES @app@.insurance_companies (id) ON DELETE CASCADE;
+ALTER TABLE @app@.rate_limit_rules ADD CONSTRAINT rate_limit_rules_company_id_fkey FOREIGN KEY (company_id) REFERENCES @app@.insurance_companies (id) ON DELETE CASCADE;
 
-CREATE TABLE @extschema@.insurance_products (
+CREATE TABLE @app@.insurance_products (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    company_id uuid NOT NULL REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE,
+    company_id uuid NOT NULL,
     product_name text NOT NULL,
     product_code text,
-    policy_type @extschema@.policy_type_enum NOT NULL,
+    policy_type @app@.policy_type_enum NOT NULL,
     description text,
     coverage_details jsonb,
     premium_amount numeric NOT NULL,
@@ -925,58 +958,67 @@ CREATE TABLE @extschema@.insurance_products (
     CONSTRAINT insurance_products_image_url CHECK (product_image_url ~* '^https?://' AND pg_catalog.length(product_image_url) <= 2000),
     CONSTRAINT insurance_products_brochure_url CHECK (brochure_url ~* '^https?://' AND pg_catalog.length(brochure_url) <= 2000),
     CONSTRAINT insurance_products_terms_url CHECK (terms_url ~* '^https?://' AND pg_catalog.length(terms_url) <= 2000),
+    CONSTRAINT insurance_products_lists CHECK (
+        pg_catalog.cardinality(search_keywords) <= 200 AND pg_catalog.length(pg_catalog.array_to_string(search_keywords, '')) <= 20000 AND
+        pg_catalog.cardinality(ai_tags) <= 200 AND pg_catalog.length(pg_catalog.array_to_string(ai_tags, '')) <= 20000 AND
+        pg_catalog.cardinality(available_countries) <= 200 AND pg_catalog.array_to_string(available_countries, ',') ~ '^([A-Z]{2}(,[A-Z]{2})*)?$'),
+    CONSTRAINT insurance_products_provenance CHECK (pg_catalog.jsonb_typeof(provenance) = 'object'),
     CONSTRAINT insurance_products_objects CHECK (
         pg_catalog.jsonb_typeof(coverage_details) = 'object' AND pg_catalog.jsonb_typeof(coverage_limits) = 'object' AND
         pg_catalog.jsonb_typeof(benefits) = 'object' AND pg_catalog.jsonb_typeof(exclusions) = 'object'),
+    CONSTRAINT insurance_products_object_sizes CHECK (
+        pg_catalog.octet_length(coverage_details::text) <= 65536 AND pg_catalog.octet_length(coverage_limits::text) <= 65536 AND
+        pg_catalog.octet_length(benefits::text) <= 65536 AND pg_catalog.octet_length(exclusions::text) <= 65536),
     CONSTRAINT insurance_products_ages CHECK (minimum_age <= maximum_age)
 );
-COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
-COMMENT ON COLUMN @extschema@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
-COMMENT ON COLUMN @extschema@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
-CREATE INDEX insurance_products_policy_type_idx ON @extschema@.insurance_products (policy_type);
-CREATE INDEX insurance_products_offer_idx ON @extschema@.insurance_products (policy_type, premium_amount) WHERE is_active;
-CREATE INDEX insurance_products_popularity_idx ON @extschema@.insurance_products (popularity_score DESC, id) WHERE is_active;
-CREATE INDEX insurance_products_created_at_idx ON @extschema@.insurance_products (created_at);
-CREATE INDEX insurance_products_crawled_idx ON @extschema@.insurance_products (last_crawled_at);
-CREATE INDEX insurance_products_source_url_idx ON @extschema@.insurance_products (company_id, source_url);
-CREATE INDEX insurance_products_keywords_idx ON @extschema@.insurance_products USING gin (search_keywords);
-CREATE INDEX insurance_products_tags_idx ON @extschema@.insurance_products USING gin (ai_tags);
-CREATE INDEX insurance_products_coverage_idx ON @extschema@.insurance_products USING gin (coverage_details);
-CREATE INDEX insurance_products_benefits_idx ON @extschema@.insurance_products USING gin (benefits);
-CREATE INDEX insurance_products_exclusions_idx ON @extschema@.insurance_products USING gin (exclusions);
-ALTER TABLE @extschema@.insurance_products ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.insurance_products FORCE ROW LEVEL SECURITY;
-CREATE POLICY insurance_products_public ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+ALTER TABLE @app@.insurance_products ADD CONSTRAINT insurance_products_company_id_fkey FOREIGN KEY (company_id) REFERENCES @app@.insurance_companies (id) ON DELETE CASCADE;
+COMMENT ON TABLE @app@.insurance_products IS 'padlock: what insurers offer';
+COMMENT ON COLUMN @app@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
+COMMENT ON COLUMN @app@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
+CREATE INDEX insurance_products_policy_type_idx ON @app@.insurance_products (policy_type);
+CREATE INDEX insurance_products_offer_idx ON @app@.insurance_products (policy_type, premium_amount) WHERE is_active;
+CREATE INDEX insurance_products_popularity_idx ON @app@.insurance_products (popularity_score DESC, id) WHERE is_active;
+CREATE INDEX insurance_products_created_at_idx ON @app@.insurance_products (created_at);
+CREATE INDEX insurance_products_crawled_idx ON @app@.insurance_products (last_crawled_at);
+CREATE INDEX insurance_products_source_url_idx ON @app@.insurance_products (company_id, source_url);
+CREATE INDEX insurance_products_keywords_idx ON @app@.insurance_products USING gin (search_keywords);
+CREATE INDEX insurance_products_tags_idx ON @app@.insurance_products USING gin (ai_tags);
+CREATE INDEX insurance_products_coverage_idx ON @app@.insurance_products USING gin (coverage_details);
+CREATE INDEX insurance_products_benefits_idx ON @app@.insurance_products USING gin (benefits);
+CREATE INDEX insurance_products_exclusions_idx ON @app@.insurance_products USING gin (exclusions);
+ALTER TABLE @app@.insurance_products ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.insurance_products FORCE ROW LEVEL SECURITY;
+CREATE POLICY insurance_products_public ON @app@.insurance_products FOR SELECT TO anon, authenticated, service_role
     USING (is_active AND padlock.company_is_active(company_id));
-CREATE POLICY insurance_products_own ON @extschema@.insurance_products FOR SELECT TO anon, authenticated, service_role
+CREATE POLICY insurance_products_own ON @app@.insurance_products FOR SELECT TO anon, authenticated, service_role
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-CREATE POLICY insurance_products_insert ON @extschema@.insurance_products FOR INSERT TO anon, authenticated, service_role
+CREATE POLICY insurance_products_insert ON @app@.insurance_products FOR INSERT TO anon, authenticated, service_role
     WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-CREATE POLICY insurance_products_update ON @extschema@.insurance_products FOR UPDATE TO anon, authenticated, service_role
+CREATE POLICY insurance_products_update ON @app@.insurance_products FOR UPDATE TO anon, authenticated, service_role
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high())
     WITH CHECK (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DELETE TO anon, authenticated, service_role
+CREATE POLICY insurance_products_delete ON @app@.insurance_products FOR DELETE TO anon, authenticated, service_role
     USING (company_id BETWEEN padlock.company_scope_low() AND padlock.company_scope_high());
-REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
-CREATE TRIGGER insurance_products_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_products FOR EACH ROW
+REVOKE ALL ON TABLE @app@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.insurance_products TO anon, authenticated, service_role;
+CREATE TRIGGER insurance_products_guard BEFORE INSERT OR UPDATE ON @app@.insurance_products FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('last_crawled_at', 'source_url', 'provenance');
-CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
+CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @app@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
-CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER insurance_products_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER insurance_products_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @app@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER insurance_products_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER insurance_products_audit_truncate AFTER TRUNCATE ON @app@.insurance_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
-CREATE TYPE @extschema@.claim_status_enum AS ENUM ('pending', 'approved', 'rejected', 'processing');
-COMMENT ON TYPE @extschema@.claim_status_enum IS 'padlock: states of a claim';
-CREATE TYPE @extschema@.document_type_enum AS ENUM ('policy', 'receipt', 'id', 'claim', 'other');
-COMMENT ON TYPE @extschema@.document_type_enum IS 'padlock: kinds of documents';
+CREATE TYPE @app@.claim_status_enum AS ENUM ('pending', 'approved', 'rejected', 'processing');
+COMMENT ON TYPE @app@.claim_status_enum IS 'padlock: states of a claim';
+CREATE TYPE @app@.document_type_enum AS ENUM ('policy', 'receipt', 'id', 'claim', 'other');
+COMMENT ON TYPE @app@.document_type_enum IS 'padlock: kinds of documents';
 
 -- What a policy holder has: policies, claims on them, documents.
-CREATE TABLE @extschema@.policies (
+CREATE TABLE @app@.policies (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
-    policy_type @extschema@.policy_type_enum,
+    user_id uuid NOT NULL,
+    policy_type @app@.policy_type_enum,
     policy_number text,
     premium_amount numeric,
     start_date date,
@@ -990,70 +1032,72 @@ CREATE TABLE @extschema@.policies (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT policies_owner_key UNIQUE (id, user_id)
 );
-COMMENT ON TABLE @extschema@.policies IS 'padlock: insurance policies that users hold';
-CREATE INDEX policies_user_id_idx ON @extschema@.policies (user_id);
-CREATE INDEX policies_policy_type_idx ON @extschema@.policies (policy_type);
-CREATE INDEX policies_status_idx ON @extschema@.policies (status);
-CREATE INDEX policies_created_at_idx ON @extschema@.policies (created_at);
-ALTER TABLE @extschema@.policies ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.policies FORCE ROW LEVEL SECURITY;
-CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, service_role
+ALTER TABLE @app@.policies ADD CONSTRAINT policies_user_id_fkey FOREIGN KEY (user_id) REFERENCES @app@.users (id) ON DELETE CASCADE;
+COMMENT ON TABLE @app@.policies IS 'padlock: insurance policies that users hold';
+CREATE INDEX policies_user_id_idx ON @app@.policies (user_id);
+CREATE INDEX policies_policy_type_idx ON @app@.policies (policy_type);
+CREATE INDEX policies_status_idx ON @app@.policies (status);
+CREATE INDEX policies_created_at_idx ON @app@.policies (created_at);
+ALTER TABLE @app@.policies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.policies FORCE ROW LEVEL SECURITY;
+CREATE POLICY policies_own ON @app@.policies FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
-CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
+REVOKE ALL ON TABLE @app@.policies FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.policies TO authenticated, service_role;
+CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @app@.policies FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
-CREATE TRIGGER policies_touch BEFORE UPDATE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @extschema@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER policies_touch BEFORE UPDATE ON @app@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @app@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- A claim refers to a policy together with its owner: foreign keys look past
 -- row security, and with the id alone one could probe for others' policies.
-CREATE TABLE @extschema@.claims (
+CREATE TABLE @app@.claims (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
     policy_id uuid,
     claim_reason text,
     claim_amount numeric,
-    claim_status @extschema@.claim_status_enum NOT NULL DEFAULT 'pending',
+    claim_status @app@.claim_status_enum NOT NULL DEFAULT 'pending',
     claim_documents text,
     ai_risk_score numeric,
     risk_factors text[],
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @extschema@.policies (id, user_id)
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE @extschema@.claims IS 'padlock: claims on policies';
-CREATE INDEX claims_user_id_idx ON @extschema@.claims (user_id);
-CREATE INDEX claims_policy_idx ON @extschema@.claims (policy_id, user_id);
-CREATE INDEX claims_status_idx ON @extschema@.claims (claim_status);
-CREATE INDEX claims_created_at_idx ON @extschema@.claims (created_at);
-ALTER TABLE @extschema@.claims ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.claims FORCE ROW LEVEL SECURITY;
-CREATE POLICY claims_select ON @extschema@.claims FOR SELECT TO authenticated, service_role
+ALTER TABLE @app@.claims ADD CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @app@.policies (id, user_id);
+ALTER TABLE @app@.claims ADD CONSTRAINT claims_user_id_fkey FOREIGN KEY (user_id) REFERENCES @app@.users (id) ON DELETE CASCADE;
+COMMENT ON TABLE @app@.claims IS 'padlock: claims on policies';
+CREATE INDEX claims_user_id_idx ON @app@.claims (user_id);
+CREATE INDEX claims_policy_idx ON @app@.claims (policy_id, user_id);
+CREATE INDEX claims_status_idx ON @app@.claims (claim_status);
+CREATE INDEX claims_created_at_idx ON @app@.claims (created_at);
+ALTER TABLE @app@.claims ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.claims FORCE ROW LEVEL SECURITY;
+CREATE POLICY claims_select ON @app@.claims FOR SELECT TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-CREATE POLICY claims_insert ON @extschema@.claims FOR INSERT TO authenticated, service_role
+CREATE POLICY claims_insert ON @app@.claims FOR INSERT TO authenticated, service_role
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-CREATE POLICY claims_update ON @extschema@.claims FOR UPDATE TO authenticated, service_role
+CREATE POLICY claims_update ON @app@.claims FOR UPDATE TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, service_role
+CREATE POLICY claims_delete ON @app@.claims FOR DELETE TO authenticated, service_role
     USING (padlock.is_privileged());
-REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
-CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
+REVOKE ALL ON TABLE @app@.claims FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.claims TO authenticated, service_role;
+CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @app@.claims FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
-CREATE TRIGGER claims_touch BEFORE UPDATE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @extschema@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER claims_touch BEFORE UPDATE ON @app@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @app@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
-CREATE TABLE @extschema@.documents (
+CREATE TABLE @app@.documents (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
     title text,
     description text,
-    document_type @extschema@.document_type_enum,
+    document_type @app@.document_type_enum,
     document_category text,
     file_url text,
     file_size integer,
@@ -1067,35 +1111,43 @@ CREATE TABLE @extschema@.documents (
     extraction_error text,
     extracted_text text,
     page_count integer,
-    extracted_at timestamptz
+    extracted_at timestamptz,
+    -- what document_upload promises holds for writes to the table as well
+    CONSTRAINT documents_title_length CHECK (pg_catalog.length(title) BETWEEN 1 AND 200),
+    CONSTRAINT documents_description_length CHECK (pg_catalog.length(description) <= 5000),
+    CONSTRAINT documents_category_length CHECK (pg_catalog.length(document_category) <= 100),
+    CONSTRAINT documents_file_url CHECK (file_url ~* '^https?://' AND pg_catalog.length(file_url) <= 2000),
+    CONSTRAINT documents_file_size CHECK (file_size BETWEEN 0 AND 104857600),
+    CONSTRAINT documents_content_type_length CHECK (pg_catalog.length(content_type) <= 200)
 );
-COMMENT ON TABLE @extschema@.documents IS 'padlock: documents of users';
-COMMENT ON COLUMN @extschema@.documents.content_type IS 'media type as the uploader declared it: tells a PDF whose URL does not';
-COMMENT ON COLUMN @extschema@.documents.extraction_status IS 'none: no text to extract; pending: a job is to do it; done; failed: see extraction_error';
-COMMENT ON COLUMN @extschema@.documents.extraction_error IS 'why the last extraction failed';
-COMMENT ON COLUMN @extschema@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
-COMMENT ON COLUMN @extschema@.documents.page_count IS 'pages of the file, once extracted';
-COMMENT ON COLUMN @extschema@.documents.extracted_at IS 'when the text was extracted';
-CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
-CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
-CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status) WHERE extraction_status IN ('pending', 'failed');
-CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
-ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
-CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, service_role
+ALTER TABLE @app@.documents ADD CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES @app@.users (id) ON DELETE CASCADE;
+COMMENT ON TABLE @app@.documents IS 'padlock: documents of users';
+COMMENT ON COLUMN @app@.documents.content_type IS 'media type as the uploader declared it: tells a PDF whose URL does not';
+COMMENT ON COLUMN @app@.documents.extraction_status IS 'none: no text to extract; pending: a job is to do it; done; failed: see extraction_error';
+COMMENT ON COLUMN @app@.documents.extraction_error IS 'why the last extraction failed';
+COMMENT ON COLUMN @app@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
+COMMENT ON COLUMN @app@.documents.page_count IS 'pages of the file, once extracted';
+COMMENT ON COLUMN @app@.documents.extracted_at IS 'when the text was extracted';
+CREATE INDEX documents_user_id_idx ON @app@.documents (user_id);
+CREATE INDEX documents_document_type_idx ON @app@.documents (document_type);
+CREATE INDEX documents_extraction_status_idx ON @app@.documents (extraction_status, user_id) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_created_at_idx ON @app@.documents (created_at);
+ALTER TABLE @app@.documents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.documents FORCE ROW LEVEL SECURITY;
+CREATE POLICY documents_own ON @app@.documents FOR ALL TO authenticated, service_role
     USING (user_id BETWEEN padlock.scope_low() AND padlock.scope_high())
     WITH CHECK (user_id BETWEEN padlock.scope_low() AND padlock.scope_high());
-REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
-CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
+REVOKE ALL ON TABLE @app@.documents FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.documents TO authenticated, service_role;
+CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @app@.documents FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
         'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
-CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
-CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
-CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
-CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER documents_pending BEFORE INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_queue AFTER INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
+CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @app@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- A job can end failed without its handler's doing: its last lease ran out.
-CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW
+CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @app@.job_queue FOR EACH ROW
     WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type = 'pdf_extraction') EXECUTE FUNCTION padlock.fail_document();
 
 -- What mails say.  A template that is missing is put back by padlock.install().
@@ -1146,7 +1198,7 @@ CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock
 CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- Tokens do not outlive their mail.
-CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @extschema@.job_queue FOR EACH ROW
+CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @app@.job_queue FOR EACH ROW
     WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();
 $definitions$::text $function$;
 COMMENT ON FUNCTION padlock.definitions() IS 'The statements that define the tables, types, indexes, policies and triggers that padlock.install() makes';

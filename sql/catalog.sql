@@ -87,7 +87,11 @@ SELECT product_create(jsonb_build_object('product_name', repeat('é', 201), 'pro
 ROLLBACK TO s;
 SELECT product_create(jsonb_build_object('product_name', 'P', 'policy_type', 'health', 'premium_amount', 1, repeat('k', 100), 1));
 ROLLBACK TO s;
+SELECT product_create(jsonb_build_object('product_name', 'P', 'policy_type', 'health', 'premium_amount', 1,
+    'benefits', jsonb_build_object('a', repeat('x', 65600))));
+ROLLBACK TO s;
 SELECT count(*) FROM insurance_products;
+SELECT product_create((SELECT jsonb_object_agg('k' || n, n) FROM generate_series(1, 60) AS n));
 ROLLBACK;
 
 -- The limits themselves are allowed, and defaults filled in.
@@ -169,6 +173,16 @@ ROLLBACK TO s;
 UPDATE insurance_products SET benefits = '[]';
 ROLLBACK TO s;
 UPDATE insurance_products SET product_name = '';
+ROLLBACK TO s;
+UPDATE insurance_products SET search_keywords = array_fill('word'::text, ARRAY[30000]);
+ROLLBACK TO s;
+UPDATE insurance_products SET available_countries = '{GB,gbr}';
+ROLLBACK TO s;
+UPDATE insurance_companies SET logo_url = 'javascript:alert(1)';
+ROLLBACK TO s;
+UPDATE insurance_companies SET contact_email = 'no';
+ROLLBACK TO s;
+UPDATE insurance_companies SET country = 'Britain';
 ROLLBACK TO s;
 UPDATE insurance_products SET last_crawled_at = now();
 ROLLBACK TO s;

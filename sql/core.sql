@@ -13,6 +13,13 @@ SELECT to_regclass('policies_user_id_idx') IS NOT NULL AS index,
        (SELECT count(*) FROM pg_trigger WHERE tgname = 'claims_guard') AS triggers,
        (SELECT relforcerowsecurity FROM pg_class WHERE oid = 'claims'::regclass) AS forced;
 
+-- A table that went with CASCADE comes back with all that referred to it.
+BEGIN;
+DROP TABLE policies CASCADE;
+SELECT padlock.install() > 0 AS made;
+SELECT conname FROM pg_constraint WHERE contype = 'f' AND (conrelid = 'policies'::regclass OR confrelid = 'policies'::regclass) ORDER BY 1;
+ROLLBACK;
+
 -- A column that somebody dropped cannot be made up: it is named.
 BEGIN;
 ALTER TABLE claims DROP COLUMN claim_reason;

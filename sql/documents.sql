@@ -29,6 +29,8 @@ SELECT document_upload('{"title": "", "document_type": "novel", "file_url": "fil
 ROLLBACK TO s;
 SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf", "file_size": 104857601}');
 ROLLBACK TO s;
+SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf", "file_size": 5000000000}');
+ROLLBACK TO s;
 SELECT document_upload('{"title": "T", "file_url": "https://files.example/a.pdf", "encrypt": true}');
 ROLLBACK TO s;
 SELECT count(*) FROM documents;
@@ -60,6 +62,30 @@ RESET ROLE;
 SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.pdf';
 ROLLBACK;
 SELECT count(*) AS queued FROM job_queue WHERE payload ->> 'file_url' LIKE '%/b.pdf';
+
+-- A payload that names no document fails no claim, nor does a document that is locked.
+SELECT enqueue_job('pdf_extraction', '{"document_id": "not-a-uuid"}', 100, 1) IS NOT NULL AS queued;
+SELECT job_type, attempts FROM get_next_job('documents test', 1);
+UPDATE job_queue SET locked_until = now() - interval '1 second' WHERE status = 'processing';
+SELECT job_type, attempts FROM get_next_job('documents test', 1);
+SELECT status, error_message FROM job_queue WHERE payload ->> 'document_id' = 'not-a-uuid';
+DELETE FROM job_queue WHERE payload ->> 'document_id' = 'not-a-uuid';
+UPDATE job_queue SET status = 'pending', attempts = 0, locked_until = NULL WHERE status = 'processing';
+
+-- Writes to the table itself meet the endpoint's limits.
+\set VERBOSITY terse
+BEGIN;
+SELECT pg_temp.become('authenticated', :'user');
+SAVEPOINT s;
+INSERT INTO documents (user_id, title, file_url) VALUES (padlock.uid(), 'x', 'javascript:alert(1)');
+ROLLBACK TO s;
+INSERT INTO documents (user_id, title) VALUES (padlock.uid(), repeat('x', 201));
+ROLLBACK TO s;
+INSERT INTO documents (user_id, title, file_size) VALUES (padlock.uid(), 'x', -5);
+ROLLBACK TO s;
+INSERT INTO documents (user_id, title, file_url) SELECT padlock.uid(), 'x', 'https://files.example/many.pdf' FROM generate_series(1, 1000);
+ROLLBACK;
+\set VERBOSITY default
 
 -- A job that fails for good, whoever says so, fails its document.
 UPDATE job_queue SET status = 'failed', error_message = 'lease ended'

@@ -55,7 +55,7 @@ SELECT claims, user_id
 BEGIN;
 SELECT set_config('request.jwt.claims', repeat('[', 100000), true) IS NOT NULL AS set;
 SELECT padlock.uid();
-SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002", "x": "' || repeat('x', 70000) || '"}', true) IS NOT NULL AS set;
+SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002", "x": "' || repeat('x', 270000) || '"}', true) IS NOT NULL AS set;
 SELECT padlock.uid();
 SELECT set_config('request.headers', '{"x-api-key": {"a": 1}, "x-forwarded-for": 5}', true) IS NOT NULL AS set;
 SELECT padlock.company_id();
@@ -129,6 +129,25 @@ END $$;
 SELECT header, pg_temp.address(header)
   FROM unnest(ARRAY['203.0.113.7', '10.0.0.1, 198.51.100.2', '198.51.100.2 ,  2001:db8::1 ',
                     'not an address', '', '1.2.3.4, unknown']) AS header;
+
+-- An odd header hides nothing: brackets in a text, escapes that cannot be converted.
+CREATE FUNCTION pg_temp.headers(headers text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    policy uuid;
+    row audit_logs;
+BEGIN
+    PERFORM set_config('request.headers', headers, true);
+    INSERT INTO policies (user_id) VALUES ('1d000000-0000-4000-8000-000000000002') RETURNING id INTO policy;
+    SELECT * INTO row FROM audit_logs WHERE record_id = policy;
+    RETURN coalesce(row.ip_address, 'none') || ' ' || coalesce(row.user_agent, 'none');
+END $$;
+SELECT headers, pg_temp.headers(headers)
+  FROM (VALUES ('{"x-forwarded-for": "203.0.113.7", "user-agent": "' || repeat('{', 33) || '"}'),
+               ('{"x-forwarded-for": "203.0.113.7", "user-agent": "\"' || repeat('[', 33) || '\\"}'),
+               ('{"x-forwarded-for": "203.0.113.7", "user-agent": "a\u0000b"}'),
+               ('{"x-forwarded-for": "203.0.113.7", "user-agent": "a\u4e2d"}'),
+               ('{"x-forwarded-for": "203.0.113.7", "user-agent": ' || repeat('[', 33) || repeat(']', 33) || '}')) AS t(headers);
+DELETE FROM policies WHERE user_id = '1d000000-0000-4000-8000-000000000002';
 
 DELETE FROM insurance_companies WHERE name = 'Identity Ltd';
 SELECT count(*) AS orphan_keys FROM padlock.api_keys k WHERE NOT EXISTS (SELECT FROM insurance_companies c WHERE c.id = k.company_id);

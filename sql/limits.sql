@@ -30,9 +30,14 @@ SELECT allowed, remaining, reset_seconds BETWEEN 1 AND 62 AS reset, retry_after_
   FROM padlock.check_rate_limit('detail', 'limits', 2, 1);
 SELECT allowed, remaining, retry_after_seconds FROM padlock.check_rate_limit('detail', 'limits', 2, 1);
 SELECT allowed, remaining, retry_after_seconds BETWEEN 1 AND 62 AS wait FROM padlock.check_rate_limit('detail', 'limits', 2, 1);
--- Another window keeps what was counted.
-SELECT allowed, remaining, retry_after_seconds BETWEEN 3500 AND 3700 AS wait FROM padlock.check_rate_limit('detail', 'limits', 2, 60);
+-- Windows of different lengths are counted apart, and do not disturb each other.
+SELECT allowed, remaining FROM padlock.check_rate_limit('detail', 'limits', 3, 60);
 SELECT allowed, remaining FROM padlock.check_rate_limit('detail', 'limits', 3, 527040);
+SELECT allowed, remaining FROM padlock.check_rate_limit('detail', 'limits', 2, 1);
+SELECT allowed, remaining FROM padlock.check_rate_limit('detail', 'limits', 3, 60);
+SELECT count(*) FROM rate_limits WHERE identifier = 'detail';
+SELECT padlock.reset_rate_limit('detail', 'limits');
+SELECT count(*) FROM rate_limits WHERE identifier = 'detail';
 
 -- Long identifiers are told apart and stay bounded; defaults are 100 an hour.
 SELECT check_rate_limit(repeat('x', 1000) || 'a', repeat('e', 100), 1), check_rate_limit(repeat('x', 1000) || 'b', repeat('e', 100), 1),
@@ -77,7 +82,7 @@ SELECT count(*) FROM rate_limits;
 SELECT count(*) FROM rate_limit_rules;
 SELECT set_config('request.jwt.claims', '{"sub": "11000000-0000-4000-8000-000000000002"}', true) IS NOT NULL AS admin;
 SELECT count(*) > 0 AS seen FROM rate_limits;
-SELECT count(*) FROM rate_limit_rules;
+SELECT count(*) > 0 AS seen FROM rate_limit_rules;
 ROLLBACK;
 BEGIN;
 SET LOCAL ROLE service_role;
@@ -96,7 +101,8 @@ SELECT keys > 0 AS keys, max_keys > 0 AS max_keys, allowed > 0 AS allowed, refus
   FROM padlock.rate_limit_stats();
 
 -- Rules: seeded as promised, checked, one general one an endpoint.
-SELECT endpoint, caller, company_id, max_requests, window_minutes FROM rate_limit_rules ORDER BY endpoint;
+SELECT endpoint, caller, company_id, max_requests, window_minutes FROM rate_limit_rules
+ WHERE endpoint IN ('product_create', 'product_update', 'product_search', 'company_onboard', 'document_upload', 'ai_product_ingest') ORDER BY endpoint;
 \set VERBOSITY terse
 INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('product_search', 'ip', 5);
 INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('x', 'robot', 5);

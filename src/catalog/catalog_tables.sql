@@ -19,7 +19,15 @@ CREATE TABLE @extschema@.insurance_companies (
     license_number text,
     regulatory_body text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    -- what company_onboard promises holds for writes to the table as well
+    CONSTRAINT insurance_companies_description_length CHECK (pg_catalog.length(description) <= 5000),
+    CONSTRAINT insurance_companies_logo_url CHECK (logo_url ~* '^https?://' AND pg_catalog.length(logo_url) <= 2000),
+    CONSTRAINT insurance_companies_website CHECK (website ~* '^https?://' AND pg_catalog.length(website) <= 2000),
+    CONSTRAINT insurance_companies_contact_email CHECK (contact_email ~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$' AND pg_catalog.length(contact_email) <= 254),
+    CONSTRAINT insurance_companies_contact_phone CHECK (pg_catalog.length(contact_phone) BETWEEN 5 AND 20),
+    CONSTRAINT insurance_companies_address_length CHECK (pg_catalog.length(address) <= 500),
+    CONSTRAINT insurance_companies_country CHECK (country ~ '^[A-Z]{2}$')
 );
 COMMENT ON TABLE @extschema@.insurance_companies IS 'padlock: insurers of the marketplace';
 COMMENT ON COLUMN @extschema@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
@@ -48,7 +56,7 @@ ALTER TABLE @extschema@.rate_limit_rules ADD CONSTRAINT rate_limit_rules_company
 
 CREATE TABLE @extschema@.insurance_products (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    company_id uuid NOT NULL REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE,
+    company_id uuid NOT NULL,
     product_name text NOT NULL,
     product_code text,
     policy_type @extschema@.policy_type_enum NOT NULL,
@@ -90,11 +98,20 @@ CREATE TABLE @extschema@.insurance_products (
     CONSTRAINT insurance_products_image_url CHECK (product_image_url ~* '^https?://' AND pg_catalog.length(product_image_url) <= 2000),
     CONSTRAINT insurance_products_brochure_url CHECK (brochure_url ~* '^https?://' AND pg_catalog.length(brochure_url) <= 2000),
     CONSTRAINT insurance_products_terms_url CHECK (terms_url ~* '^https?://' AND pg_catalog.length(terms_url) <= 2000),
+    CONSTRAINT insurance_products_lists CHECK (
+        pg_catalog.cardinality(search_keywords) <= 200 AND pg_catalog.length(pg_catalog.array_to_string(search_keywords, '')) <= 20000 AND
+        pg_catalog.cardinality(ai_tags) <= 200 AND pg_catalog.length(pg_catalog.array_to_string(ai_tags, '')) <= 20000 AND
+        pg_catalog.cardinality(available_countries) <= 200 AND pg_catalog.array_to_string(available_countries, ',') ~ '^([A-Z]{2}(,[A-Z]{2})*)?$'),
+    CONSTRAINT insurance_products_provenance CHECK (pg_catalog.jsonb_typeof(provenance) = 'object'),
     CONSTRAINT insurance_products_objects CHECK (
         pg_catalog.jsonb_typeof(coverage_details) = 'object' AND pg_catalog.jsonb_typeof(coverage_limits) = 'object' AND
         pg_catalog.jsonb_typeof(benefits) = 'object' AND pg_catalog.jsonb_typeof(exclusions) = 'object'),
+    CONSTRAINT insurance_products_object_sizes CHECK (
+        pg_catalog.octet_length(coverage_details::text) <= 65536 AND pg_catalog.octet_length(coverage_limits::text) <= 65536 AND
+        pg_catalog.octet_length(benefits::text) <= 65536 AND pg_catalog.octet_length(exclusions::text) <= 65536),
     CONSTRAINT insurance_products_ages CHECK (minimum_age <= maximum_age)
 );
+ALTER TABLE @extschema@.insurance_products ADD CONSTRAINT insurance_products_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
 COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
 COMMENT ON COLUMN @extschema@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
 COMMENT ON COLUMN @extschema@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';

@@ -62,8 +62,8 @@ padlock_company_onboard(PG_FUNCTION_ARGS)
 	char	   *api_key;
 	char	   *display;
 
-	padlock_require_admin();
 	padlock_limit_request("company_onboard");
+	padlock_require_admin();
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), company_fields,
 					  lengthof(company_fields), BODY_CREATE);
 	padlock_body_finish(&body);

@@ -24,21 +24,24 @@
 PG_FUNCTION_INFO_V1(padlock_product_create);
 PG_FUNCTION_INFO_V1(padlock_product_update);
 
-/* What a body may say of a product; the limits are api.md's. */
+/*
+ * What a body may say of a product; the limits are api.md's, but for the bytes
+ * of an object: without a bound one product could make every answer slow.
+ */
 #define PRODUCT_FIELDS \
 	{"product_name", BODY_TEXT, .required = true, .min = 1, .max = 200}, \
 	{"product_code", BODY_TEXT, .min = 1, .max = 50}, \
 	{"policy_type", BODY_CHOICE, .required = true, .choices = "health|auto|life|home|other", \
 	 .sql_type = "policy_type_enum"}, \
 	{"description", BODY_TEXT, .max = 5000}, \
-	{"coverage_details", BODY_OBJECT}, \
+	{"coverage_details", BODY_OBJECT, .max = 65536}, \
 	{"premium_amount", BODY_NUMERIC, .required = true, .min = 0, .max = 1000000, .above_min = true}, \
 	{"currency", BODY_CURRENCY, .not_null = true}, \
 	{"billing_frequency", BODY_CHOICE, .not_null = true, .choices = "monthly|quarterly|annually"}, \
-	{"coverage_limits", BODY_OBJECT}, \
+	{"coverage_limits", BODY_OBJECT, .max = 65536}, \
 	{"deductible", BODY_NUMERIC, .min = 0, .max = 1000000}, \
-	{"benefits", BODY_OBJECT}, \
-	{"exclusions", BODY_OBJECT}, \
+	{"benefits", BODY_OBJECT, .max = 65536}, \
+	{"exclusions", BODY_OBJECT, .max = 65536}, \
 	{"is_active", BODY_BOOLEAN, .not_null = true}, \
 	{"available_countries", BODY_COUNTRY_LIST}, \
 	{"minimum_age", BODY_INTEGER, .min = 0, .max = 150}, \
@@ -71,12 +74,13 @@ code_conflict(void)
 Datum
 padlock_product_create(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	company_id = padlock_require_company();
+	pg_uuid_t	company_id;
 	RowExtra	extra = {"company_id", UUIDOID, UUIDPGetDatum(&company_id)};
 	PadlockBody body;
 	Jsonb	   *product;
 
 	padlock_limit_request("product_create");
+	company_id = padlock_require_company();
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), create_fields,
 					  lengthof(create_fields), BODY_CREATE);
 	padlock_body_check_range(&body, "minimum_age", "maximum_age");
@@ -183,12 +187,13 @@ has_changes(PadlockBody *body)
 Datum
 padlock_product_update(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	company_id = padlock_require_company();
+	pg_uuid_t	company_id;
 	PadlockBody body;
 	BodyValue  *product_id;
 	Jsonb	   *product;
 
 	padlock_limit_request("product_update");
+	company_id = padlock_require_company();
 	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), update_fields,
 					  lengthof(update_fields), BODY_UPDATE);
 	product_id = padlock_body_value(&body, "product_id");

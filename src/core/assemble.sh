@@ -21,7 +21,8 @@ AS $function$ SELECT $definitions$
 SQL
 for room in $ROOMS; do
 	if [ -f "src/$room/${room}_tables.sql" ]; then
-		cat "src/$room/${room}_tables.sql"
+		# filled in when it runs: the schema may have been renamed by then
+		sed 's/@extschema@/@app@/g' "src/$room/${room}_tables.sql"
 	fi
 done
 cat <<'SQL'

@@ -25,10 +25,14 @@
 #define MAX_URL_LENGTH		2000
 #define MAX_EMAIL_LENGTH	254		/* RFC 5321, 4.5.3.1.3, less the brackets */
 #define MAX_LIST_LENGTH		200
+#define MAX_PROBLEMS		50
 
 void
 padlock_body_problem(PadlockBody *body, const char *field, const char *problem)
 {
+	/* more names than this help nobody, and a hostile body may have many */
+	if (++body->problem_count > MAX_PROBLEMS)
+		return;
 	if (body->problems.len > 0)
 		appendStringInfoString(&body->problems, "; ");
 	appendStringInfo(&body->problems, "%s: %s", field, problem);
@@ -470,13 +474,25 @@ read_string(PadlockBody *body, const BodyField *field, BodyValue *value, const c
 }
 
 static void
+read_object(PadlockBody *body, const BodyField *field, BodyValue *value, JsonbValue *member)
+{
+	Jsonb	   *object = JsonbValueToJsonb(member);
+
+	if (strlen(padlock_json_text(object)) > field->max)
+		padlock_body_problem(body, field->name,
+							 psprintf("must be at most " INT64_FORMAT " bytes of JSON", field->max));
+	else
+		value->value = JsonbPGetDatum(object);
+}
+
+static void
 read_container(PadlockBody *body, const BodyField *field, BodyValue *value, JsonbValue *member)
 {
 	JsonbContainer *container = member->val.binary.data;
 	bool		is_list = JsonContainerIsArray(container) && !JsonContainerIsScalar(container);
 
 	if (field->type == BODY_OBJECT && JsonContainerIsObject(container))
-		value->value = JsonbPGetDatum(JsonbValueToJsonb(member));
+		read_object(body, field, value, member);
 	else if ((field->type == BODY_TEXT_LIST || field->type == BODY_COUNTRY_LIST) && is_list)
 		read_list(body, field, value, container);
 	else
@@ -496,7 +512,7 @@ read_null(PadlockBody *body, const BodyField *field, BodyValue *value)
 static void
 read_member(PadlockBody *body, const BodyField *field, BodyValue *value, JsonbValue *member)
 {
-	int			problems = body->problems.len;
+	int			problems = body->problem_count;
 
 	value->present = true;
 	switch (member->type)
@@ -523,7 +539,7 @@ read_member(PadlockBody *body, const BodyField *field, BodyValue *value, JsonbVa
 		default:
 			read_container(body, field, value, member);
 	}
-	value->invalid = body->problems.len > problems;
+	value->invalid = body->problem_count > problems;
 }
 
 static int
@@ -574,6 +590,7 @@ padlock_body_read(PadlockBody *body, Jsonb *json, const BodyField *fields, int c
 	body->mode = mode;
 	body->values = palloc0(sizeof(BodyValue) * count);
 	initStringInfo(&body->problems);
+	body->problem_count = 0;
 
 	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
 		padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -610,7 +627,9 @@ padlock_body_check_range(PadlockBody *body, const char *minimum, const char *max
 void
 padlock_body_finish(PadlockBody *body)
 {
-	if (body->problems.len > 0)
+	if (body->problem_count > MAX_PROBLEMS)
+		appendStringInfo(&body->problems, "; and %d more", body->problem_count - MAX_PROBLEMS);
+	if (body->problem_count > 0)
 		padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE, "request is not valid",
 						   body->problems.data, NULL);
 }

@@ -28,7 +28,7 @@ typedef enum BodyType
 	BODY_BOOLEAN,				/* boolean */
 	BODY_INTEGER,				/* integer, min to max */
 	BODY_NUMERIC,				/* numeric, min to max, or above min */
-	BODY_OBJECT,				/* jsonb object */
+	BODY_OBJECT,				/* jsonb object; max in bytes of its text */
 	BODY_TEXT_LIST,				/* text[]; min and max characters an item */
 	BODY_COUNTRY_LIST			/* text[] of two capitals */
 } BodyType;
@@ -69,6 +69,7 @@ typedef struct PadlockBody
 	BodyMode	mode;
 	BodyValue  *values;			/* one for each field */
 	StringInfoData problems;	/* "field: problem; ..." */
+	int			problem_count;
 } PadlockBody;
 
 /*

@@ -37,6 +37,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parser.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -44,6 +45,7 @@
 
 #include "core/core.h"
 #include "core/errors.h"
+#include "core/install.h"
 #include "core/spi.h"
 
 #define MARKER "padlock: "
@@ -264,7 +266,7 @@ run_definitions(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not read padlock.definitions()")));
-	definitions = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	definitions = padlock_sql(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 
 	foreach(cell, raw_parser(definitions, RAW_PARSE_DEFAULT))
 	{
@@ -341,4 +343,20 @@ padlock_wants_install(PG_FUNCTION_ARGS)
 {
 	padlock_require_preload("extension \"padlock\"");
 	PG_RETURN_BOOL(auto_install && !is_restoring());
+}
+
+/*
+ * The mark is service_role's right to use schema padlock: install() grants it
+ * in its own transaction, and pg_dump's output grants after everything else,
+ * rows, indexes, triggers and policies (RESTORE_PASS_ACL in
+ * pg_backup_archiver.c).  A restore without grants ends with install().
+ */
+bool
+padlock_is_installed_whole(void)
+{
+	Oid			schema = get_namespace_oid("padlock", true);
+	Oid			role = get_role_oid("service_role", true);
+
+	return OidIsValid(schema) && OidIsValid(role) &&
+		pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
 }

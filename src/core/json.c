@@ -6,8 +6,8 @@
  * Row security policies read the gateway's settings; an error there would
  * break every query of the session, so malformed JSON must be an answer and
  * not an error.  The server's own parser reports syntax errors by its return
- * value; the only error it raises is for nesting deeper than the stack, which
- * the check of the depth beforehand rules out.
+ * value; the errors it raises, for nesting deeper than the stack and for
+ * escapes that the database's encoding lacks, are ruled out beforehand.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,15 +27,22 @@ typedef struct MemberState
 	bool		is_object;
 } MemberState;
 
-/* Could the text nest deeper than we allow?  Counts brackets in strings too. */
+/* Could the text nest deeper than we allow?  Brackets in strings do not count. */
 static bool
 too_deep(const char *json)
 {
+	bool		in_string = false;
 	int			depth = 0;
 
 	for (; *json != '\0'; json++)
 	{
-		if (*json == '{' || *json == '[')
+		if (in_string && *json == '\\' && json[1] != '\0')
+			json++;
+		else if (*json == '"')
+			in_string = !in_string;
+		else if (in_string)
+			continue;
+		else if (*json == '{' || *json == '[')
 		{
 			if (++depth > PADLOCK_JSON_MAX_DEPTH)
 				return true;
@@ -47,23 +54,30 @@ too_deep(const char *json)
 }
 
 /*
- * Could unescaping fail?  In a database that is not UTF-8 the parser raises an
- * error for an escape of a character that the encoding lacks.
+ * A copy in which escapes that the parser cannot convert are question marks:
+ * that of NUL, and in a database that is not UTF-8 any beyond ASCII, for which
+ * it would even raise an error.  One odd header must not hide all the others.
  */
-static bool
-has_foreign_escape(const char *json)
+static char *
+without_foreign_escapes(const char *json)
 {
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return false;
-	for (json = strchr(json, '\\'); json != NULL; json = strchr(json + 2, '\\'))
+	bool		ascii_only = GetDatabaseEncoding() != PG_UTF8;
+	char	   *copy = pstrdup(json);
+	char	   *escape = strchr(copy, '\\');
+
+	while (escape != NULL && escape[1] != '\0')
 	{
-		if (json[1] == '\0')
-			return false;
-		if (json[1] == 'u' &&
-			(strncmp(json + 2, "00", 2) != 0 || strchr("01234567", json[4]) == NULL))
-			return true;
+		if (escape[1] == 'u' && strspn(escape + 2, "0123456789abcdefABCDEF") >= 4)
+		{
+			char		digits[5] = {escape[2], escape[3], escape[4], escape[5], '\0'};
+			long		code = strtol(digits, NULL, 16);
+
+			if (code == 0 || (ascii_only && code > 127))
+				memset(escape, '?', 6);
+		}
+		escape = strchr(escape + 2, '\\');
 	}
-	return false;
+	return copy;
 }
 
 static void
@@ -135,11 +149,10 @@ padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 	JsonSemAction actions = {0};
 
 	forget_members(members, count);
-	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json) ||
-		has_foreign_escape(json))
+	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json))
 		return false;
 
-	state.lex = makeJsonLexContextCstringLen(unconstify(char *, json), (int) length,
+	state.lex = makeJsonLexContextCstringLen(without_foreign_escapes(json), (int) length,
 											 GetDatabaseEncoding(), true);
 	actions.semstate = &state;
 	actions.object_start = object_start;

@@ -9,7 +9,7 @@
 #define PADLOCK_JSON_H
 
 /* Longer or deeper texts are treated as malformed. */
-#define PADLOCK_JSON_MAX_LENGTH (64 * 1024)
+#define PADLOCK_JSON_MAX_LENGTH (256 * 1024)
 #define PADLOCK_JSON_MAX_DEPTH	32
 
 /* A wanted member; value is NULL until found, then palloc'd. */

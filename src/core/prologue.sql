@@ -25,6 +25,27 @@ BEGIN
 END
 $$;
 
+-- The tables outlive DROP EXTENSION in the schema they were made in; a second
+-- set in another schema would share padlock's internals with the first.
+DO $$
+DECLARE
+    home text;
+BEGIN
+    SELECT n.nspname INTO home
+      FROM pg_catalog.pg_constraint k
+      JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.conrelid = pg_catalog.to_regclass('padlock.api_keys') AND k.contype = 'f'
+       AND pg_catalog.quote_ident(n.nspname) <> '@extschema@';
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = pg_catalog.format('padlock''s tables are in schema "%s"', home),
+            HINT = pg_catalog.format('Run CREATE EXTENSION padlock SCHEMA %I.', home);
+    END IF;
+END
+$$;
+
 -- The roles that gateways switch to, in the ecosystem's own names.  A new
 -- cluster lacks them, so they are made even inside a restore.
 DO $$

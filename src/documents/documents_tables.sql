@@ -7,7 +7,7 @@ COMMENT ON TYPE @extschema@.document_type_enum IS 'padlock: kinds of documents';
 -- What a policy holder has: policies, claims on them, documents.
 CREATE TABLE @extschema@.policies (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
     policy_type @extschema@.policy_type_enum,
     policy_number text,
     premium_amount numeric,
@@ -22,6 +22,7 @@ CREATE TABLE @extschema@.policies (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT policies_owner_key UNIQUE (id, user_id)
 );
+ALTER TABLE @extschema@.policies ADD CONSTRAINT policies_user_id_fkey FOREIGN KEY (user_id) REFERENCES @extschema@.users (id) ON DELETE CASCADE;
 COMMENT ON TABLE @extschema@.policies IS 'padlock: insurance policies that users hold';
 CREATE INDEX policies_user_id_idx ON @extschema@.policies (user_id);
 CREATE INDEX policies_policy_type_idx ON @extschema@.policies (policy_type);
@@ -44,7 +45,7 @@ CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @extschema@.policies FO
 -- row security, and with the id alone one could probe for others' policies.
 CREATE TABLE @extschema@.claims (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
     policy_id uuid,
     claim_reason text,
     claim_amount numeric,
@@ -53,9 +54,10 @@ CREATE TABLE @extschema@.claims (
     ai_risk_score numeric,
     risk_factors text[],
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @extschema@.policies (id, user_id)
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+ALTER TABLE @extschema@.claims ADD CONSTRAINT claims_policy_fkey FOREIGN KEY (policy_id, user_id) REFERENCES @extschema@.policies (id, user_id);
+ALTER TABLE @extschema@.claims ADD CONSTRAINT claims_user_id_fkey FOREIGN KEY (user_id) REFERENCES @extschema@.users (id) ON DELETE CASCADE;
 COMMENT ON TABLE @extschema@.claims IS 'padlock: claims on policies';
 CREATE INDEX claims_user_id_idx ON @extschema@.claims (user_id);
 CREATE INDEX claims_policy_idx ON @extschema@.claims (policy_id, user_id);
@@ -82,7 +84,7 @@ CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @extschema@.claims FOR EA
 
 CREATE TABLE @extschema@.documents (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    user_id uuid NOT NULL REFERENCES @extschema@.users (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
     title text,
     description text,
     document_type @extschema@.document_type_enum,
@@ -99,8 +101,16 @@ CREATE TABLE @extschema@.documents (
     extraction_error text,
     extracted_text text,
     page_count integer,
-    extracted_at timestamptz
+    extracted_at timestamptz,
+    -- what document_upload promises holds for writes to the table as well
+    CONSTRAINT documents_title_length CHECK (pg_catalog.length(title) BETWEEN 1 AND 200),
+    CONSTRAINT documents_description_length CHECK (pg_catalog.length(description) <= 5000),
+    CONSTRAINT documents_category_length CHECK (pg_catalog.length(document_category) <= 100),
+    CONSTRAINT documents_file_url CHECK (file_url ~* '^https?://' AND pg_catalog.length(file_url) <= 2000),
+    CONSTRAINT documents_file_size CHECK (file_size BETWEEN 0 AND 104857600),
+    CONSTRAINT documents_content_type_length CHECK (pg_catalog.length(content_type) <= 200)
 );
+ALTER TABLE @extschema@.documents ADD CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES @extschema@.users (id) ON DELETE CASCADE;
 COMMENT ON TABLE @extschema@.documents IS 'padlock: documents of users';
 COMMENT ON COLUMN @extschema@.documents.content_type IS 'media type as the uploader declared it: tells a PDF whose URL does not';
 COMMENT ON COLUMN @extschema@.documents.extraction_status IS 'none: no text to extract; pending: a job is to do it; done; failed: see extraction_error';
@@ -110,7 +120,7 @@ COMMENT ON COLUMN @extschema@.documents.page_count IS 'pages of the file, once e
 COMMENT ON COLUMN @extschema@.documents.extracted_at IS 'when the text was extracted';
 CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
 CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
-CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status, user_id) WHERE extraction_status IN ('pending', 'failed');
 CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
 ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;

@@ -19,16 +19,25 @@
 #include "utils/rel.h"
 
 #include "core/spi.h"
+#include "documents/documents.h"
 
 PG_FUNCTION_INFO_V1(padlock_fail_document);
 
-/* Mark the job's document as failed, unless its extraction is over. */
+/*
+ * Mark the job's document as failed, unless its extraction is over.  This runs
+ * inside every claim that notices an ended lease, so it must neither raise an
+ * error for what a payload holds nor wait for somebody's lock: a row that is
+ * locked stays pending until padlock_documents_settle().
+ */
 static void
 mark_failed(Datum payload, const char *error)
 {
 	static PadlockStatement update = {
 		.sql = "UPDATE @app@.documents SET extraction_status = 'failed', extraction_error = $2"
-		" WHERE id = ($1->>'document_id')::uuid AND extraction_status = 'pending'",
+		" WHERE id = (SELECT id FROM @app@.documents"
+		" WHERE id = CASE WHEN $1->>'document_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+		" THEN ($1->>'document_id')::uuid END"
+		" AND extraction_status = 'pending' FOR UPDATE SKIP LOCKED)",
 		.nargs = 2,
 		.argtypes = {JSONBOID, TEXTOID}
 	};
@@ -69,4 +78,26 @@ padlock_fail_document(PG_FUNCTION_ARGS)
 	error = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "error_message"));
 	mark_failed(payload, error != NULL ? error : "the extraction failed");
 	return PointerGetDatum(NULL);
+}
+
+void
+padlock_documents_settle(void)
+{
+	static PadlockStatement update = {
+		.sql = "UPDATE @app@.documents d SET extraction_status = 'failed',"
+		" extraction_error = 'the extraction job has ended without a result'"
+		" WHERE id IN (SELECT id FROM @app@.documents"
+		" WHERE extraction_status = 'pending' AND created_at < now() - interval '1 hour'"
+		" FOR UPDATE SKIP LOCKED)"
+		" AND NOT EXISTS (SELECT FROM @app@.job_queue j WHERE j.job_type = 'pdf_extraction'"
+		" AND j.status IN ('pending', 'processing') AND j.payload->>'document_id' = d.id::text)",
+	};
+	PadlockUserContext saved;
+
+	/* as the owner: it is about everybody's documents */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	padlock_spi_execute(&update, NULL, NULL, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
 }

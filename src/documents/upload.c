@@ -18,10 +18,13 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 
 #include "core/body.h"
 #include "core/errors.h"
+#include "core/spi.h"
+#include "identity/caller.h"
 #include "identity/require.h"
 #include "limits/limits.h"
 #include "queue/queue.h"
@@ -33,6 +36,7 @@ PG_FUNCTION_INFO_V1(padlock_queue_document);
 #define POLICY_PRIORITY			10
 #define OTHER_PRIORITY			5
 #define EXTRACTION_ATTEMPTS		3
+#define MAX_PENDING				200
 
 static const BodyField document_fields[] = {
 	{"title", BODY_TEXT, .required = true, .min = 1, .max = 200},
@@ -41,7 +45,7 @@ static const BodyField document_fields[] = {
 	.sql_type = "document_type_enum"},
 	{"document_category", BODY_TEXT, .max = 100},
 	{"file_url", BODY_URL, .required = true},
-	{"file_size", BODY_INTEGER, .min = 0, .max = PG_INT32_MAX},
+	{"file_size", BODY_INTEGER, .min = 0, .max = MAX_FILE_SIZE},
 	{"content_type", BODY_TEXT, .max = 200},
 	{"encrypt", BODY_BOOLEAN},
 };
@@ -98,6 +102,41 @@ mark_pending(HeapTuple row, TupleDesc desc)
 	return heap_modify_tuple_by_cols(row, desc, 1, &column, &pending, &isnull);
 }
 
+/*
+ * Stop when a user has too many documents waiting.  document_upload has its
+ * rate limit, but a plain INSERT has none, and each row makes a worker fetch
+ * a URL of the user's choice.
+ */
+static void
+check_pending(HeapTuple row, TupleDesc desc)
+{
+	static PadlockStatement count = {
+		.sql = "SELECT FROM @app@.documents WHERE extraction_status = 'pending' AND user_id = $1"
+		" LIMIT $2",
+		.nargs = 2,
+		.argtypes = {UUIDOID, INT4OID}
+	};
+	Datum		values[2] = {(Datum) 0, Int32GetDatum(MAX_PENDING)};
+	bool		isnull;
+	bool		full;
+	PadlockUserContext saved;
+
+	values[0] = heap_getattr(row, SPI_fnumber(desc, "user_id"), desc, &isnull);
+	if (isnull || padlock_caller_is_privileged())
+		return;
+	/* as the owner: the count must not depend on what the caller may see */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	full = padlock_spi_execute(&count, values, NULL, false) >= MAX_PENDING;
+	SPI_finish();
+	padlock_restore_user(&saved);
+	if (full)
+		padlock_http_error(429, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+						   "too many documents wait for their text to be extracted",
+						   psprintf("At most %d of a user may wait.", MAX_PENDING),
+						   "Wait until some are done, then try again.");
+}
+
 static void
 enqueue_extraction(HeapTuple row, TupleDesc desc)
 {
@@ -132,22 +171,37 @@ padlock_queue_document(PG_FUNCTION_ARGS)
 	if (!is_pdf(trigger->tg_trigtuple, desc))
 		return PointerGetDatum(trigger->tg_trigtuple);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		check_pending(trigger->tg_trigtuple, desc);
 		return PointerGetDatum(mark_pending(trigger->tg_trigtuple, desc));
+	}
 	enqueue_extraction(trigger->tg_trigtuple, desc);
 	return PointerGetDatum(NULL);
 }
 
-/* What document_upload refuses beyond the form of its fields. */
+/* Stop with 413, and not with a malformed field, when the file is too large. */
 static void
-check_upload(PadlockBody *body)
+check_size(Jsonb *json)
 {
-	BodyValue  *encrypt = padlock_body_value(body, "encrypt");
-	BodyValue  *size = padlock_body_value(body, "file_size");
+	Numeric		limit = int64_to_numeric(MAX_FILE_SIZE);
+	JsonbValue	size;
 
-	if (size->present && DatumGetInt32(size->value) > MAX_FILE_SIZE)
+	if (json == NULL || !JB_ROOT_IS_OBJECT(json) ||
+		getKeyJsonValueFromContainer(&json->root, "file_size", strlen("file_size"), &size) == NULL ||
+		size.type != jbvNumeric)
+		return;
+	if (DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(size.val.numeric),
+										 NumericGetDatum(limit))))
 		padlock_http_error(413, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "document is too large",
 						   "file_size: must be at most 104857600 bytes (100 MiB)", NULL);
-	/* the envelope is not built yet; to store in clear would be a lie */
+}
+
+/* The envelope is not built yet; to store in clear would be a lie. */
+static void
+check_encryption(PadlockBody *body)
+{
+	BodyValue  *encrypt = padlock_body_value(body, "encrypt");
+
 	if (encrypt->present && DatumGetBool(encrypt->value))
 		padlock_http_error(400, ERRCODE_FEATURE_NOT_SUPPORTED,
 						   "encryption of documents is not available",
@@ -174,16 +228,18 @@ is_pending(Jsonb *document)
 Datum
 padlock_document_upload(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	user_id = padlock_require_user();
+	Jsonb	   *json = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+	pg_uuid_t	user_id;
 	RowExtra	extra = {"user_id", UUIDOID, UUIDPGetDatum(&user_id)};
 	PadlockBody body;
 	Jsonb	   *document;
 
 	padlock_limit_request("document_upload");
-	padlock_body_read(&body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), document_fields,
-					  lengthof(document_fields), BODY_CREATE);
+	user_id = padlock_require_user();
+	check_size(json);
+	padlock_body_read(&body, json, document_fields, lengthof(document_fields), BODY_CREATE);
 	padlock_body_finish(&body);
-	check_upload(&body);
+	check_encryption(&body);
 
 	document = padlock_row_insert("documents", &body, &extra, 1);
 	if (document == NULL)

@@ -25,13 +25,14 @@ CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECU
 -- Who runs the marketplace.  An admin's account cannot be deleted before a
 -- super admin has ended the office: a cascade would look past row security.
 CREATE TABLE @extschema@.admin_users (
-    id uuid PRIMARY KEY REFERENCES @extschema@.users (id),
+    id uuid PRIMARY KEY,
     role text NOT NULL DEFAULT 'admin' CONSTRAINT admin_users_role CHECK (role IN ('admin', 'super_admin')),
     permissions jsonb NOT NULL DEFAULT '[]'
         CONSTRAINT admin_users_permissions CHECK (pg_catalog.jsonb_typeof(permissions) = 'array'),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+ALTER TABLE @extschema@.admin_users ADD CONSTRAINT admin_users_id_fkey FOREIGN KEY (id) REFERENCES @extschema@.users (id);
 COMMENT ON TABLE @extschema@.admin_users IS 'padlock: users who are admins';
 ALTER TABLE @extschema@.admin_users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.admin_users FORCE ROW LEVEL SECURITY;

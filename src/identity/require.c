@@ -41,10 +41,14 @@ padlock_require_user(void)
 {
 	const PadlockCaller *caller = padlock_caller();
 
-	if (!caller->has_user || !padlock_lookup_user(&caller->user_id))
+	if (!caller->has_user)
 		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 						   "a signed-in user is required", NULL,
-						   "Send a valid token of an existing user in the header Authorization.");
+						   "Send a valid token in the header Authorization.");
+	if (!padlock_lookup_user(&caller->user_id))
+		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+						   "the token's user has no account", NULL,
+						   "Add the user to table users, with the token's sub as id.");
 	return caller->user_id;
 }
 

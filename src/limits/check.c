@@ -69,15 +69,15 @@ integer_argument(FunctionCallInfo fcinfo, int number, const char *name, int low,
 	return value;
 }
 
-/* The key of arguments identifier_val and endpoint_val. */
+/* The key of arguments identifier_val and endpoint_val, and a window. */
 static void
-key_arguments(FunctionCallInfo fcinfo, LimitKey *key)
+key_arguments(FunctionCallInfo fcinfo, LimitKey *key, int32 window_minutes)
 {
 	text	   *identifier = text_argument(fcinfo, 0, "identifier_val");
 	text	   *endpoint = text_argument(fcinfo, 1, "endpoint_val");
 
 	limits_make_key(key, VARDATA_ANY(identifier), VARSIZE_ANY_EXHDR(identifier),
-					VARDATA_ANY(endpoint), VARSIZE_ANY_EXHDR(endpoint));
+					VARDATA_ANY(endpoint), VARSIZE_ANY_EXHDR(endpoint), window_minutes);
 }
 
 static void
@@ -88,10 +88,10 @@ check(FunctionCallInfo fcinfo, LimitAnswer *answer)
 	int			window_minutes;
 
 	require_limiter();
-	key_arguments(fcinfo, &key);
 	max_requests = integer_argument(fcinfo, 2, "max_requests", 0, PG_INT32_MAX);
 	window_minutes = integer_argument(fcinfo, 3, "window_minutes", 1, MAX_WINDOW_MINUTES);
-	limits_check(&key, max_requests, window_minutes * USECS_PER_MIN, answer);
+	key_arguments(fcinfo, &key, window_minutes);
+	limits_check(&key, max_requests, answer);
 }
 
 /*
@@ -100,7 +100,7 @@ check(FunctionCallInfo fcinfo, LimitAnswer *answer)
  * count a request of identifier_val to endpoint_val; may it go on?  At most
  * max_requests (0: none) are admitted in any window_minutes (1 to 527040, a
  * year).  Refused requests are not counted.  The count is no part of the
- * transaction.  Identifiers over 64 bytes and endpoints over 40 are hashed.
+ * transaction.  Windows of different lengths are counted apart.  Identifiers over 64 bytes and endpoints over 40 are hashed.
  * Errors: 22004, 22023; 55000 when not preloaded.
  */
 Datum
@@ -146,7 +146,8 @@ padlock_check_rate_limit_detail(PG_FUNCTION_ARGS)
 
 /*
  * padlock.reset_rate_limit(identifier_val text, endpoint_val text) returns
- * boolean: forget what was counted; was there anything?
+ * boolean: forget what was counted, in windows of any length; was there
+ * anything?
  */
 Datum
 padlock_reset_rate_limit(PG_FUNCTION_ARGS)
@@ -154,8 +155,8 @@ padlock_reset_rate_limit(PG_FUNCTION_ARGS)
 	LimitKey	key;
 
 	require_limiter();
-	key_arguments(fcinfo, &key);
-	PG_RETURN_BOOL(limits_reset(&key));
+	key_arguments(fcinfo, &key, 0);
+	PG_RETURN_BOOL(limits_reset_windows(&key));
 }
 
 /* An id that stays the same for a key: 122 bits of its hash as a version 8 UUID. */

@@ -118,5 +118,6 @@ padlock_limits_init(void)
 	shmem_request_hook = request_memory;
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = attach_memory;
-	register_keeper();
+	if (!IsBinaryUpgrade)
+		register_keeper();
 }

@@ -13,7 +13,7 @@ extern void padlock_limits_init(void);
 
 /*
  * Count a request of the caller to an endpoint against the rule that
- * rate_limit_rules holds for the endpoint, and stop with 429 (SQL: 54000)
+ * rate_limit_rules holds for the endpoint, and stop with 429 (SQL: 53400)
  * when the limit is reached.  Call it once, as soon as the caller is known
  * and before any other work: the request counts even if it fails later.
  * Behind a gateway the answer tells the caller's state in RateLimit headers.
@@ -24,7 +24,7 @@ extern void padlock_limit_request(const char *endpoint);
 /*
  * Count an attempt on an account, which is named by its e-mail address in
  * lower case, whether or not there is one: against the rule (caller account)
- * that rate_limit_rules holds for attempt; stop with 429 (SQL: 54000) when the
+ * that rate_limit_rules holds for attempt; stop with 429 (SQL: 53400) when the
  * limit is reached.  Everybody's attempts count together.
  */
 extern void padlock_limit_account(const char *attempt, const char *address);

@@ -35,5 +35,5 @@ CREATE FUNCTION padlock.rate_limit_stats(OUT keys integer, OUT max_keys integer,
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'padlock_rate_limit_stats';
 REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role;
+GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';

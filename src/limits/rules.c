@@ -171,7 +171,7 @@ refuse(const char *endpoint, const LimitRule *rule, const LimitAnswer *answer)
 	padlock_http_error_headers(
 		429, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 		psprintf("rate limit of %s exceeded", endpoint),
-		psprintf("At most %d requests in %d minutes are allowed; the next one in " INT64_FORMAT " seconds.",
+		psprintf("The limit is %d in %d minutes; the next request is allowed in " INT64_FORMAT " seconds.",
 				 rule->max_requests, rule->window_minutes, wait),
 		psprintf("Wait " INT64_FORMAT " seconds, then try again.", wait),
 		psprintf("{\"Retry-After\": \"" INT64_FORMAT "\","
@@ -208,8 +208,9 @@ padlock_limit_request(const char *endpoint)
 	if (identifier == NULL)
 		return;
 
-	limits_make_key(&key, identifier, strlen(identifier), endpoint, strlen(endpoint));
-	limits_check(&key, rule.max_requests, rule.window_minutes * USECS_PER_MIN, &answer);
+	limits_make_key(&key, identifier, strlen(identifier), endpoint, strlen(endpoint),
+					rule.window_minutes);
+	limits_check(&key, rule.max_requests, &answer);
 	if (!answer.admitted)
 		refuse(endpoint, &rule, &answer);
 	inform(endpoint, &rule, &answer);
@@ -217,11 +218,12 @@ padlock_limit_request(const char *endpoint)
 
 /* The counter of attempts on an account. */
 static void
-account_key(LimitKey *key, const char *attempt, const char *address)
+account_key(LimitKey *key, const char *attempt, const char *address, const LimitRule *rule)
 {
 	char	   *identifier = psprintf("account:%s", address);
 
-	limits_make_key(key, identifier, strlen(identifier), attempt, strlen(attempt));
+	limits_make_key(key, identifier, strlen(identifier), attempt, strlen(attempt),
+					rule->window_minutes);
 }
 
 void
@@ -235,8 +237,8 @@ padlock_limit_account(const char *attempt, const char *address)
 		padlock_require_preload("the rate limiter");
 	if (!rule_for(attempt, &rule))
 		return;
-	account_key(&key, attempt, address);
-	limits_check(&key, rule.max_requests, rule.window_minutes * USECS_PER_MIN, &answer);
+	account_key(&key, attempt, address, &rule);
+	limits_check(&key, rule.max_requests, &answer);
 	if (!answer.admitted)
 		refuse(attempt, &rule, &answer);
 }
@@ -244,10 +246,11 @@ padlock_limit_account(const char *attempt, const char *address)
 void
 padlock_forget_account(const char *attempt, const char *address)
 {
+	LimitRule	rule;
 	LimitKey	key;
 
-	if (!limits_are_attached())
+	if (!limits_are_attached() || !rule_for(attempt, &rule))
 		return;
-	account_key(&key, attempt, address);
+	account_key(&key, attempt, address, &rule);
 	(void) limits_reset(&key);
 }

@@ -14,7 +14,7 @@
  * same boot is taken as it is; one of another boot is shifted by the wall
  * time that has passed, which a clock set back makes zero and not negative.
  *
- * Format: StateHeader; counters, each a key (database, two lengths, two texts), limit,
+ * Format: StateHeader; counters, each a key (database, window, two lengths, two texts), limit,
  * created, span, newest, the number of sub-windows in use, and of each its
  * age and count; CRC-32C of all that.  Numbers are in the machine's order,
  * which the magic number checks.
@@ -36,7 +36,7 @@
 
 #define STATE_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/padlock_limits.stat"
 #define STATE_FILE_NEW	STATE_FILE ".new"
-#define STATE_MAGIC		0x504c5231	/* "PLR1" */
+#define STATE_MAGIC		0x504c5232	/* "PLR2" */
 #define BOOT_ID_LENGTH	36
 
 typedef struct StateHeader
@@ -209,7 +209,7 @@ get_counter(StateReader *reader, LimitCounter *counter)
 	get(reader, &window->span, sizeof(window->span));
 	get(reader, &window->newest, sizeof(window->newest));
 	get(reader, &used, 1);
-	if (window->span <= 0 || window->span > MAX_WINDOW_MINUTES * USECS_PER_MIN ||
+	if (window->span <= 0 || window->span != counter->key.window_minutes * USECS_PER_MIN ||
 		window->newest < RATE_SUB_WINDOWS)
 		reader->failed = true;
 	for (int i = 0; i < used && !reader->failed; i++)

@@ -21,6 +21,9 @@
  * When the whole sample is at its limit, the newcomer is refused.  The hash is
  * seeded at random, so that nobody can choose keys for one chain.
  *
+ * The length of the window is part of the key: a caller who is held to five a
+ * minute and fifty an hour has two counters, and neither disturbs the other.
+ *
  * Crash: the table is lost with the shared memory; state.c brings back what
  * the last save held.
  *
@@ -201,9 +204,10 @@ bounded(char *target, size_t bound, const char *text, size_t length)
 
 void
 limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
-				const char *endpoint, size_t endpoint_length)
+				const char *endpoint, size_t endpoint_length, int32 window_minutes)
 {
 	key->database = MyDatabaseId;
+	key->window_minutes = window_minutes;
 	key->identifier_length = bounded(key->text, MAX_IDENTIFIER, identifier, identifier_length);
 	key->endpoint_length = bounded(key->text + key->identifier_length, MAX_ENDPOINT, endpoint,
 								   endpoint_length);
@@ -294,13 +298,18 @@ give_free_slot(uint32 slot)
 static int
 harm(const LimitEntry *entry, int64 now)
 {
-	const LimitCounter *counter = &entry->counter;
+	const volatile LimitCounter *counter = &entry->counter;
+	uint32		limit = counter->limit;
+	uint32		total = counter->window.total;
+	int64		span = counter->window.span;
 
-	if (rate_window_is_idle(&counter->window, now))
+	/* each value is read once: another session may change it meanwhile */
+	if (total == 0 || span <= 0 ||
+		now / rate_sub_window(span) - counter->window.newest >= RATE_SUB_WINDOWS)
 		return -1;
-	if (counter->window.total >= counter->limit)
+	if (total >= limit)
 		return 1000;
-	return (int) ((uint64) counter->window.total * 999 / counter->limit);
+	return (int) ((uint64) total * 999 / limit);
 }
 
 /* The best victim of a random sample, or NO_SLOT if all are at their limits. */
@@ -448,8 +457,9 @@ prefetch(uint64 hash, int64 sub)
 }
 
 void
-limits_check(const LimitKey *key, uint32 limit, int64 span, LimitAnswer *answer)
+limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer)
 {
+	int64		span = key->window_minutes * USECS_PER_MIN;
 	uint64		hash = hash_key(key);
 	LWLock	   *lock = lock_of(hash);
 	int64		now;
@@ -485,6 +495,36 @@ limits_reset(const LimitKey *key)
 	give_free_slot(slot);
 	pg_atomic_write_u32(&table->changed, 1);
 	return true;
+}
+
+/* Do two keys differ in nothing but the window? */
+static bool
+is_same_caller(const LimitKey *a, const LimitKey *b)
+{
+	return a->database == b->database && a->identifier_length == b->identifier_length &&
+		a->endpoint_length == b->endpoint_length &&
+		memcmp(a->text, b->text, limits_key_size(a) - offsetof(LimitKey, text)) == 0;
+}
+
+bool
+limits_reset_windows(const LimitKey *key)
+{
+	bool		found = false;
+
+	for (uint32 slot = 0; slot < table->max_keys; slot++)
+	{
+		LimitKey	candidate;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!entries[slot].in_use)
+			continue;
+		candidate = entries[slot].counter.key;	/* a guess; limits_reset() looks again */
+		if (candidate.identifier_length <= MAX_IDENTIFIER &&
+			candidate.endpoint_length <= MAX_ENDPOINT && is_same_caller(&candidate, key) &&
+			limits_reset(&candidate))
+			found = true;
+	}
+	return found;
 }
 
 bool
@@ -549,7 +589,7 @@ limits_sweep(void)
 		uint64		hash = entry->hash;
 		bool		idle;
 
-		if (!entry->in_use || !rate_window_is_idle(&entry->counter.window, now))
+		if (!entry->in_use || harm(entry, now) >= 0)
 			continue;
 		LWLockAcquire(lock_of(hash), LW_EXCLUSIVE);
 		idle = entry->in_use && entry->hash == hash &&

@@ -22,6 +22,7 @@
 typedef struct LimitKey
 {
 	Oid			database;		/* each database counts on its own */
+	int32		window_minutes; /* and so does each window's length */
 	uint8		identifier_length;
 	uint8		endpoint_length;
 	char		text[MAX_IDENTIFIER + MAX_ENDPOINT];	/* one after the other */
@@ -70,13 +71,17 @@ extern int64 limits_clock(void);
 
 /* Fill in a key of this database from texts of any length (1 or more). */
 extern void limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
-							const char *endpoint, size_t endpoint_length);
+							const char *endpoint, size_t endpoint_length,
+							int32 window_minutes);
 
 /* Count a request; the heart of the room. */
-extern void limits_check(const LimitKey *key, uint32 limit, int64 span, LimitAnswer *answer);
+extern void limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer);
 
 /* Forget a counter; false when there is none. */
 extern bool limits_reset(const LimitKey *key);
+
+/* Forget the counters of all windows of a key's caller and endpoint. */
+extern bool limits_reset_windows(const LimitKey *key);
 
 /* Put a counter back, at start, before anybody else looks; false when full. */
 extern bool limits_restore(const LimitCounter *counter);

@@ -267,7 +267,7 @@ padlock_job_worker(PG_FUNCTION_ARGS)
 	if (!padlock_queue_is_attended(PADLOCK_QUEUE_CONSUMER))
 		padlock_http_error(500, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						   "no background worker serves this database", NULL,
-						   "Set padlock.worker_count to 1 or more, and see that padlock.databases, if set, names this database.");
+						   "See that padlock.worker_count is above 0, that padlock.databases, if set, names this database, and that the server log does not ask for more max_worker_processes.");
 
 	if (!find_due_job(&job))
 		PG_RETURN_JSONB_P(padlock_answer("{\"message\": \"no job is due\","

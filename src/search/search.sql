@@ -1,6 +1,7 @@
 CREATE FUNCTION @extschema@.product_search(jsonb) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS 'MODULE_PATHNAME', 'padlock_product_search';
 REVOKE ALL ON FUNCTION @extschema@.product_search(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(jsonb) TO anon, authenticated, service_role;
@@ -14,6 +15,7 @@ CREATE FUNCTION @extschema@.product_search(
     sort_by text DEFAULT NULL, sort_order text DEFAULT NULL) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS 'MODULE_PATHNAME', 'padlock_product_search_args';
 REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;

@@ -87,7 +87,9 @@ padlock_worker_init(void)
 		return;
 	padlock_worker_reserve_state();
 	padlock_worker_watch_statements();
-	register_launcher();
+	/* pg_upgrade's servers must not start anybody's work */
+	if (!IsBinaryUpgrade)
+		register_launcher();
 }
 
 static void

@@ -50,6 +50,9 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
+#include "audit/audit.h"
+#include "core/install.h"
+#include "documents/documents.h"
 #include "identity/api_key_use.h"
 #include "queue/queue.h"
 #include "worker/helper.h"
@@ -63,6 +66,10 @@
 #define POLL_MS				5000	/* a due job that could not be claimed */
 #define HEALTHY_MS			60000	/* a life after which failures are forgotten */
 #define MAX_ERROR_BYTES		1000
+#define MAINTENANCE_MS		(24 * 60 * 60 * 1000)
+#define MAINTENANCE_RETRY_MS (60 * 60 * 1000)
+#define MAINTENANCE_LOCK_TIMEOUT "200ms"
+#define PARTITION_MONTHS	3
 
 static const PadlockJobType *const job_types[] = {
 	&padlock_job_pdf_extraction,
@@ -226,6 +233,33 @@ leave_unless_installed(void)
 	proc_exit(0);
 }
 
+/*
+ * Have the tables been made whole?  A restore brings the jobs long before the
+ * last index, trigger and policy, and nothing may run meanwhile.
+ */
+static bool
+is_ready(void)
+{
+	static bool ready = false;
+	static bool told = false;
+	MemoryContext context = CurrentMemoryContext;
+
+	if (ready)
+		return true;
+	StartTransactionCommand();
+	ready = padlock_is_installed_whole();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	if (!ready && !told)
+	{
+		told = true;
+		ereport(LOG,
+				(errmsg("padlock: jobs of this database wait for the end of a restore"),
+				 errhint("If none is under way, run SELECT padlock.install().")));
+	}
+	return ready;
+}
+
 /* Claim a job; else say in *due when to look again. */
 static bool
 claim(const char *worker_id, PadlockJob *job, TimestampTz *due)
@@ -301,7 +335,7 @@ do_job(const PadlockJob *job)
 	Jsonb	   *result;
 
 	if (type == NULL)
-		padlock_job_refuse("no worker handles jobs of type \"%s\": claim them with get_next_job() in a program of your own, or enqueue one of pdf_extraction, ai_crawl, product_refresh, email_notification",
+		padlock_job_refuse("no worker handles jobs of type \"%s\": the types are pdf_extraction, ai_crawl, product_refresh and email_notification",
 						   job->type);
 	result = type->run(job);
 	if (!padlock_queue_complete(&job->id, job->attempt, result))
@@ -396,6 +430,42 @@ process(const PadlockJob *job)
 	show_job(NULL);
 }
 
+/*
+ * Once a day, the database's first worker makes the audit trail's partitions
+ * of the coming months and settles documents whose job is gone.  A partition
+ * needs a lock that every change to an audited table holds a part of, so it is
+ * not waited for: what fails is tried again in an hour.
+ */
+static void
+maintain(MemoryContext context)
+{
+	static TimestampTz next = 0;
+	ErrorData  *volatile error = NULL;
+
+	if (place->ordinal != 0 || GetCurrentTimestamp() < next)
+		return;
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAINTENANCE_MS);
+	PG_TRY();
+	{
+		padlock_worker_begin();
+		(void) set_config_option("lock_timeout", MAINTENANCE_LOCK_TIMEOUT, PGC_SUSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		(void) padlock_audit_create_partitions(PARTITION_MONTHS);
+		padlock_documents_settle();
+		padlock_worker_commit();
+	}
+	PG_CATCH();
+	{
+		error = recover(context);
+	}
+	PG_END_TRY();
+	if (error == NULL)
+		return;
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAINTENANCE_RETRY_MS);
+	ereport(LOG, (errmsg("padlock: daily maintenance failed and is tried again in an hour: %s",
+						 error->message)));
+}
+
 /* How long to sleep, in milliseconds, when the next job is due at `due`. */
 static long
 idle_time(TimestampTz due)
@@ -418,7 +488,10 @@ work(const char *worker_id, MemoryContext context)
 	TimestampTz due = DT_NOEND;
 	bool		claimed;
 
+	if (!is_ready())
+		return POLL_MS;
 	MemoryContextSwitchTo(context);
+	maintain(context);
 	claimed = claim(worker_id, &job, &due);
 	if (claimed)
 		process(&job);

@@ -12,5 +12,5 @@ LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_worker_status';
 REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role;
+GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.worker_status() IS 'The background workers of all databases: state (stopped, starting, idle, busy), since when, the job at hand, and restarts after failures';

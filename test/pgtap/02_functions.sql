@@ -68,14 +68,14 @@ INSERT INTO wanted VALUES
     ('padlock.rate_limit_keys', 'OUT id uuid, OUT identifier text, OUT endpoint text, OUT request_count integer,'
         ' OUT window_start timestamp with time zone, OUT created_at timestamp with time zone', 'SETOF record', 'v', 'u', 'us'),
     ('padlock.rate_limit_stats', 'OUT keys integer, OUT max_keys integer, OUT allowed bigint, OUT refused bigint, OUT evicted bigint, OUT memory_bytes bigint',
-        'record', 'v', 'u', 's'),
+        'record', 'v', 'u', 'ms'),
     ('padlock.worker_status', 'OUT pid integer, OUT database text, OUT state text, OUT job_id uuid, OUT job_type text,'
-        ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 's');
+        ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 'ms');
 
 CREATE TEMP VIEW found AS
     SELECT o.oid, o.name, pg_get_function_arguments(o.oid) AS arguments, pg_get_function_result(o.oid) AS result, provolatile, proparallel,
            (SELECT coalesce(string_agg(CASE coalesce(r.rolname, 'PUBLIC') WHEN 'anon' THEN 'a' WHEN 'authenticated' THEN 'u' WHEN 'service_role' THEN 's'
-                                       WHEN 'PUBLIC' THEN 'p' ELSE '?' END, '' ORDER BY r.rolname), '')
+                                       WHEN 'PUBLIC' THEN 'p' WHEN 'pg_monitor' THEN 'm' ELSE '?' END, '' ORDER BY r.rolname), '')
               FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a LEFT JOIN pg_roles r ON r.oid = grantee
              WHERE grantee <> proowner AND privilege_type = 'EXECUTE') AS callers
       FROM ours o;

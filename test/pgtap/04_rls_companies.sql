@@ -78,7 +78,7 @@ INSERT INTO matrix VALUES
     ('SELECT FROM insurance_companies', '{0 rows,0 rows,1 rows,1 rows,0 rows,0 rows,3 rows,3 rows}'),
     ('INSERT INTO insurance_companies (name) VALUES (''x'')', '{42501,42501,42501,42501,42501,42501,1 rows,1 rows}'),
     ('UPDATE insurance_companies SET website = ''https://x.example''', '{0 rows,0 rows,1 rows,1 rows,0 rows,0 rows,3 rows,3 rows}'),
-    (format('UPDATE insurance_companies SET website = ''x'' WHERE id = %L', t.company('borg')),
+    (format('UPDATE insurance_companies SET website = ''https://x.example/'' WHERE id = %L', t.company('borg')),
      '{0 rows,0 rows,0 rows,1 rows,0 rows,0 rows,1 rows,1 rows}'),
     (format('UPDATE insurance_companies SET id = %L WHERE name = ''acme''', t.id('x')),
      '{0 rows,0 rows,42501,0 rows,0 rows,0 rows,23503,23503}'),
