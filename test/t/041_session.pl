@@ -156,6 +156,16 @@ command_ok([ 'pgbench', '-n', '-M', 'simple', '-c', 8, '-j', 2, '-t', 1, '-f', $
 is(query('SELECT count(*), count(DISTINCT token) FROM refreshed'), '8|1', 'get the same successor');
 is(refresh(query('SELECT token FROM refreshed LIMIT 1'))->{status}, 200, 'which is good');
 
+# One that waits for another sees what that did.
+$session = session('ann@example.org');
+my $slow = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c',
+		"BEGIN; UPDATE padlock.sessions SET refresh_counter = 2 WHERE id = '" . claims_of($session->{access_token})->{session_id}
+		  . "'; SELECT pg_sleep(2); COMMIT" ], '>', \my $slow_out, '2>', \my $slow_err);
+wait_for($node, 'postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')});
+is(refresh($session->{refresh_token})->{status}, 401, 'a token that grew old while it waited is refused');
+$slow->finish;
+is(with_token($session, 'list_sessions')->{status}, 401, 'and ended its session');
+
 # --- sign-out: here, others, everywhere, one ---------------------------------
 
 query("DELETE FROM padlock.sessions WHERE user_id = '$ann'");
