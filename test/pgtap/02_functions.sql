@@ -99,14 +99,15 @@ SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''sea
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
-                    'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats'],
+                    'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
+                    'padlock.jwks', 'padlock.authenticate', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
 SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be leakproof');
 SELECT is_empty('SELECT name FROM ours WHERE lanname NOT IN (''c'', ''sql'')', 'logic is in C');
 SELECT set_eq('SELECT name FROM ours WHERE lanname = ''sql''', ARRAY['padlock.definitions'], 'but for a text');
 SELECT is_empty('SELECT name FROM ours WHERE coalesce(length(obj_description(oid, ''pg_proc'')), 0) < 10', 'each function has a comment');
-SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active'], 'NULL is answered by NULL by these only');
+SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'], 'NULL is answered by NULL by these only');
 
 -- Gateways pass one unnamed body, so these have no argument names.
 SELECT is_empty('SELECT name FROM ours WHERE proargnames IS NOT NULL AND pg_get_function_arguments(oid) ~ ''^jsonb''', 'a body has no name');
