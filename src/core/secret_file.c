@@ -16,68 +16,81 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mb/pg_wchar.h"
 #include "storage/fd.h"
 
 #include "core/secret_file.h"
 
-/* Refuse a file for a reason that its owner can mend. */
-static void
-refuse(const char *path, const char *setting, const char *why, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 errmsg("file \"%s\" of %s %s", path, setting, why),
-			 hint ? errhint("%s", hint) : 0));
-}
-
-/* Check what the open file is; its size must be 1 to max bytes. */
-static void
-check_file(int fd, const char *path, const char *setting, int max, bool secret)
+/* Why an open file cannot be taken, with a hint or NULL; NULL when it can. */
+static const char *
+file_problem(int fd, int max, bool secret, const char **hint)
 {
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat file \"%s\": %m", path)));
+		return "could not be examined";
 	if (!S_ISREG(status.st_mode))
-		refuse(path, setting, "is not a plain file", NULL);
+		return "is not a plain file";
 	if (secret && status.st_uid != geteuid())
-		refuse(path, setting, "does not belong to the server's user", "Change its owner with chown.");
+	{
+		*hint = "Change its owner with chown.";
+		return "does not belong to the server's user";
+	}
 	if (secret && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		refuse(path, setting, "can be read or written by others", "Change its mode to 0600 with chmod.");
-	if (status.st_size == 0)
-		refuse(path, setting, "is empty", NULL);
+	{
+		*hint = "Change its mode to 0600 with chmod.";
+		return "can be read or written by others";
+	}
 	if (status.st_size > max)
-		refuse(path, setting, psprintf("is longer than %d bytes", max), NULL);
+		return "is too long";
+	return NULL;
 }
 
+/*
+ * Read up to max bytes and end them by NUL, without line ends at the end.
+ * Returns the problem, or NULL.
+ */
+static const char *
+read_content(int fd, char *content, int max)
+{
+	ssize_t		length = read(fd, content, max);
+
+	if (length < 0)
+		return "could not be read";
+	while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r'))
+		length--;
+	content[length] = '\0';
+	if (length == 0)
+		return "is empty";
+	if (strlen(content) != (size_t) length || !pg_verify_mbstr(PG_UTF8, content, length, true))
+		return "is not UTF-8 text";
+	return NULL;
+}
+
+/* No error may come between opening and closing: there is no transaction to close the file. */
 static char *
 read_file(const char *path, const char *setting, int max, bool secret)
 {
-	int			fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
 	char	   *content = palloc(max + 1);
-	ssize_t		length;
+	int			fd = BasicOpenFile(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
+	const char *problem;
+	const char *hint = NULL;
 
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not open file \"%s\" of %s: %m", path, setting)));
-	check_file(fd, path, setting, max, secret);
-	length = read(fd, content, max);
-	if (length < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read file \"%s\": %m", path)));
-	CloseTransientFile(fd);
-
-	while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r'))
-		length--;
-	content[length] = '\0';
-	if (length == 0 || strlen(content) != (size_t) length)
+	problem = file_problem(fd, max, secret, &hint);
+	if (problem == NULL)
+		problem = read_content(fd, content, max);
+	close(fd);
+	if (problem != NULL)
 	{
 		explicit_bzero(content, max);
-		refuse(path, setting, "is empty or has a NUL byte inside", NULL);
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("file \"%s\" of %s %s", path, setting, problem),
+				 hint ? errhint("%s", hint) : 0));
 	}
 	return content;
 }

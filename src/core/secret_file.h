@@ -14,9 +14,10 @@
  *
  * path: absolute.  setting: its name, for messages.  max: bytes.
  *
- * Errors: 58P01 and others of class 58 when it cannot be read, F0000 when it
- * is not a plain file, not the server user's own, open to others, empty,
- * longer than max, or has a NUL inside.
+ * Errors: of class 58 (58P01 for a missing one) when it cannot be opened,
+ * F0000 when it is not a plain file, not the server user's own, open to
+ * others, longer than max, empty or not UTF-8 text.  May be called without a
+ * transaction.
  */
 extern char *padlock_read_secret_file(const char *path, const char *setting, int max);
 

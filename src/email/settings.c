@@ -11,8 +11,10 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/guc.h"
 
+#include "agent/wire.h"
 #include "email/email.h"
 
 #define MAX_SMTP_URL	300		/* scheme, a DNS name of at most 255 bytes, port */
@@ -105,6 +107,19 @@ check_site_url(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* GUC check hook: UTF-8 text without control characters. */
+static bool
+check_user(char **newval, void **extra, GucSource source)
+{
+	size_t		length = strlen(*newval);
+
+	if (length <= PADLOCK_WIRE_MAX_USER && !padlock_email_has_control(*newval) &&
+		pg_verify_mbstr(PG_UTF8, *newval, length, true))
+		return true;
+	GUC_check_errdetail("It must be UTF-8 text of at most %d bytes.", PADLOCK_WIRE_MAX_USER);
+	return false;
+}
+
 /* GUC check hook: an absolute path or nothing. */
 static bool
 check_path(char **newval, void **extra, GucSource source)
@@ -130,7 +145,7 @@ static const TextSetting text_settings[] = {
 		"Empty, no mail is sent and jobs of type email_notification fail.",
 	&padlock_smtp_url, check_smtp_url},
 	{"padlock.smtp_user", "User name at the mail server; empty means no authentication.",
-	NULL, &padlock_smtp_user, NULL},
+	NULL, &padlock_smtp_user, check_user},
 	{"padlock.smtp_password_file", "File with the password at the mail server.",
 		"It must belong to the server's user and be readable by nobody else.",
 	&padlock_smtp_password_file, check_path},

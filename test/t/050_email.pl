@@ -307,6 +307,15 @@ like($job->{error_message}, qr/password" of padlock\.smtp_password_file can be r
 chmod 0600, "$dir/password" or die $!;
 settings(%with_tls, smtp_password_file => "$dir/missing");
 like(mail(\%reset)->{error_message}, qr/could not open file ".*missing" of padlock\.smtp_password_file: No such file/, 'one that is missing, too');
+foreach my $one ([ 'empty', "\n", qr/is empty/ ], [ 'latin1', "\xff", qr/is not UTF-8 text/ ], [ 'nul', "a\0b", qr/is not UTF-8 text/ ], [ 'long', 'x' x 1024, qr/is too long/ ])
+{
+	append_to_file("$dir/$one->[0]", $one->[1]);
+	chmod 0600, "$dir/$one->[0]" or die $!;
+	settings(%with_tls, smtp_password_file => "$dir/$one->[0]");
+	like(mail(\%reset)->{error_message}, $one->[2], "a password file that is $one->[0]");
+}
+settings(%with_tls, smtp_password_file => "$dir");
+like(mail(\%reset)->{error_message}, qr/is not a plain file/, 'a folder for a password file');
 settings(%with_tls, smtp_password_file => '');
 like(mail(\%reset)->{error_message}, qr/padlock\.smtp_user is set and padlock\.smtp_password_file is not/, 'a user needs a password');
 
@@ -371,7 +380,7 @@ foreach my $one ([ smtp_url => 'http://localhost' ], [ smtp_url => 'smtp://user:
 	[ smtp_url => 'smtp://' ], [ smtp_url => 'smtp://localhost:0' ], [ smtp_url => 'smtp://localhost:65536' ], [ smtp_url => 'smtp://a b' ],
 	[ smtp_url => 'smtp://[::1' ], [ mail_from => 'nobody' ], [ mail_from => 'a@example.org, b@example.org' ], [ mail_from => "x\ny <a\@example.org>" ],
 	[ mail_from => 'x <a@example.org> y' ], [ site_url => 'ftp://x' ], [ site_url => 'https://x/' ], [ site_url => 'https://x/"y' ],
-	[ smtp_password_file => 'relative' ], [ smtp_tls => 'maybe' ])
+	[ smtp_password_file => 'relative' ], [ smtp_user => "a\nb" ], [ smtp_user => 'x' x 256 ], [ smtp_tls => 'maybe' ])
 {
 	my ($name, $value) = @$one;
 	my ($rc, $out, $err) = $node->psql('postgres', "ALTER SYSTEM SET padlock.$name = " . sql_literal($value));
