@@ -27,3 +27,11 @@ AS 'MODULE_PATHNAME', 'padlock_product_update';
 REVOKE ALL ON FUNCTION @extschema@.product_update(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.product_update(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.product_update(jsonb) IS 'Endpoint: a company changes a product of its own';
+
+CREATE FUNCTION @extschema@.ai_product_ingest(jsonb) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_ai_product_ingest';
+REVOKE ALL ON FUNCTION @extschema@.ai_product_ingest(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.ai_product_ingest(jsonb) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.ai_product_ingest(jsonb) IS 'Endpoint: a webhook, by its secret, creates or updates a product';

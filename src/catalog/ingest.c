@@ -1,15 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * ingest.c
- *	  Create or update a product from facts that a crawl found.
+ *	  Create or update a product from what was found elsewhere: by a crawl, or
+ *	  by a webhook.
  *
- * The facts are a stranger's: they pass the validator of request bodies, and
- * what does not hold is left out.  insurance_products.provenance says for
+ * A crawl's facts are a stranger's: they pass the validator of request bodies,
+ * and what does not hold is left out.  A webhook's values were checked by its
+ * endpoint.  From there both go one way.  insurance_products.provenance says for
  * each field that came this way from where and when; only such fields, and
  * empty ones, are overwritten, so an insurer's own value stays (see
- * provenance.c).  A product made here gets an entry for its currency and
- * billing frequency even when they are our defaults (source "default"), so
- * that a later crawl may correct them.
+ * provenance.c).  A product made here gets an entry also for what is filled in
+ * by default (source "default": currency, billing frequency, policy type and
+ * the like), so that it may be corrected later.
  *
  * A premium without its currency and billing frequency is no premium: when
  * either of these is kept against what the page says, the old premium is kept
@@ -44,7 +46,7 @@
 #define MAX_KEYWORDS		50
 #define MAX_KEYWORD			100 /* characters, as api.md says */
 
-/* What a crawl may fill.  Limits are api.md's. */
+/* What may be filled: by a crawl up to FACT_COUNT, by a webhook all. */
 typedef enum IngestField
 {
 	PRODUCT_NAME,
@@ -59,9 +61,21 @@ typedef enum IngestField
 	BROCHURE_URL,
 	TERMS_URL,
 	SEARCH_KEYWORDS,
+	FACT_COUNT,
+	POLICY_TYPE = FACT_COUNT,
+	COVERAGE_DETAILS,
+	COVERAGE_LIMITS,
+	DEDUCTIBLE,
+	BENEFITS,
+	EXCLUSIONS,
+	IS_ACTIVE,
+	AVAILABLE_COUNTRIES,
+	AI_TAGS,
+	POPULARITY_SCORE,
 	FIELD_COUNT
 } IngestField;
 
+/* Their names, and for facts what api.md allows. */
 static const BodyField ingest_fields[FIELD_COUNT] = {
 	[PRODUCT_NAME] = {"product_name", BODY_TEXT, .min = 1, .max = 200},
 	[PRODUCT_CODE] = {"product_code", BODY_TEXT, .min = 1, .max = 50},
@@ -75,6 +89,16 @@ static const BodyField ingest_fields[FIELD_COUNT] = {
 	[BROCHURE_URL] = {"brochure_url", BODY_URL},
 	[TERMS_URL] = {"terms_url", BODY_URL},
 	[SEARCH_KEYWORDS] = {"search_keywords", BODY_TEXT_LIST, .max = MAX_KEYWORD},
+	[POLICY_TYPE] = {"policy_type"},
+	[COVERAGE_DETAILS] = {"coverage_details"},
+	[COVERAGE_LIMITS] = {"coverage_limits"},
+	[DEDUCTIBLE] = {"deductible"},
+	[BENEFITS] = {"benefits"},
+	[EXCLUSIONS] = {"exclusions"},
+	[IS_ACTIVE] = {"is_active"},
+	[AVAILABLE_COUNTRIES] = {"available_countries"},
+	[AI_TAGS] = {"ai_tags"},
+	[POPULARITY_SCORE] = {"popularity_score"},
 };
 
 /* A valid value found for a field, as JSON, with its origin. */
@@ -88,10 +112,14 @@ typedef struct Found
 #define WRITTEN_COLUMNS \
 	"product_name, product_code, description, premium_amount, currency, billing_frequency," \
 	" minimum_age, maximum_age, product_image_url, brochure_url, terms_url, search_keywords," \
+	" policy_type, coverage_details, coverage_limits, deductible, benefits, exclusions," \
+	" is_active, available_countries, ai_tags, popularity_score," \
 	" source_url, last_crawled_at, provenance"
 #define WRITTEN_VALUES \
 	"r.product_name, r.product_code, r.description, r.premium_amount, r.currency, r.billing_frequency," \
 	" r.minimum_age, r.maximum_age, r.product_image_url, r.brochure_url, r.terms_url, r.search_keywords," \
+	" r.policy_type, r.coverage_details, r.coverage_limits, r.deductible, r.benefits, r.exclusions," \
+	" r.is_active, r.available_countries, r.ai_tags, r.popularity_score," \
 	" r.source_url, r.last_crawled_at, "
 
 static PadlockStatement lock_company_statement = {
@@ -114,11 +142,11 @@ static PadlockStatement find_statement = {
 };
 
 static PadlockStatement insert_statement = {
-	"INSERT INTO @app@.insurance_products (company_id, policy_type, " WRITTEN_COLUMNS ")"
-	" SELECT $1, $2::@app@.policy_type_enum, " WRITTEN_VALUES "r.provenance"
-	" FROM pg_catalog.jsonb_populate_record(NULL::@app@.insurance_products, $3) AS r"
+	"INSERT INTO @app@.insurance_products (company_id, " WRITTEN_COLUMNS ")"
+	" SELECT $1, " WRITTEN_VALUES "r.provenance"
+	" FROM pg_catalog.jsonb_populate_record(NULL::@app@.insurance_products, $2) AS r"
 	" ON CONFLICT DO NOTHING RETURNING id",
-	3, {UUIDOID, TEXTOID, JSONBOID}
+	2, {UUIDOID, JSONBOID}
 };
 
 /* Fields that $2 does not name keep their values. */
@@ -213,7 +241,7 @@ facts_as_body(const PadlockProductFacts *facts, Found *found)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	for (int i = 0; i < FIELD_COUNT; i++)
+	for (int i = 0; i < FACT_COUNT; i++)
 	{
 		const PadlockFact *fact = find_fact(facts, ingest_fields[i].name);
 		bool		prose = i == PRODUCT_NAME || i == DESCRIPTION;
@@ -267,10 +295,10 @@ validate(const PadlockProductFacts *facts, Found *found)
 	PadlockBody body;
 	int			before;
 
-	padlock_body_read(&body, json, ingest_fields, FIELD_COUNT, BODY_QUERY);
+	padlock_body_read(&body, json, ingest_fields, FACT_COUNT, BODY_QUERY);
 	before = body.problems.len;
 	padlock_body_check_range(&body, "minimum_age", "maximum_age");
-	for (int i = 0; i < FIELD_COUNT; i++)
+	for (int i = 0; i < FACT_COUNT; i++)
 	{
 		bool		contradicted = body.problems.len > before &&
 			(i == MINIMUM_AGE || i == MAXIMUM_AGE);
@@ -434,16 +462,14 @@ type_of_text(const char *text)
 	return NULL;
 }
 
-/* The policy type of a new product: by its category, else its name. */
+/* The policy type of a new product: by its category, if there is one, else its name. */
 static const char *
-infer_policy_type(const PadlockProductFacts *facts)
+infer_policy_type(const char *category, Jsonb *name)
 {
-	const PadlockFact *category = find_fact(facts, "category");
-	const PadlockFact *name = find_fact(facts, "product_name");
-	const char *type = category ? type_of_text(category->value) : NULL;
+	const char *type = category ? type_of_text(category) : NULL;
 
-	if (type == NULL && name != NULL)
-		type = type_of_text(name->value);
+	if (type == NULL)
+		type = type_of_text(padlock_json_text(name));
 	return type ? type : "other";
 }
 
@@ -482,22 +508,41 @@ find_existing(const pg_uuid_t *company_id, const Found *found, const char *url,
 	return DatumGetJsonbP(padlock_spi_datum(0, 2, &isnull));
 }
 
+/* Fill in what a new product must have and nobody said. */
+static void
+add_defaults(Found *found, const char *category)
+{
+	struct
+	{
+		IngestField field;
+		const char *json;
+	}			defaults[] = {
+		{CURRENCY, "\"GBP\""},
+		{BILLING_FREQUENCY, "\"monthly\""},
+		{IS_ACTIVE, "true"},
+		{POPULARITY_SCORE, "0"},
+		{POLICY_TYPE, psprintf("\"%s\"", infer_policy_type(category, found[PRODUCT_NAME].value))},
+	};
+
+	for (int i = 0; i < lengthof(defaults); i++)
+	{
+		if (found[defaults[i].field].value == NULL)
+			found[defaults[i].field] = (Found) {jsonb_of(defaults[i].json), "default"};
+	}
+}
+
 /* Insert a new product; false when its code was taken meanwhile. */
 static bool
-create(const pg_uuid_t *company_id, const PadlockProductFacts *facts, Found *found,
-	   const char *url, pg_uuid_t *product_id)
+create(const pg_uuid_t *company_id, const char *category, Found *found, const char *url,
+	   pg_uuid_t *product_id)
 {
-	Datum		values[3];
+	Datum		values[2];
 	bool		isnull;
 	int			changes;
 
-	if (found[CURRENCY].value == NULL)
-		found[CURRENCY] = (Found) {jsonb_of("\"GBP\""), "default"};
-	if (found[BILLING_FREQUENCY].value == NULL)
-		found[BILLING_FREQUENCY] = (Found) {jsonb_of("\"monthly\""), "default"};
+	add_defaults(found, category);
 	values[0] = UUIDPGetDatum(company_id);
-	values[1] = CStringGetTextDatum(infer_policy_type(facts));
-	values[2] = JsonbPGetDatum(row_to_write(found, url, true, &changes));
+	values[1] = JsonbPGetDatum(row_to_write(found, url, true, &changes));
 	if (padlock_spi_execute(&insert_statement, values, NULL, false) == 0)
 		return false;
 	*product_id = *DatumGetUUIDP(padlock_spi_datum(0, 1, &isnull));
@@ -524,8 +569,8 @@ update(const pg_uuid_t *product_id, Jsonb *existing, Found *found, const char *u
 
 /* Find, then create or update, inside an SPI connection and as the owner. */
 static PadlockIngestAction
-store(const pg_uuid_t *company_id, const PadlockProductFacts *facts, Found *found,
-	  const char *url, bool alone_on_page, pg_uuid_t *product_id)
+find_and_write(const pg_uuid_t *company_id, const char *category, Found *found, const char *url,
+			   bool alone_on_page, pg_uuid_t *product_id)
 {
 	Datum		company = UUIDPGetDatum(company_id);
 	const char *own_url = alone_on_page ? url : NULL;
@@ -538,7 +583,7 @@ store(const pg_uuid_t *company_id, const PadlockProductFacts *facts, Found *foun
 	existing = find_existing(company_id, found, own_url, product_id);
 	if (existing == NULL)
 	{
-		if (create(company_id, facts, found, url, product_id))
+		if (create(company_id, category, found, url, product_id))
 			return PADLOCK_INGEST_CREATED;
 		existing = find_existing(company_id, found, own_url, product_id);
 	}
@@ -548,6 +593,21 @@ store(const pg_uuid_t *company_id, const PadlockProductFacts *facts, Found *foun
 				 errmsg("a product with the same code is being changed")));
 	return update(product_id, existing, found, url, alone_on_page) ?
 		PADLOCK_INGEST_UPDATED : PADLOCK_INGEST_UNCHANGED;
+}
+
+/* Store what was found as a product of the company; category may be NULL. */
+static void
+store(const pg_uuid_t *company_id, const char *category, Found *found, const char *url,
+	  bool alone_on_page, PadlockIngestResult *result)
+{
+	PadlockUserContext saved;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	result->action = find_and_write(company_id, category, found, url, alone_on_page,
+									&result->product_id);
+	SPI_finish();
+	padlock_restore_user(&saved);
 }
 
 /* Why the facts make no product, or NULL. */
@@ -572,19 +632,26 @@ padlock_ingest_product(const pg_uuid_t *company_id, const PadlockProductFacts *f
 					   const char *source_url, bool alone_on_page)
 {
 	PadlockIngestResult result = {PADLOCK_INGEST_REFUSED};
-	PadlockUserContext saved;
+	const PadlockFact *category = find_fact(facts, "category");
 	Found		found[FIELD_COUNT] = {{NULL, NULL}};
 
 	validate(facts, found);
 	result.reason = refusal(facts, found);
-	if (result.reason != NULL)
-		return result;
+	if (result.reason == NULL)
+		store(company_id, category ? category->value : NULL, found, source_url, alone_on_page,
+			  &result);
+	return result;
+}
 
-	padlock_become_owner(&saved);
-	SPI_connect();
-	result.action = store(company_id, facts, found, source_url, alone_on_page,
-						  &result.product_id);
-	SPI_finish();
-	padlock_restore_user(&saved);
+PadlockIngestResult
+padlock_ingest_values(const pg_uuid_t *company_id, Jsonb *values, const char *source,
+					  const char *source_url)
+{
+	PadlockIngestResult result = {PADLOCK_INGEST_REFUSED};
+	Found		found[FIELD_COUNT];
+
+	for (int i = 0; i < FIELD_COUNT; i++)
+		found[i] = (Found) {member_of(values, ingest_fields[i].name), source};
+	store(company_id, NULL, found, source_url, false, &result);
 	return result;
 }

@@ -2,7 +2,7 @@
  *
  * ingest.h
  *	  Products found elsewhere: create or update a company's product from
- *	  facts, each with its origin.
+ *	  facts or values, each with its origin.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 /*
@@ -61,5 +62,14 @@ typedef struct PadlockIngestResult
 extern PadlockIngestResult padlock_ingest_product(const pg_uuid_t *company_id,
 												  const PadlockProductFacts *facts,
 												  const char *source_url, bool alone_on_page);
+
+/*
+ * The same for values that were checked already: an object with columns of
+ * insurance_products as members, product_name and premium_amount among them;
+ * members that are no columns of a product are passed over.  An existing
+ * product is found by product_code, else by name.  Never refused.
+ */
+extern PadlockIngestResult padlock_ingest_values(const pg_uuid_t *company_id, Jsonb *values,
+												 const char *source, const char *source_url);
 
 #endif							/* PADLOCK_INGEST_H */

@@ -45,6 +45,7 @@
 #include "identity/caller.h"
 #include "identity/jwt_internal.h"
 #include "identity/lookup.h"
+#include "identity/webhook.h"
 
 /* Longest text kept from a header, in bytes. */
 #define MAX_TEXT 1000
@@ -135,6 +136,7 @@ padlock_identity_init(void)
 	RegisterXactCallback(forget_caller, NULL);
 	RegisterSubXactCallback(forget_caller_of_subtransaction, NULL);
 	padlock_api_key_use_init();
+	padlock_webhook_init();
 }
 
 /* A setting's text; "" when it is not set. */
