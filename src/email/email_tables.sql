@@ -3,7 +3,7 @@
 CREATE TABLE padlock.email_templates (
     name text PRIMARY KEY CONSTRAINT email_templates_name CHECK (name ~ '^[a-z0-9_]{1,100}$'),
     subject text NOT NULL
-        CONSTRAINT email_templates_subject CHECK (pg_catalog.length(subject) BETWEEN 1 AND 200 AND subject !~ '[[:cntrl:]]'),
+        CONSTRAINT email_templates_subject CHECK (pg_catalog.length(subject) >= 1 AND pg_catalog.length(subject) <= 200 AND subject !~ '[[:cntrl:]]'),
     text_body text NOT NULL CONSTRAINT email_templates_text_body CHECK (pg_catalog.length(text_body) BETWEEN 1 AND 100000),
     html_body text CONSTRAINT email_templates_html_body CHECK (pg_catalog.length(html_body) BETWEEN 1 AND 100000),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
