@@ -74,8 +74,8 @@ for my $case (
 	[ 'that others can write', "$secret\n", 0602, qr/can be read or written by others/ ],
 	[ 'that is empty', '', 0600, qr/is empty/ ],
 	[ 'with a short secret', "# comment\n$secret\n  fifteen letters \n", 0600, qr/line 3 of the file .* is shorter than 16 characters/ ],
-	[ 'with a NUL', "$secret\0\n", 0600, qr/NUL/ ],
-	[ 'that is too long', ("$secret\n" x 4000), 0600, qr/is longer than 65536 bytes/ ])
+	[ 'with a NUL', "$secret\0\n", 0600, qr/is not UTF-8 text/ ],
+	[ 'that is too long', ("$secret\n" x 4000), 0600, qr/is too long/ ])
 {
 	my ($what, $text, $mode, $reason) = @$case;
 	write_secrets($text, $mode);
