@@ -4,9 +4,9 @@
  *	  Mails to users, queued as email_notification jobs.
  *
  * A mail must hold the one-time token itself, so the payload of the job does,
- * too, until cleanup_old_jobs() removes it; a token is used once and for
- * hours, and the queue is read by service_role and the owner only.  It is not
- * audited, and nothing writes payloads to the log.
+ * too, until the job ends and trigger redact_email takes it out; a token is
+ * used once and for hours, and the queue is read by service_role and the owner
+ * only.  It is not audited, and nothing writes payloads to the log.
  *
  *-------------------------------------------------------------------------
  */

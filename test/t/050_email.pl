@@ -69,6 +69,7 @@ padlock.retry_base = '100ms'
 padlock.retry_cap = '200ms'
 CONF
 my $settings = 0;
+my @secrets = ($token);
 
 # Set padlock's mail settings to exactly these.
 sub settings
@@ -213,6 +214,19 @@ foreach my $name (split /\n/, $node->safe_psql('postgres', "SELECT name FROM pad
 {
 	is(mail({ %reset, template => $name })->{status}, 'completed', "template $name is whole");
 }
+
+# A sign-up: the token in the mail is the one that confirms the address.
+my $answer = rpc($node, {}, 'sign_up', { email => 'zoe@example.org', password => 'correct horse battery' });
+is($answer->{status}, 201, 'sign_up() is answered') or diag($answer->{err});
+ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM job_queue WHERE payload ->> 'to' = 'zoe\@example.org' AND status = 'completed'"), 'its mail is sent');
+($message) = grep { $_->{to} eq 'zoe@example.org' } $server->messages;
+($header, $part) = dissect($message->{data});
+my ($link_token) = $part->{'text/plain'} =~ m{^https://shop\.example/confirm-email\?token=(\S+)$}m;
+like($part->{'text/html'}, qr/token=\Q$link_token\E"/, 'with the same link in text and HTML');
+is(rpc($node, {}, 'confirm_email', { token => $link_token })->{status}, 200, 'its token confirms the address');
+is($node->safe_psql('postgres', "SELECT count(*) FROM users WHERE email = 'zoe\@example.org'"), '1', 'and there is an account');
+is($node->safe_psql('postgres', "SELECT count(*) FROM job_queue j WHERE j::text LIKE '%$link_token%'"), '0', 'the token is in no job');
+push @secrets, $link_token;
 
 # Payloads that are refused for good, and nothing reaches the server.
 my $before = scalar $server->messages;
@@ -392,8 +406,8 @@ is($node->psql('postgres', "ALTER SYSTEM SET padlock.$_->[0] = '$_->[1]'; ALTER 
 
 # Nothing that should stay secret is anywhere.
 my $log = slurp_file($node->logfile);
-$log =~ s/^.*statement: .*enqueue_job.*$//mg;
-unlike($log, qr/\Q$token\E/, 'no token in the server\'s log, but for the statements that the test itself makes');
+$log =~ s/^.*statement: .*(enqueue_job|confirm_email|FROM job_queue j).*$//mg;
+unlike($log, qr/\Q$_\E/, 'no token in the server\'s log, but for the statements that the test itself makes') foreach @secrets;
 unlike($log, qr/pass word/, 'and no password');
 is($node->safe_psql('postgres', "SELECT count(*) FROM job_queue j WHERE j::text LIKE '%$token%'"), '0', 'no token in any job');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%pass word%'"), '0', 'no password in a setting');
