@@ -405,6 +405,8 @@ is(query("SELECT padlock.authenticate($maya) IS NULL; SELECT padlock.uid() IS NU
 is(query("BEGIN; SAVEPOINT s; SELECT padlock.authenticate($ada) IS NULL; SELECT padlock.is_admin(); ROLLBACK TO s; SELECT padlock.uid() IS NULL, padlock.is_admin(); COMMIT"),
 	"f\nt\nt|f", 'a savepoint takes it back');
 is(query("BEGIN; SELECT padlock.authenticate($maya) IS NULL; SAVEPOINT s; SELECT padlock.authenticate($ada) IS NULL; ROLLBACK TO s; SELECT padlock.uid(); COMMIT"), "f\nf\n$id->{maya}", 'to the one before');
+is(query("BEGIN; SELECT padlock.uid() IS NULL; SELECT padlock.authenticate($maya) IS NULL; SELECT padlock.uid(); SELECT padlock.authenticate($ada) IS NULL; SELECT padlock.uid(); COMMIT"),
+	"t\nf\n$id->{maya}\nf\n$id->{ada}", 'the last one counts');
 is(query("BEGIN; SELECT padlock.authenticate($maya) IS NULL; DO \$\$ BEGIN PERFORM padlock.authenticate('x'); EXCEPTION WHEN OTHERS THEN END \$\$; SELECT padlock.uid(); COMMIT"), "f\n$id->{maya}", 'a refusal that is caught changes nothing');
 
 # raw SQL of a low role with a login of its own
