@@ -72,7 +72,7 @@ SCRIPT_PARTS = src/core/prologue.sql \
 	$(wildcard $(foreach room,$(ROOMS),src/$(room)/$(room)_tables.sql)) \
 	src/core/epilogue.sql
 
-padlock--$(EXTVERSION).sql: $(SCRIPT_PARTS) src/core/assemble.sh
+padlock--$(EXTVERSION).sql: $(SCRIPT_PARTS) src/core/assemble.sh Makefile
 	ROOMS='$(ROOMS)' sh src/core/assemble.sh > $@.new && mv $@.new $@
 
 check-script:

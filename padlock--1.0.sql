@@ -206,6 +206,13 @@ REVOKE ALL ON FUNCTION @extschema@.revoke_api_key(jsonb) FROM PUBLIC, anon, auth
 GRANT EXECUTE ON FUNCTION @extschema@.revoke_api_key(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.revoke_api_key(jsonb) IS 'Endpoint: an API key ends at once';
 
+CREATE FUNCTION padlock.may_manage_user(user_id uuid) RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'padlock_may_manage_user';
+REVOKE ALL ON FUNCTION padlock.may_manage_user(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.may_manage_user(uuid) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.may_manage_user(uuid) IS 'May the caller change or remove that account? An admin''s account only a super admin';
+
 CREATE FUNCTION padlock.guard_columns() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';
@@ -606,9 +613,9 @@ CREATE POLICY users_select ON @app@.users FOR SELECT TO authenticated, service_r
 CREATE POLICY users_insert ON @app@.users FOR INSERT TO authenticated, service_role
     WITH CHECK (padlock.is_privileged());
 CREATE POLICY users_update ON @app@.users FOR UPDATE TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+    USING (padlock.may_manage_user(id)) WITH CHECK (padlock.may_manage_user(id));
 CREATE POLICY users_delete ON @app@.users FOR DELETE TO authenticated, service_role
-    USING (padlock.is_privileged());
+    USING (padlock.may_manage_user(id));
 REVOKE ALL ON TABLE @app@.users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.users TO authenticated, service_role;
 CREATE TRIGGER users_touch BEFORE UPDATE ON @app@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();

@@ -83,6 +83,23 @@ SELECT is_admin('1d000000-0000-4000-8000-000000000001'), is_admin('1d000000-0000
 ROLLBACK;
 SELECT is_admin('1d000000-0000-4000-8000-000000000001') AS owner_may_ask;
 
+-- An admin's account is changed by super admins only; the others' by any admin.
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000003"}', '');
+WITH changed AS (UPDATE users SET email = 'x-' || email WHERE email LIKE '%@identity.example' RETURNING email)
+SELECT * FROM changed ORDER BY email;
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000001"}', '');
+WITH changed AS (UPDATE users SET email = 'x-' || email WHERE email LIKE '%@identity.example' RETURNING email)
+SELECT * FROM changed ORDER BY email;
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.become('service_role', '', '');
+WITH changed AS (UPDATE users SET email = 'x-' || email WHERE email LIKE '%@identity.example' RETURNING email)
+SELECT * FROM changed ORDER BY email;
+ROLLBACK;
+
 -- API keys: a valid one, then mistyped, expired, revoked, of an inactive company.
 BEGIN;
 SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000001"}', '');

@@ -116,6 +116,13 @@ REVOKE ALL ON FUNCTION @extschema@.revoke_api_key(jsonb) FROM PUBLIC, anon, auth
 GRANT EXECUTE ON FUNCTION @extschema@.revoke_api_key(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.revoke_api_key(jsonb) IS 'Endpoint: an API key ends at once';
 
+CREATE FUNCTION padlock.may_manage_user(user_id uuid) RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'padlock_may_manage_user';
+REVOKE ALL ON FUNCTION padlock.may_manage_user(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.may_manage_user(uuid) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.may_manage_user(uuid) IS 'May the caller change or remove that account? An admin''s account only a super admin';
+
 CREATE FUNCTION padlock.guard_columns() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_guard_columns';

@@ -15,9 +15,9 @@ CREATE POLICY users_select ON @extschema@.users FOR SELECT TO authenticated, ser
 CREATE POLICY users_insert ON @extschema@.users FOR INSERT TO authenticated, service_role
     WITH CHECK (padlock.is_privileged());
 CREATE POLICY users_update ON @extschema@.users FOR UPDATE TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+    USING (padlock.may_manage_user(id)) WITH CHECK (padlock.may_manage_user(id));
 CREATE POLICY users_delete ON @extschema@.users FOR DELETE TO authenticated, service_role
-    USING (padlock.is_privileged());
+    USING (padlock.may_manage_user(id));
 REVOKE ALL ON TABLE @extschema@.users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.users TO authenticated, service_role;
 CREATE TRIGGER users_touch BEFORE UPDATE ON @extschema@.users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();

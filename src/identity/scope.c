@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(padlock_company_scope_low);
 PG_FUNCTION_INFO_V1(padlock_company_scope_high);
 PG_FUNCTION_INFO_V1(padlock_company_is_active);
 PG_FUNCTION_INFO_V1(padlock_is_admin);
+PG_FUNCTION_INFO_V1(padlock_may_manage_user);
 
 static Datum
 copy_uuid(const pg_uuid_t *uuid)
@@ -198,4 +199,22 @@ padlock_is_admin(PG_FUNCTION_ARGS)
 				 errhint("Ask about your own id, or as an admin.")));
 	padlock_lookup_admin(user_id, &is_admin, &is_super_admin);
 	PG_RETURN_BOOL(is_admin);
+}
+
+/*
+ * padlock.may_manage_user(user_id uuid) returns boolean: may the caller change
+ * or remove that account?  Admins and service_role may, but an admin's account
+ * only a super admin: with its address changed, a password reset would hand
+ * the office over.
+ */
+Datum
+padlock_may_manage_user(PG_FUNCTION_ARGS)
+{
+	bool		is_admin;
+	bool		is_super_admin;
+
+	if (!padlock_caller_is_privileged())
+		PG_RETURN_BOOL(false);
+	padlock_lookup_admin(PG_GETARG_UUID_P(0), &is_admin, &is_super_admin);
+	PG_RETURN_BOOL(!is_admin || padlock_caller()->is_super_admin);
 }

@@ -52,7 +52,7 @@ INSERT INTO wanted VALUES
     ('padlock.is_service_role', '', 'boolean', 's', 's', 'aus'), ('padlock.is_privileged', '', 'boolean', 's', 's', 'aus'),
     ('padlock.scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.scope_high', '', 'uuid', 's', 's', 'aus'),
     ('padlock.company_scope_low', '', 'uuid', 's', 's', 'aus'), ('padlock.company_scope_high', '', 'uuid', 's', 's', 'aus'),
-    ('padlock.company_is_active', 'company_id uuid', 'boolean', 's', 's', 'aus'),
+    ('padlock.company_is_active', 'company_id uuid', 'boolean', 's', 's', 'aus'), ('padlock.may_manage_user', 'user_id uuid', 'boolean', 's', 's', 'aus'),
     -- tokens
     ('padlock.authenticate', 'token text', 'jsonb', 'v', 'u', 'aus'), ('padlock.jwks', '', 'jsonb', 's', 'u', 'aus'),
     ('padlock.create_jwt_keys', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
@@ -98,7 +98,7 @@ SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a str
 -- run none, and go without for speed.
 SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
-                    'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active',
+                    'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
                     'padlock.jwks', 'padlock.authenticate', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'],
@@ -108,7 +108,7 @@ SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be l
 SELECT is_empty('SELECT name FROM ours WHERE lanname NOT IN (''c'', ''sql'')', 'logic is in C');
 SELECT set_eq('SELECT name FROM ours WHERE lanname = ''sql''', ARRAY['padlock.definitions'], 'but for a text');
 SELECT is_empty('SELECT name FROM ours WHERE coalesce(length(obj_description(oid, ''pg_proc'')), 0) < 10', 'each function has a comment');
-SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'], 'NULL is answered by NULL by these only');
+SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.may_manage_user', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'], 'NULL is answered by NULL by these only');
 
 -- Gateways pass one unnamed body, so these have no argument names.
 SELECT is_empty('SELECT name FROM ours WHERE proargnames IS NOT NULL AND pg_get_function_arguments(oid) ~ ''^jsonb''', 'a body has no name');
