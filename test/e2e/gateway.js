@@ -9,7 +9,7 @@
 
 const http = require('node:http');
 const { Pool } = require('pg');
-const { jwtVerify, createLocalJWKSet } = require('jose');
+const { jwtVerify, createLocalJWKSet, decodeJwt } = require('jose');
 const sql = require('./statements');
 
 // Answers that the gateway gives itself.
@@ -31,6 +31,14 @@ const AUTH = {
   'POST /auth/v1/logout?scope=global': ['sign_out', () => ({ scope: 'global' })],
 };
 
+// auth-js asks for the token's user, and for one object.
+function userOf(request) {
+  const { sub } = decodeJwt(request.headers.authorization.slice('Bearer '.length));
+
+  request.rawHeaders.push('Accept', 'application/vnd.pgrst.object+json');
+  return `/users?select=id,email&id=eq.${sub}`;
+}
+
 // The path PostgREST sees for a client's, or null.
 function route(request) {
   const [path, query] = request.url.split('?');
@@ -42,6 +50,8 @@ function route(request) {
     request.body = Buffer.from(JSON.stringify(auth[1](JSON.parse(request.body.toString() || '{}'))));
     return '/rpc/' + auth[0];
   }
+  if (path === '/auth/v1/user' && request.method === 'GET')
+    return userOf(request);
   if ((match = /^\/functions\/v1\/([a-z]+(?:-[a-z]+)+)$/.exec(path)))
     return '/rpc/' + match[1].replace(/-/g, '_') + args;
   if ((match = /^\/rest\/v1(\/.*)$/.exec(path)))

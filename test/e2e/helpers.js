@@ -36,8 +36,9 @@ async function database(name) {
 // Start everything; stop() with what it answers.
 async function start(name, options = {}) {
   const owner = await database(name);
-  const door = await gateway.start({ connection: { ...server, user: 'authenticator', database: name }, secret, ...options });
-  const world = { owner, url: door.url, gateway: door, anonKey: await token({ role: 'anon' }) };
+  const world = { name, owner, doors: [], anonKey: await token({ role: 'anon' }) };
+  const door = await open(world, options);
+  Object.assign(world, { gateway: door, url: door.url });
 
   world.admin = await person(world, 'admin');
   world.superAdmin = await person(world, 'super_admin');
@@ -47,8 +48,16 @@ async function start(name, options = {}) {
   return world;
 }
 
+// One more gateway to the same database.
+async function open(world, options = {}) {
+  const door = await gateway.start({ connection: { ...server, user: 'authenticator', database: world.name }, secret, ...options });
+
+  world.doors.push(door);
+  return door;
+}
+
 async function stop(world) {
-  await world.gateway.close();
+  await Promise.all(world.doors.map((door) => door.close()));
   await world.owner.end();
 }
 
@@ -83,6 +92,15 @@ function client(world, { token: bearer, key, headers = {} } = {}) {
   });
 }
 
+// padlock's public keys; its key file is made when there is none yet.
+async function jwks({ owner }) {
+  await owner.query("SELECT padlock.create_jwt_keys('ES256')").catch((error) => {
+    if (error.code !== '58P02')     // another test file was faster
+      throw error;
+  });
+  return (await owner.query('SELECT padlock.jwks() AS set')).rows[0].set;
+}
+
 // The status and body of what functions.invoke() calls an error.
 async function refusal({ error }) {
   assert.ok(error, 'refused');
@@ -114,4 +132,4 @@ const post = (body) => ['-X', 'POST', '-H', 'content-type: application/json', '-
 const bearer = (value) => ['-H', `authorization: Bearer ${value}`];
 const apiKey = (value) => ['-H', `x-api-key: ${value}`];
 
-module.exports = { start, stop, token, secret, person, company, client, refusal, curl, post, bearer, apiKey, randomUUID };
+module.exports = { server, start, open, stop, token, secret, person, company, client, jwks, refusal, curl, post, bearer, apiKey, randomUUID };

@@ -8,16 +8,15 @@ const fs = require('node:fs');
 const http = require('node:http');
 const { Pool } = require('pg');
 const jose = require('jose');
-const { start, stop, person, company, client, curl, post, bearer, apiKey, token } = require('./helpers');
-const gateway = require('./gateway');
+const { server, start, open, stop, person, company, client, curl, post, bearer, jwks, token } = require('./helpers');
 
 const keysFile = process.env.PADLOCK_JWT_KEYS;
 let world;
+let keys;
 
 before(async () => {
   world = await start('e2e_identity', { max: 2 });
-  if (!fs.existsSync(keysFile))
-    await world.owner.query("SELECT padlock.create_jwt_keys('ES256')").catch((error) => { if (error.code !== '58P02') throw error; });
+  keys = await jwks(world);
 });
 after(() => stop(world));
 
@@ -76,8 +75,8 @@ test('gateway: headers in any letter case; of repeated lines the last; odd bytes
 
 test('jose: a key set with ES256 and EdDSA', async () => {
   const pairs = await Promise.all(['ES256', 'EdDSA'].map((alg) => jose.generateKeyPair(alg, { extractable: true })));
-  const keys = await Promise.all(pairs.map(async ({ publicKey }, i) => ({ ...await jose.exportJWK(publicKey), alg: ['ES256', 'EdDSA'][i], kid: `k${i}`, use: 'sig' })));
-  const door = await gateway.start({ connection: { host: process.env.PGHOST, port: Number(process.env.PGPORT), user: 'authenticator', database: 'e2e_identity' }, jwks: { keys } });
+  const set = await Promise.all(pairs.map(async ({ publicKey }, i) => ({ ...await jose.exportJWK(publicKey), alg: ['ES256', 'EdDSA'][i], kid: `k${i}`, use: 'sig' })));
+  const door = await open(world, { secret: null, jwks: { keys: set } });
 
   for (const [i, alg] of ['ES256', 'EdDSA'].entries()) {
     const signed = await new jose.SignJWT({ role: 'authenticated', sub: world.user.id }).setProtectedHeader({ alg, kid: `k${i}` })
@@ -86,14 +85,13 @@ test('jose: a key set with ES256 and EdDSA', async () => {
     assert.equal((await curl(world, ...bearer(signed), '/rest/v1/users?select=id')).status, 401, 'the other gateway does not know the key');
   }
   assert.equal((await curl({ url: door.url }, ...bearer(world.user.token), '/rest/v1/users?select=id')).status, 401);
-  await door.close();
 });
 
 // ---- padlock.authenticate(), for gateways that verify nothing ----
 
 // Run as a gateway that only switches roles: the caller after authenticating.
 async function authenticate(credential, role = 'authenticated') {
-  const pool = new Pool({ host: process.env.PGHOST, port: Number(process.env.PGPORT), user: 'authenticator', database: 'e2e_identity', max: 1 });
+  const pool = new Pool({ ...server, user: 'authenticator', database: 'e2e_identity', max: 1 });
   const db = await pool.connect();
 
   try {
@@ -136,7 +134,7 @@ test('authenticate: a token that jose makes with padlock\'s key', async () => {
   assert.deepEqual(good.after, [null, null], 'for this transaction only');
   assert.equal((await authenticate(await make({ ...claims, sub: world.admin.id }))).admin, true);
 
-  const { keys: [publicJwk] } = (await world.owner.query('SELECT padlock.jwks() AS set')).rows[0].set;
+  const [publicJwk] = keys.keys;
   const confused = new jose.SignJWT(claims).setProtectedHeader({ alg: 'HS256', kid: jwk.kid, typ: 'JWT' }).setExpirationTime('5m');
   const [head, body, signature] = (await make(claims)).split('.');
   const bad = {
@@ -159,10 +157,8 @@ test('authenticate: an API key; a wrong one', async () => {
 });
 
 test('jwks: public parts only, as jose reads them', async () => {
-  const { rows: [{ set }] } = await world.owner.query('SELECT padlock.jwks() AS set');
-
-  assert.ok(set.keys.length >= 1);
-  for (const key of set.keys) {
+  assert.ok(keys.keys.length >= 1);
+  for (const key of keys.keys) {
     assert.deepEqual(['d', 'k', 'p', 'q', 'dp', 'dq', 'qi'].filter((name) => name in key), []);
     assert.equal(await jose.calculateJwkThumbprint(key), key.kid);
   }

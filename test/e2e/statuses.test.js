@@ -3,8 +3,8 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
-const { start, stop, person, company, client, curl, post, bearer, apiKey, token, randomUUID } = require('./helpers');
-const gateway = require('./gateway');
+const fs = require('node:fs');
+const { start, open, stop, person, company, client, curl, post, bearer, apiKey, token, randomUUID } = require('./helpers');
 
 let world;
 let insurer;
@@ -47,11 +47,11 @@ test('400: bodies that are no JSON object', async () => {
 
 test('400: invalid UTF-8 in a body, broken escapes, deep nesting', async () => {
   const file = `${process.cwd()}/invalid.json`;
-  require('node:fs').writeFileSync(file, Buffer.concat([Buffer.from('{"product_name": "'), Buffer.from([0xc3, 0x28, 0xff]), Buffer.from('"}')]));
+  fs.writeFileSync(file, Buffer.concat([Buffer.from('{"product_name": "'), Buffer.from([0xc3, 0x28, 0xff]), Buffer.from('"}')]));
   assertError(await create(`@${file}`), 400, 'PGRST102', /json/);
   assert.equal((await create('{"product_name": "\\ud800", "policy_type": "health", "premium_amount": 1}')).status, 400);
   assert.equal((await create(`{"benefits": ${'['.repeat(5000)}${']'.repeat(5000)}}`)).status, 400);
-  require('node:fs').writeFileSync(file, `{"benefits": ${'{"a":'.repeat(100000)}1${'}'.repeat(100000)}}`);
+  fs.writeFileSync(file, `{"benefits": ${'{"a":'.repeat(100000)}1${'}'.repeat(100000)}}`);
   assert.ok([400, 500].includes((await create(`@${file}`)).status));
   assert.equal((await create(product({ product_name: 'Still alive' }))).status, 201);
 });
@@ -129,7 +129,7 @@ test('413: a document over 100 MiB', async () => {
 
 test('a body of 8 MB is refused in words', async () => {
   const file = `${process.cwd()}/large.json`;
-  require('node:fs').writeFileSync(file, JSON.stringify(product({ description: 'x'.repeat(8 << 20) })));
+  fs.writeFileSync(file, JSON.stringify(product({ description: 'x'.repeat(8 << 20) })));
   assertError(await create(`@${file}`), 400, '22023', /./);
 });
 
@@ -212,8 +212,7 @@ test('429: product_search by address, in read-only transactions, whatever a clie
 
 test('500: a lock that is not given, and nothing half written', async () => {
   await world.owner.query("ALTER ROLE authenticator IN DATABASE e2e_statuses SET lock_timeout = '100ms'");
-  const { secret } = require('./helpers');
-  const door = await gateway.start({ connection: { host: process.env.PGHOST, port: Number(process.env.PGPORT), user: 'authenticator', database: 'e2e_statuses' }, secret });
+  const door = await open(world);
   const holder = await world.owner.connect();
   const fresh = await company(world);
 
@@ -222,7 +221,6 @@ test('500: a lock that is not given, and nothing half written', async () => {
   await holder.query('ROLLBACK');
   holder.release();
   const done = await curl({ url: door.url }, ...apiKey(fresh.key), ...post(product({ product_code: 'L-1' })), '/functions/v1/product-create');
-  await door.close();
   await world.owner.query('ALTER ROLE authenticator IN DATABASE e2e_statuses RESET lock_timeout');
   assertError(refused, 500, '55P03', /lock/);
   assert.equal(done.status, 201);
