@@ -100,12 +100,41 @@ decode_part(const char *part, size_t part_length, int *length)
 	return bytes;
 }
 
-/* Decoded bytes as a text of the server's encoding; NULL when they are none. */
+/* Has the server's encoding no such character?  (UTF-16 surrogates count only in UTF-8.) */
+static bool
+is_foreign(pg_wchar character)
+{
+	unsigned char utf8[MAX_MULTIBYTE_CHAR_LEN + 1];
+
+	if (character == 0)
+		return true;
+	if (character < 128 || GetDatabaseEncoding() == PG_UTF8)
+		return false;
+	unicode_to_utf8(character, utf8);
+	return from_utf8(utf8, pg_utf_mblen(utf8)) == NULL;
+}
+
+/* Is a character escaped in the JSON that no jsonb of this server can hold? */
+static bool
+has_foreign_escape(const char *json)
+{
+	for (json = strchr(json, '\\'); json != NULL && json[1] != '\0'; json = strchr(json + 2, '\\'))
+	{
+		unsigned int character;
+
+		if (json[1] == 'u' && sscanf(json + 2, "%4x", &character) == 1 && is_foreign(character))
+			return true;
+	}
+	return false;
+}
+
+/* Decoded bytes as a JSON text of the server's encoding; NULL when they are none. */
 static char *
 as_text(unsigned char *bytes, int length)
 {
 	if (memchr(bytes, '\0', length) != NULL ||
-		!pg_verify_mbstr(PG_UTF8, (char *) bytes, length, true))
+		!pg_verify_mbstr(PG_UTF8, (char *) bytes, length, true) ||
+		has_foreign_escape((char *) bytes))
 		return NULL;
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
 		return from_utf8(bytes, length);
