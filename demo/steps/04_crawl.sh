@@ -5,8 +5,9 @@ since=$(now)
 say 'SELECT public.schedule_daily_ai_crawls();'
 scheduled=$(sql 'SELECT public.schedule_daily_ai_crawls()')
 table "SELECT job_type, status, priority, payload FROM job_queue WHERE created_at >= :'since' ORDER BY priority DESC, created_at" "since=$since"
+say 'ai_crawl walks the website of a company; product_refresh looks again at products that' \
+    'were not crawled for a week, here the two that the company typed in: they have no page.'
 holds 'a crawl is scheduled' test "$scheduled" -ge 1
-say 'The queue, live:'
 holds 'every job ended' watch_queue "$since" 60
 same 'the crawl completed' completed "$(sql "SELECT status FROM job_queue WHERE job_type = 'ai_crawl' AND created_at >= :'since'" "since=$since")"
 
@@ -14,7 +15,7 @@ crawl=$(sql "SELECT result FROM job_queue WHERE job_type = 'ai_crawl' AND create
 table "SELECT r ->> 'pages_fetched' AS pages, r ->> 'products_found' AS products, r ->> 'created' AS created,
     r ->> 'skipped_count' AS skipped, r ->> 'duration_ms' AS ms FROM (SELECT :'result'::jsonb) AS x (r)" "result=$crawl"
 say 'What the crawler found:'
-table "SELECT product_code AS code, product_name, policy_type AS type, premium_amount AS premium, currency,
+table "SELECT product_code AS code, product_name, policy_type AS type, to_char(premium_amount, '$money') AS premium, currency,
     provenance -> 'product_name' ->> 'source' AS source, regexp_replace(source_url, '^.*/([^?]*).*$', '\1') AS page
     FROM insurance_products WHERE source_url IS NOT NULL ORDER BY product_code"
 same 'all twelve products, from four kinds of markup' 12 "$(sql 'SELECT count(*) FROM insurance_products WHERE source_url IS NOT NULL')"

@@ -10,7 +10,6 @@ document=$(field "$answer" document,id)
 call document_upload "{\"title\": \"Secret\", \"document_type\": \"policy\",
  \"file_url\": \"$site/documents/home-policy-wording.pdf\", \"encrypt\": true}"
 holds 'encrypt: true is refused rather than pretended' test "$status" -ge 400
-say 'The queue, live:'
 holds 'every job ended' watch_queue "$since" 30
 say 'Her own documents, as Maya:'
 caller_table "SELECT title, document_type, extraction_status, page_count, length(extracted_text) AS characters FROM documents"

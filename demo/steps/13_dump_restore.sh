@@ -1,6 +1,6 @@
 # A dump and a restore give the same database.
 # shellcheck shell=sh disable=SC2034,SC2154
-step '9  Dump and restore, plain and -Fc with four jobs'
+step '13 Dump and restore, plain and -Fc with four jobs'
 
 # The definitions, without the guard with a random key of newer versions.
 definitions()

@@ -1,6 +1,6 @@
 # The data outlives the extension.
 # shellcheck shell=sh disable=SC2034,SC2154
-step '10 DROP EXTENSION padlock CASCADE; CREATE EXTENSION padlock;'
+step '14 DROP EXTENSION padlock CASCADE; CREATE EXTENSION padlock;'
 table_sums >"$work/sums"
 sql 'DROP EXTENSION padlock CASCADE' 2>"$work/log"
 as_anon

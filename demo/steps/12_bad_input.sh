@@ -1,6 +1,6 @@
 # What goes wrong ends as a failed job with its reason.
 # shellcheck shell=sh disable=SC2034,SC2154
-step '8  What goes wrong says why'
+step '12 What goes wrong says why'
 since=$(now)
 as_user Tom "$tom"
 call document_upload "{\"title\": \"A web page in disguise\", \"document_type\": \"other\", \"file_url\": \"$site/documents/not-a-policy.pdf\"}"
@@ -10,7 +10,8 @@ endless=$(field "$answer" document,id)
 as_user Ada "$admin"
 call company_onboard '{"name": "Lighthouse Life", "contact_email": "it@lighthouse.example", "website": "http://127.0.0.1:9/"}'
 down=$(field "$answer" company,id)
-say "SELECT enqueue_job('ai_crawl', '{\"company_id\": \"$down\", \"website\": \"http://127.0.0.1:9/\"}', max_attempts_val => 1);" \
+say 'A site that is down, and a job type that no worker knows:' \
+    "SELECT enqueue_job('ai_crawl', '{\"company_id\": \"$down\", \"website\": \"http://127.0.0.1:9/\"}', max_attempts_val => 1);" \
     "SELECT enqueue_job('make_tea', '{}');"
 sql "SELECT enqueue_job('ai_crawl', jsonb_build_object('company_id', :'id', 'website', 'http://127.0.0.1:9/'), max_attempts_val => 1)" "id=$down" >/dev/null
 sql "SELECT enqueue_job('make_tea', '{}')" >/dev/null
