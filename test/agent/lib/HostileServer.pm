@@ -9,6 +9,7 @@ use warnings;
 
 use Fcntl qw(:flock);
 use IO::Compress::Gzip qw(gzip);
+use IO::Select;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep);
 
@@ -25,13 +26,14 @@ sub new
         log => "$dir/server." . $listener->sockport,
         robots => $options{robots}
     }, $class;
+    my $parent = $$;
     my $pid = fork();
     die "cannot fork: $!" unless defined $pid;
     if ($pid == 0)
     {
         # a group of its own, so that routes that hang can be stopped with it
         setpgrp 0, 0;
-        $self->serve($listener);
+        $self->serve($listener, $parent);
         exit 0;
     }
     $self->{pid} = $pid;
@@ -66,13 +68,18 @@ sub stop
     delete $self->{pid};
 }
 
+# Serve until stop(), or until the test that started us is gone without one: it
+# was killed, and we look for that every half a second.
 sub serve
 {
-    my ($self, $listener) = @_;
+    my ($self, $listener, $parent) = @_;
+    my $ready = IO::Select->new($listener);
     $SIG{CHLD} = 'IGNORE';
     $SIG{TERM} = sub { exit 0 };
     while (1)
     {
+        kill 'TERM', -$$ if getppid() != $parent;
+        next unless $ready->can_read(0.5);
         my $client = $listener->accept or next;
         my $pid = fork();
         if (defined $pid && $pid == 0)
