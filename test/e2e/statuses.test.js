@@ -208,6 +208,18 @@ test('429: product_search by address, in read-only transactions, whatever a clie
   await limit('product_search', 1000);
 });
 
+test('429: accounts, by address', async () => {
+  const who = { email: 'nobody@people.example', password: 'correct horse battery' };
+  const from = ['--interface', '127.0.0.9'];
+  const bodies = { sign_in: {}, sign_up: {}, refresh_session: { refresh_token: 'x' }, confirm_email: { token: 'x' },
+    request_password_reset: {}, reset_password: { token: 'x', password: who.password } };
+
+  for (const [endpoint, body] of Object.entries(bodies)) {
+    const answers = await assertLimit(endpoint, [...from, ...post(body)]);
+    assert.ok([400, 401].includes(answers[0].status), endpoint);
+  }
+});
+
 // ---- the server in trouble ----
 
 test('500: a lock that is not given, and nothing half written', async () => {
@@ -226,12 +238,20 @@ test('500: a lock that is not given, and nothing half written', async () => {
   assert.equal(done.status, 201);
 });
 
-test('503: a connection that dies; the next request gets a new one', async () => {
-  const blocked = curl(world, '/functions/v1/product-search');
-  await world.owner.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'authenticator' AND datname = 'e2e_statuses'");
-  await blocked;
-  const answers = [];
-  for (let i = 0; i < 5; i++)
-    answers.push((await curl(world, '/functions/v1/product-search')).status);
-  assert.equal(answers.at(-1), 200);
+test('503: a connection that dies in a request; the next one gets another', async () => {
+  const holder = await world.owner.connect();
+  const fresh = await company(world);
+  const body = product({ product_code: 'D-1' });
+
+  await holder.query('BEGIN; LOCK TABLE insurance_products IN SHARE MODE');
+  const dying = create(body, fresh.key);
+  const kill = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE usename = 'authenticator' AND datname = 'e2e_statuses' AND wait_event_type = 'Lock'`;
+  while ((await holder.query(kill)).rowCount === 0)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  const died = await dying;
+  await holder.query('ROLLBACK');
+  holder.release();
+  assertError(died, 503, '57P01', /terminating/);
+  assert.equal((await create(body, fresh.key)).status, 201);
 });
