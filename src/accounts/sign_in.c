@@ -49,6 +49,7 @@ padlock_sign_in(PG_FUNCTION_ARGS)
 	char	   *email;
 	char	   *password;
 	bool		exists;
+	bool		right;
 
 	padlock_limit_request("sign_in");
 	request_read(fcinfo, &body, sign_in_fields, lengthof(sign_in_fields));
@@ -56,12 +57,13 @@ padlock_sign_in(PG_FUNCTION_ARGS)
 	password = request_secret(&body, "password");
 
 	exists = account_find(email, &account);
-	if (!request_proves(exists ? &account : NULL, account_address(email), password) ||
-		!settle_password(&account, password))
+	right = request_proves(exists ? &account : NULL, account_address(email), password) &&
+		settle_password(&account, password);
+	password_wipe(password);
+	if (!right)
 		padlock_http_error(401, ERRCODE_INVALID_PASSWORD,
 						   "e-mail address or password is wrong", NULL,
 						   "Check both, or ask for a new password.");
-	password_wipe(password);
 	session_open(&account, &session);
 	PG_RETURN_JSONB_P(session_answer(&session));
 }

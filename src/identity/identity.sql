@@ -92,7 +92,7 @@ REVOKE ALL ON FUNCTION @extschema@.create_api_key(jsonb) FROM PUBLIC, anon, auth
 GRANT EXECUTE ON FUNCTION @extschema@.create_api_key(jsonb) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.create_api_key(jsonb) IS 'Endpoint: a company, or an admin for it, gets another API key';
 
-CREATE FUNCTION @extschema@.list_api_keys(jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.list_api_keys(jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_list_api_keys';

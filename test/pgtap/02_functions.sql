@@ -23,7 +23,7 @@ INSERT INTO wanted VALUES
         ' sort_order text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
     ('company_onboard', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     ('ai_product_ingest', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
-    ('create_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('list_api_keys', 'jsonb', 'jsonb', 's', 'u', 'aus'),
+    ('create_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('list_api_keys', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 's', 'u', 'aus'),
     ('rotate_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('revoke_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     ('job_worker', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 's'),
