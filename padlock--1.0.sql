@@ -728,8 +728,17 @@ COMMENT ON COLUMN @app@.rate_limit_rules.company_id IS 'the company the rule is 
 CREATE INDEX rate_limit_rules_company_id_idx ON @app@.rate_limit_rules (company_id);
 ALTER TABLE @app@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @app@.rate_limit_rules FORCE ROW LEVEL SECURITY;
+-- The limits that keep passwords from being guessed are for super admins: an
+-- account that they guard may be one.
+CREATE POLICY rate_limit_rules_select ON @app@.rate_limit_rules FOR SELECT TO authenticated, service_role
+    USING (padlock.is_privileged());
 CREATE POLICY rate_limit_rules_admin ON @app@.rate_limit_rules FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+        'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'))
+    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+        'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'));
+CREATE POLICY rate_limit_rules_super ON @app@.rate_limit_rules FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE @app@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.rate_limit_rules TO authenticated, service_role;
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
@@ -1178,8 +1187,11 @@ COMMENT ON TABLE padlock.email_templates IS 'padlock: subjects and texts of mail
 COMMENT ON COLUMN padlock.email_templates.html_body IS 'values are escaped in it; NULL: the mail has the plain text only';
 ALTER TABLE padlock.email_templates ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.email_templates FORCE ROW LEVEL SECURITY;
-CREATE POLICY email_templates_admin ON padlock.email_templates FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+-- Who writes the mail that carries a token can have the token.
+CREATE POLICY email_templates_select ON padlock.email_templates FOR SELECT TO authenticated, service_role
+    USING (padlock.is_privileged());
+CREATE POLICY email_templates_super ON padlock.email_templates FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE padlock.email_templates FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.email_templates TO authenticated, service_role;
 INSERT INTO padlock.email_templates (name, subject, text_body, html_body)

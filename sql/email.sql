@@ -8,7 +8,7 @@ SELECT name, html_body IS NOT NULL AS html, text_body LIKE '%{{token}}%' AS has_
 -- who may read and change them
 INSERT INTO users (id, email) VALUES
     ('e0000000-0000-4000-8000-00000000e001', 'admin@mail.example'), ('e0000000-0000-4000-8000-00000000e002', 'user@mail.example');
-INSERT INTO admin_users (id) VALUES ('e0000000-0000-4000-8000-00000000e001');
+INSERT INTO admin_users (id, role) VALUES ('e0000000-0000-4000-8000-00000000e001', 'super_admin');
 BEGIN;
 SET LOCAL ROLE anon;
 SELECT count(*) FROM padlock.email_templates;

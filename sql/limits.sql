@@ -110,6 +110,26 @@ INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('x', 'ip',
 INSERT INTO rate_limit_rules (endpoint, caller, max_requests, window_minutes) VALUES ('x', 'ip', 1, 0);
 \set VERBOSITY default
 
+-- An admin changes the endpoints' limits, but not those that guard accounts.
+BEGIN;
+SET LOCAL ROLE authenticated;
+SELECT set_config('request.jwt.claims', '{"sub": "11000000-0000-4000-8000-000000000002"}', true) IS NOT NULL AS admin;
+WITH gone AS (DELETE FROM rate_limit_rules WHERE endpoint IN ('sign_in', 'sign_in_failure', 'product_search') RETURNING endpoint)
+SELECT endpoint FROM gone;
+SAVEPOINT s;
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('change_password', 'user', 1000000);
+ROLLBACK TO s;
+UPDATE padlock.email_templates SET html_body = '{{token}}' WHERE name = 'reset_password';
+SELECT count(*) > 0 AS seen FROM padlock.email_templates;
+RESET ROLE;
+UPDATE admin_users SET role = 'super_admin' WHERE id = '11000000-0000-4000-8000-000000000002';
+SET LOCAL ROLE authenticated;
+WITH gone AS (DELETE FROM rate_limit_rules WHERE endpoint IN ('sign_in', 'sign_in_failure') RETURNING endpoint)
+SELECT endpoint FROM gone ORDER BY endpoint;
+WITH changed AS (UPDATE padlock.email_templates SET subject = 'New' WHERE name = 'reset_password' RETURNING name)
+SELECT name FROM changed;
+ROLLBACK;
+
 -- An endpoint refuses, from SQL and behind a gateway; a change acts at once.
 UPDATE rate_limit_rules SET max_requests = 2 WHERE endpoint = 'product_search';
 CREATE FUNCTION pg_temp.search(address text) RETURNS text LANGUAGE plpgsql AS $$

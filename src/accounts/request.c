@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+
 #include "core/errors.h"
 #include "identity/caller.h"
 #include "identity/require.h"
@@ -17,6 +19,14 @@
 void
 request_read(FunctionCallInfo fcinfo, PadlockBody *body, const BodyField *fields, int count)
 {
+	/*
+	 * Endings of sessions must see the sessions that others open meanwhile,
+	 * which an older snapshot hides.
+	 */
+	if (IsolationUsesXactSnapshot())
+		padlock_http_error(500, ERRCODE_INVALID_TRANSACTION_STATE,
+						   "accounts need isolation level READ COMMITTED", NULL,
+						   "Set default_transaction_isolation = 'read committed' for this role.");
 	padlock_body_read(body, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), fields, count,
 					  BODY_CREATE);
 	padlock_body_finish(body);

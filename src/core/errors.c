@@ -3,6 +3,9 @@
  * errors.c
  *	  The one place that turns a failure into an SQL error or an HTTP answer.
  *
+ * The statement is kept out of the server's log: where a client writes values
+ * into it instead of passing parameters, it holds passwords and personal data.
+ *
  * PostgREST's contract (its documentation, "Raise errors with HTTP Status
  * Codes"): an error with SQLSTATE PGRST carries the body as JSON in its
  * message and {status, headers} as JSON in its detail; settings
@@ -71,7 +74,8 @@ raise_gateway_error(int http_status, int sqlstate, const char *message, const ch
 	ereport(ERROR,
 			(errcode(ERRCODE_GATEWAY),
 			 errmsg_internal("{%s}", error_members(sqlstate, message, detail, hint)),
-			 errdetail_internal("%s", envelope.data)));
+			 errdetail_internal("%s", envelope.data),
+			 errhidestmt(true)));
 }
 
 void
@@ -85,7 +89,8 @@ padlock_http_error_headers(int http_status, int sqlstate, const char *message, c
 			(errcode(sqlstate),
 			 errmsg("%s", message),
 			 detail ? errdetail("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0));
+			 hint ? errhint("%s", hint) : 0,
+			 errhidestmt(true)));
 	pg_unreachable();
 }
 

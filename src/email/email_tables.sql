@@ -12,8 +12,11 @@ COMMENT ON TABLE padlock.email_templates IS 'padlock: subjects and texts of mail
 COMMENT ON COLUMN padlock.email_templates.html_body IS 'values are escaped in it; NULL: the mail has the plain text only';
 ALTER TABLE padlock.email_templates ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.email_templates FORCE ROW LEVEL SECURITY;
-CREATE POLICY email_templates_admin ON padlock.email_templates FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+-- Who writes the mail that carries a token can have the token.
+CREATE POLICY email_templates_select ON padlock.email_templates FOR SELECT TO authenticated, service_role
+    USING (padlock.is_privileged());
+CREATE POLICY email_templates_super ON padlock.email_templates FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE padlock.email_templates FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.email_templates TO authenticated, service_role;
 INSERT INTO padlock.email_templates (name, subject, text_body, html_body)

@@ -18,8 +18,17 @@ COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the ru
 CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
 ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
+-- The limits that keep passwords from being guessed are for super admins: an
+-- account that they guard may be one.
+CREATE POLICY rate_limit_rules_select ON @extschema@.rate_limit_rules FOR SELECT TO authenticated, service_role
+    USING (padlock.is_privileged());
 CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+        'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'))
+    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+        'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'));
+CREATE POLICY rate_limit_rules_super ON @extschema@.rate_limit_rules FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
