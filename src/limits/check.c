@@ -80,7 +80,7 @@ key_arguments(FunctionCallInfo fcinfo, LimitKey *key, int32 window_minutes)
 					VARDATA_ANY(endpoint), VARSIZE_ANY_EXHDR(endpoint), window_minutes);
 }
 
-static void
+static bool
 check(FunctionCallInfo fcinfo, LimitAnswer *answer)
 {
 	LimitKey	key;
@@ -91,7 +91,7 @@ check(FunctionCallInfo fcinfo, LimitAnswer *answer)
 	max_requests = integer_argument(fcinfo, 2, "max_requests", 0, PG_INT32_MAX);
 	window_minutes = integer_argument(fcinfo, 3, "window_minutes", 1, MAX_WINDOW_MINUTES);
 	key_arguments(fcinfo, &key, window_minutes);
-	limits_check(&key, max_requests, answer);
+	return limits_check(&key, max_requests, answer);
 }
 
 /*
@@ -100,16 +100,14 @@ check(FunctionCallInfo fcinfo, LimitAnswer *answer)
  * count a request of identifier_val to endpoint_val; may it go on?  At most
  * max_requests (0: none) are admitted in any window_minutes (1 to 527040, a
  * year).  Refused requests are not counted.  The count is no part of the
- * transaction.  Windows of different lengths are counted apart.  Identifiers over 64 bytes and endpoints over 40 are hashed.
+ * transaction.  Windows of different lengths are counted apart.  Identifiers over
+ * 64 bytes and endpoints over 40 are hashed.
  * Errors: 22004, 22023; 55000 when not preloaded.
  */
 Datum
 padlock_check_rate_limit(PG_FUNCTION_ARGS)
 {
-	LimitAnswer answer;
-
-	check(fcinfo, &answer);
-	PG_RETURN_BOOL(answer.admitted);
+	PG_RETURN_BOOL(check(fcinfo, NULL));
 }
 
 /* Microseconds as whole seconds, rounded up. */
@@ -136,7 +134,7 @@ padlock_check_rate_limit_detail(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("function must return a row")));
-	check(fcinfo, &answer);
+	(void) check(fcinfo, &answer);
 	values[0] = BoolGetDatum(answer.admitted);
 	values[1] = Int32GetDatum((int32) answer.remaining);
 	values[2] = Int32GetDatum(seconds(answer.reset));
@@ -183,7 +181,7 @@ oldest_request(const RateWindow *window, int64 now)
 
 	for (int i = RATE_SUB_WINDOWS - 1; i >= 0; i--)
 	{
-		if (window->counts[(window->newest - i) % RATE_SUB_WINDOWS] != 0)
+		if (rate_window_count(window, i) != 0)
 			return Min((window->newest - i + 1) * sub, now);
 	}
 	return now;

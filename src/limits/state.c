@@ -98,11 +98,11 @@ put_counter(StateWriter *writer, const LimitCounter *counter)
 	put(writer, &window->span, sizeof(window->span));
 	put(writer, &window->newest, sizeof(window->newest));
 	for (int i = 0; i < RATE_SUB_WINDOWS; i++)
-		used += window->counts[i] != 0;
+		used += rate_window_count(window, i) != 0;
 	put(writer, &used, 1);
 	for (uint8 age = 0; age < RATE_SUB_WINDOWS; age++)
 	{
-		uint32		count = window->counts[(window->newest - age) % RATE_SUB_WINDOWS];
+		uint32		count = rate_window_count(window, age);
 
 		if (count != 0)
 		{
@@ -221,11 +221,13 @@ get_counter(StateReader *reader, LimitCounter *counter)
 		get(reader, &count, sizeof(count));
 		if (age >= RATE_SUB_WINDOWS)
 			reader->failed = true;
+		else if (age == 0)
+			window->current = count;
 		else
 			window->counts[(window->newest - age) % RATE_SUB_WINDOWS] = count;
 	}
 	for (int i = 0; i < RATE_SUB_WINDOWS; i++)
-		window->total += window->counts[i];
+		window->total += rate_window_count(window, i);
 }
 
 /* How far the clock of this boot is ahead of the file's. */

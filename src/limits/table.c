@@ -18,8 +18,9 @@
  * counter if there is one, else the one that has used the smallest part of
  * its limit, and of equals the one unused for longest.  A counter that has
  * reached its limit is never evicted: forgetting it would unblock its key.
- * When the whole sample is at its limit, the newcomer is refused.  The hash is
- * seeded at random, so that nobody can choose keys for one chain.
+ * When the whole sample is at its limit, the newcomer is refused.  The hash
+ * takes secrets that are drawn at start, so that nobody can choose keys for
+ * one chain.
  *
  * The length of the window is part of the key: a caller who is held to five a
  * minute and fifty an hour has two counters, and neither disturbs the other.
@@ -34,7 +35,6 @@
 #include <time.h>
 
 #include "common/cryptohash.h"
-#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "common/sha2.h"
 #include "miscadmin.h"
@@ -48,20 +48,34 @@
 
 #define PARTITIONS		64
 #define SAMPLE			64
+#define SECRETS			(2 * ((sizeof(LimitKey) + KEY_BLOCK - 1) / KEY_BLOCK) + 4)
+#define LINE			64		/* bytes that the processor's cache fetches at once */
 #define NO_SLOT			PG_UINT32_MAX
 #define TRANCHE			"padlock_limits"
 
 /* Keeps the clock far above zero, as window.h wants: ten years. */
 #define CLOCK_BASE		(INT64CONST(3653) * 24 * 60 * USECS_PER_MIN)
 
+/*
+ * What a check mostly touches, from window.span up to the texts, lies in two
+ * lines of the processor's cache; created, hash and older counts, in front,
+ * do not matter to it.
+ */
 typedef struct LimitEntry
 {
+	int64		created;
+	uint64		hash;
+	RateWindow	window;
+	uint32		limit;
 	uint32		next;			/* next slot in the chain or the free list */
 	bool		in_use;
-	slock_t		mutex;			/* protects counter.limit and counter.window */
-	uint64		hash;
-	LimitCounter counter;
-} LimitEntry;
+	slock_t		mutex;			/* protects limit and window */
+	LimitKey	key;
+} LimitEntry __attribute__((aligned(LINE)));
+
+#define HOT_PART	offsetof(LimitEntry, window.span)
+
+StaticAssertDecl(HOT_PART % LINE == 0, "what a check touches must begin a line");
 
 typedef struct LimitPartition
 {
@@ -72,7 +86,7 @@ typedef struct LimitPartition
 
 typedef struct LimitTable
 {
-	uint64		seed;
+	uint64		secrets[SECRETS];	/* for hash_key() */
 	uint32		chains;			/* a power of two */
 	uint32		max_keys;
 	slock_t		free_mutex;		/* protects free_head, used */
@@ -111,6 +125,7 @@ memory_size(void)
 	Size		size = MAXALIGN(sizeof(LimitTable));
 
 	size = add_size(size, MAXALIGN(mul_size(chain_count(), sizeof(uint32))));
+	size = add_size(size, _Alignof(LimitEntry));
 	return add_size(size, mul_size(limits_max_keys, sizeof(LimitEntry)));
 }
 
@@ -126,8 +141,9 @@ static void
 initialize(void)
 {
 	memset(table, 0, sizeof(LimitTable));
-	if (!pg_strong_random(&table->seed, sizeof(table->seed)))
-		table->seed = (uint64) limits_clock();
+	if (!pg_strong_random(table->secrets, sizeof(table->secrets)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	table->chains = chain_count();
 	table->max_keys = limits_max_keys;
 	SpinLockInit(&table->free_mutex);
@@ -157,7 +173,7 @@ limits_attach_memory(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	table = ShmemInitStruct("padlock limits", memory_size(), &found);
 	heads = (uint32 *) ((char *) table + MAXALIGN(sizeof(LimitTable)));
-	entries = (LimitEntry *) ((char *) heads + MAXALIGN(chain_count() * sizeof(uint32)));
+	entries = (LimitEntry *) TYPEALIGN(_Alignof(LimitEntry), heads + chain_count());
 	locks = GetNamedLWLockTranche(TRANCHE);
 	if (!found)
 		initialize();
@@ -206,6 +222,7 @@ void
 limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
 				const char *endpoint, size_t endpoint_length, int32 window_minutes)
 {
+	memset(key, 0, KEY_BLOCK);
 	key->database = MyDatabaseId;
 	key->window_minutes = window_minutes;
 	key->identifier_length = bounded(key->text, MAX_IDENTIFIER, identifier, identifier_length);
@@ -213,10 +230,47 @@ limits_make_key(LimitKey *key, const char *identifier, size_t identifier_length,
 								   endpoint_length);
 }
 
+/* The product of two words of a key, each with a secret added. */
+static uint128
+block_product(const char *block, const uint64 *secrets)
+{
+	uint64		words[2];
+
+	memcpy(words, block, sizeof(words));
+	return (uint128) (words[0] + secrets[0]) * (words[1] + secrets[1]);
+}
+
+static uint128
+wide_secret(const uint64 *secrets)
+{
+	return (uint128) secrets[0] << 64 | secrets[1];
+}
+
+/*
+ * NH, the first step of UMAC (RFC 4418, there with words of 32 bits), and on
+ * the two words of its sum the multilinear hash of Lemire and Kaser ("Strongly
+ * universal string hashing is fast", 2014).  For any two keys, whoever chose
+ * them, the sums are equal with a probability of 2^-64 at most, and if they
+ * are not, the chains are as if drawn.  The last block overlaps the one before
+ * it, which spares the padding: where it begins depends on the lengths alone,
+ * and keys of different lengths differ in the first block already.
+ */
 static uint64
 hash_key(const LimitKey *key)
 {
-	return hash_bytes_extended((const unsigned char *) key, limits_key_size(key), table->seed);
+	const char *bytes = (const char *) key;
+	const uint64 *secrets = table->secrets;
+	size_t		size = limits_key_size(key);
+	uint128		sum = block_product(bytes, secrets);
+
+	for (size_t at = KEY_BLOCK; at < size; at += KEY_BLOCK)
+	{
+		secrets += 2;
+		sum += block_product(bytes + Min(at, size - KEY_BLOCK), secrets);
+	}
+	sum = (uint64) sum * wide_secret(&table->secrets[SECRETS - 4]) +
+		(uint64) (sum >> 64) * wide_secret(&table->secrets[SECRETS - 2]);
+	return (uint64) (sum >> 64);
 }
 
 static uint32
@@ -237,9 +291,7 @@ find(const LimitKey *key, uint64 hash)
 {
 	uint32		slot = heads[chain_of(hash)];
 
-	while (slot != NO_SLOT &&
-		   (entries[slot].hash != hash ||
-			memcmp(&entries[slot].counter.key, key, limits_key_size(key)) != 0))
+	while (slot != NO_SLOT && memcmp(&entries[slot].key, key, limits_key_size(key)) != 0)
 		slot = entries[slot].next;
 	return slot;
 }
@@ -298,14 +350,14 @@ give_free_slot(uint32 slot)
 static int
 harm(const LimitEntry *entry, int64 now)
 {
-	const volatile LimitCounter *counter = &entry->counter;
-	uint32		limit = counter->limit;
-	uint32		total = counter->window.total;
-	int64		span = counter->window.span;
+	const volatile LimitEntry *shared = entry;
+	uint32		limit = shared->limit;
+	uint32		total = shared->window.total;
+	int64		span = shared->window.span;
 
 	/* each value is read once: another session may change it meanwhile */
 	if (total == 0 || span <= 0 ||
-		now / rate_sub_window(span) - counter->window.newest >= RATE_SUB_WINDOWS)
+		now / rate_sub_window(span) - shared->window.newest >= RATE_SUB_WINDOWS)
 		return -1;
 	if (total >= limit)
 		return 1000;
@@ -327,8 +379,8 @@ choose_victim(int64 now)
 
 		if (its_harm < least ||
 			(its_harm == least && victim != NO_SLOT &&
-			 entries[slot].counter.window.newest * rate_sub_window(entries[slot].counter.window.span) <
-			 entries[victim].counter.window.newest * rate_sub_window(entries[victim].counter.window.span)))
+			 entries[slot].window.newest * rate_sub_window(entries[slot].window.span) <
+			 entries[victim].window.newest * rate_sub_window(entries[victim].window.span)))
 		{
 			victim = slot;
 			least = its_harm;
@@ -377,19 +429,25 @@ obtain_slot(int64 now)
 	return slot;
 }
 
-/* Count in an entry whose partition's lock the caller holds. */
-static void
+/* Count in an entry whose partition's lock the caller holds; admitted? */
+static bool
 count(LimitEntry *entry, uint32 limit, int64 span, int64 now, LimitAnswer *answer)
 {
-	RateWindow *window = &entry->counter.window;
+	RateWindow *window = &entry->window;
+	bool		admitted;
 
 	SpinLockAcquire(&entry->mutex);
-	entry->counter.limit = limit;
-	answer->admitted = rate_window_admit(window, limit, span, now);
-	answer->remaining = limit > window->total ? limit - window->total : 0;
-	answer->reset = rate_window_reset(window, now);
-	answer->retry_after = answer->admitted ? 0 : rate_window_wait(window, limit, now);
+	entry->limit = limit;
+	admitted = rate_window_admit(window, limit, span, now);
+	if (answer != NULL)
+	{
+		answer->admitted = admitted;
+		answer->remaining = limit > window->total ? limit - window->total : 0;
+		answer->reset = rate_window_reset(window, now);
+		answer->retry_after = admitted ? 0 : rate_window_wait(window, limit, now);
+	}
 	SpinLockRelease(&entry->mutex);
+	return admitted;
 }
 
 /* Add to the partition's totals and note that there is something to save. */
@@ -403,21 +461,37 @@ account(uint64 hash, bool admitted)
 		pg_atomic_write_u32(&table->changed, 1);
 }
 
-/* Make a counter for a key that had none, unless somebody else just did. */
+/* Make a free entry that of a key of which nothing is counted. */
 static void
+fill_entry(LimitEntry *entry, const LimitKey *key, uint64 hash, int64 created)
+{
+	entry->created = created;
+	entry->hash = hash;
+	memset(&entry->window, 0, sizeof(entry->window));
+	entry->limit = 0;
+	memset(&entry->key, 0, sizeof(entry->key));
+	memcpy(&entry->key, key, limits_key_size(key));
+}
+
+/* Make a counter for a key that had none, unless somebody else just did. */
+static bool
 insert_and_count(const LimitKey *key, uint64 hash, uint32 limit, int64 span, int64 now,
 				 LimitAnswer *answer)
 {
 	LWLock	   *lock = lock_of(hash);
 	uint32		fresh = obtain_slot(now);
 	uint32		slot;
+	bool		admitted;
 
 	if (fresh == NO_SLOT)
 	{
-		answer->admitted = false;
-		answer->remaining = 0;
-		answer->reset = answer->retry_after = rate_sub_window(span);
-		return;
+		if (answer != NULL)
+		{
+			answer->admitted = false;
+			answer->remaining = 0;
+			answer->reset = answer->retry_after = rate_sub_window(span);
+		}
+		return false;
 	}
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	slot = find(key, hash);
@@ -425,38 +499,34 @@ insert_and_count(const LimitKey *key, uint64 hash, uint32 limit, int64 span, int
 	{
 		slot = fresh;
 		fresh = NO_SLOT;
-		entries[slot].hash = hash;
-		memset(&entries[slot].counter, 0, sizeof(LimitCounter));
-		memcpy(&entries[slot].counter.key, key, limits_key_size(key));
-		entries[slot].counter.created = now;
+		fill_entry(&entries[slot], key, hash, now);
 		link_entry(slot);
 	}
-	count(&entries[slot], limit, span, now, answer);
+	admitted = count(&entries[slot], limit, span, now, answer);
 	LWLockRelease(lock);
 	if (fresh != NO_SLOT)
 		give_free_slot(fresh);
+	return admitted;
 }
 
 /*
  * Have the processor fetch the counter that a check will most likely touch,
- * the first of its chain, and in it sub-window number sub: with more keys than
- * its caches hold, waiting for memory is most of a check's time.  The chain is
- * read without lock, since what is found there is no more than a guess.
+ * the first of its chain: with more keys than its caches hold, waiting for
+ * memory is most of a check's time.  The chain is read without lock, since
+ * what is found there is no more than a guess.
  */
 static void
-prefetch(uint64 hash, int64 sub)
+prefetch(uint64 hash)
 {
 	uint32		slot = heads[chain_of(hash)];
 
 	if (slot == NO_SLOT)
 		return;
-	__builtin_prefetch(&entries[slot]);
-	__builtin_prefetch((char *) &entries[slot] + PG_CACHE_LINE_SIZE / 2);
-	__builtin_prefetch(&entries[slot].counter.window, 1);
-	__builtin_prefetch(&entries[slot].counter.window.counts[sub % RATE_SUB_WINDOWS], 1);
+	__builtin_prefetch((char *) &entries[slot] + HOT_PART, 1);
+	__builtin_prefetch((char *) &entries[slot] + HOT_PART + LINE, 1);
 }
 
-void
+bool
 limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer)
 {
 	int64		span = key->window_minutes * USECS_PER_MIN;
@@ -464,18 +534,20 @@ limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer)
 	LWLock	   *lock = lock_of(hash);
 	int64		now;
 	uint32		slot;
+	bool		admitted = false;
 
 	__builtin_prefetch(&heads[chain_of(hash)]);
 	now = limits_clock();
-	prefetch(hash, now / rate_sub_window(span));
+	prefetch(hash);
 	LWLockAcquire(lock, LW_SHARED);
 	slot = find(key, hash);
 	if (slot != NO_SLOT)
-		count(&entries[slot], limit, span, now, answer);
+		admitted = count(&entries[slot], limit, span, now, answer);
 	LWLockRelease(lock);
 	if (slot == NO_SLOT)
-		insert_and_count(key, hash, limit, span, now, answer);
-	account(hash, answer->admitted);
+		admitted = insert_and_count(key, hash, limit, span, now, answer);
+	account(hash, admitted);
+	return admitted;
 }
 
 bool
@@ -518,7 +590,7 @@ limits_reset_windows(const LimitKey *key)
 		CHECK_FOR_INTERRUPTS();
 		if (!entries[slot].in_use)
 			continue;
-		candidate = entries[slot].counter.key;	/* a guess; limits_reset() looks again */
+		candidate = entries[slot].key;	/* a guess; limits_reset() looks again */
 		if (candidate.identifier_length <= MAX_IDENTIFIER &&
 			candidate.endpoint_length <= MAX_ENDPOINT && is_same_caller(&candidate, key) &&
 			limits_reset(&candidate))
@@ -534,10 +606,20 @@ limits_restore(const LimitCounter *counter)
 
 	if (slot == NO_SLOT)
 		return false;
-	entries[slot].hash = hash_key(&counter->key);
-	entries[slot].counter = *counter;
+	fill_entry(&entries[slot], &counter->key, hash_key(&counter->key), counter->created);
+	entries[slot].limit = counter->limit;
+	entries[slot].window = counter->window;
 	link_entry(slot);
 	return true;
+}
+
+static void
+copy_entry(const LimitEntry *entry, LimitCounter *counter)
+{
+	counter->key = entry->key;
+	counter->limit = entry->limit;
+	counter->created = entry->created;
+	counter->window = entry->window;
 }
 
 /* Copy a counter under its locks; false when the slot was freed meanwhile. */
@@ -553,7 +635,7 @@ copy_locked(LimitEntry *entry, LimitCounter *counter)
 	if (found)
 	{
 		SpinLockAcquire(&entry->mutex);
-		*counter = entry->counter;
+		copy_entry(entry, counter);
 		SpinLockRelease(&entry->mutex);
 	}
 	LWLockRelease(lock);
@@ -569,7 +651,7 @@ limits_read(uint32 slot, int64 now, LimitCounter *counter)
 		return false;
 	/* at its exit the postmaster is alone, and a lock may be left behind */
 	if (!IsUnderPostmaster)
-		*counter = entry->counter;
+		copy_entry(entry, counter);
 	else if (!copy_locked(entry, counter))
 		return false;
 	if (rate_window_is_idle(&counter->window, now))
@@ -593,7 +675,7 @@ limits_sweep(void)
 			continue;
 		LWLockAcquire(lock_of(hash), LW_EXCLUSIVE);
 		idle = entry->in_use && entry->hash == hash &&
-			rate_window_is_idle(&entry->counter.window, now);
+			rate_window_is_idle(&entry->window, now);
 		if (idle)
 			unlink_entry(slot);
 		LWLockRelease(lock_of(hash));

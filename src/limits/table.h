@@ -30,8 +30,11 @@ typedef struct LimitKey
 
 /*
  * Bytes of a key that mean something: it is hashed and compared as these, so
- * that a check touches little memory.
+ * that a check touches little memory.  Bytes of the first KEY_BLOCK behind
+ * them are zero.
  */
+#define KEY_BLOCK		16
+
 static inline size_t
 limits_key_size(const LimitKey *key)
 {
@@ -74,8 +77,11 @@ extern void limits_make_key(LimitKey *key, const char *identifier, size_t identi
 							const char *endpoint, size_t endpoint_length,
 							int32 window_minutes);
 
-/* Count a request; the heart of the room. */
-extern void limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer);
+/*
+ * Count a request; is it admitted?  The heart of the room.  answer may be NULL
+ * when the caller wants to know no more than that.
+ */
+extern bool limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer);
 
 /* Forget a counter; false when there is none. */
 extern bool limits_reset(const LimitKey *key);
