@@ -71,11 +71,12 @@ typedef struct LimitEntry
 	bool		in_use;
 	slock_t		mutex;			/* protects limit and window */
 	LimitKey	key;
-} LimitEntry __attribute__((aligned(LINE)));
+} pg_attribute_aligned(LINE) LimitEntry;
 
 #define HOT_PART	offsetof(LimitEntry, window.span)
 
-StaticAssertDecl(HOT_PART % LINE == 0, "what a check touches must begin a line");
+StaticAssertDecl(HOT_PART % LINE == 0 && sizeof(LimitEntry) % LINE == 0,
+				 "what a check touches must begin a line");
 
 typedef struct LimitPartition
 {
