@@ -186,7 +186,7 @@ ROLLBACK;
 -- Refresh: rotation, repeat of the previous token, reuse of an older one.
 SELECT refresh_session('{}');
 SELECT refresh_session('{"refresh_token": "nonsense"}');
-SELECT refresh_session(jsonb_build_object('refresh_token', overlay(:'refresh' placing 'AAAA' from 30)));
+SELECT refresh_session(jsonb_build_object('refresh_token', overlay(:'refresh' placing 'BBBB' from 29)));
 SELECT refresh_session(jsonb_build_object('refresh_token', :'refresh')) ->> 'refresh_token' AS refresh1 \gset
 SELECT refresh_session(jsonb_build_object('refresh_token', :'refresh')) ->> 'refresh_token' = :'refresh1' AS repeated;
 SELECT refresh_session(jsonb_build_object('refresh_token', :'refresh1')) ->> 'refresh_token' AS refresh2 \gset

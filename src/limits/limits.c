@@ -105,7 +105,7 @@ padlock_limits_init(void)
 		return;
 	DefineCustomIntVariable("padlock.rate_limit_max_keys",
 							"Number of callers and endpoints that the rate limiter can count at a time.",
-							"Each takes about 400 bytes of shared memory.",
+							"Each takes about 450 bytes of shared memory.",
 							&limits_max_keys, 100000, 100, 50000000, PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("padlock.rate_limit_save_interval",

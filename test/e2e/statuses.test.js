@@ -143,9 +143,9 @@ test('200 without a body: HEAD; GET and HEAD are read-only', async () => {
 
 // ---- limits ----
 
-// An admin sets an endpoint's limit.
+// A super admin sets an endpoint's limit: those of accounts are his alone.
 async function limit(endpoint, max_requests) {
-  const { data, error } = await client(world, world.admin).from('rate_limit_rules').update({ max_requests }).eq('endpoint', endpoint).select();
+  const { data, error } = await client(world, world.superAdmin).from('rate_limit_rules').update({ max_requests }).eq('endpoint', endpoint).select();
 
   assert.equal(error, null);
   assert.equal(data.length, 1);
