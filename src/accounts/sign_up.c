@@ -6,8 +6,10 @@
  * With padlock.email_confirmation on, nothing is stored for an address before
  * somebody proves that it is his: a sign-up stores a one-time token together
  * with the hash of the password, and the token's use makes the account with
- * that password.  So who signs up for another's address gains nothing, and
- * several sign-ups for one address do not disturb one another.
+ * that password.  So who signs up for another's address has no account unless
+ * the owner opens that very mail; if he does, the account has the password of
+ * whoever signed up, and the owner must reset it.  Several sign-ups for one
+ * address do not disturb one another.
  *
  * The answer is the same whether or not the address has an account, and so is
  * the work: one look-up, one password hash, one token stored, one mail queued.
