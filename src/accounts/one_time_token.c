@@ -24,7 +24,7 @@
 
 #include "accounts/store.h"
 #include "accounts/token.h"
-#include "identity/jwt_internal.h"
+#include "core/base64url.h"
 
 #define TOKEN_BYTES		32
 #define HOUR			60		/* minutes */
@@ -118,7 +118,7 @@ random_token(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random token")));
 	initStringInfo(&text);
-	jwt_base64url_append(&text, bytes, sizeof(bytes));
+	padlock_base64url_append(&text, bytes, sizeof(bytes));
 	return text.data;
 }
 

@@ -17,8 +17,8 @@
 #include "port/pg_bswap.h"
 
 #include "accounts/token.h"
+#include "core/base64url.h"
 #include "identity/jwt.h"
-#include "identity/jwt_internal.h"
 
 /* Keeps these MACs apart from any other use of the key. */
 #define DOMAIN			"padlock refresh token 1"
@@ -57,7 +57,7 @@ refresh_token_make(const pg_uuid_t *session_id, int64 counter)
 	memcpy(token.counter, &big_endian, sizeof(big_endian));
 	compute_mac(&token, token.mac);
 	initStringInfo(&text);
-	jwt_base64url_append(&text, &token, sizeof(token));
+	padlock_base64url_append(&text, &token, sizeof(token));
 	return text.data;
 }
 
@@ -69,7 +69,7 @@ refresh_token_read(const char *text, pg_uuid_t *session_id, int64 *counter)
 	uint64		big_endian;
 
 	if (strlen(text) != TOKEN_TEXT ||
-		jwt_base64url_decode(text, TOKEN_TEXT, (unsigned char *) &token) != sizeof(token))
+		padlock_base64url_decode(text, TOKEN_TEXT, (unsigned char *) &token) != sizeof(token))
 		return false;
 	compute_mac(&token, mac);
 	if (CRYPTO_memcmp(mac, token.mac, MAC_BYTES) != 0)

@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mb/pg_wchar.h"
@@ -21,76 +20,106 @@
 
 #include "core/secret_file.h"
 
-/* Why an open file cannot be taken, with a hint or NULL; NULL when it can. */
-static const char *
-file_problem(int fd, int max, bool secret, const char **hint)
+/* What keeps an open file from being taken; false when nothing does. */
+static bool
+find_problem(int fd, int max, bool secret, PadlockSecretFile *file)
 {
-	struct stat status;
-
-	if (fstat(fd, &status) < 0)
-		return "could not be examined";
-	if (!S_ISREG(status.st_mode))
-		return "is not a plain file";
-	if (secret && status.st_uid != geteuid())
+	file->problem = NULL;
+	file->hint = NULL;
+	if (fstat(fd, &file->status) < 0)
+		file->problem = "could not be examined";
+	else if (!S_ISREG(file->status.st_mode))
+		file->problem = "is not a regular file";
+	else if (secret && file->status.st_uid != geteuid())
 	{
-		*hint = "Change its owner with chown.";
-		return "does not belong to the server's user";
+		file->problem = "does not belong to the server's user";
+		file->hint = "Change its owner with chown.";
 	}
-	if (secret && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	else if (secret && (file->status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 	{
-		*hint = "Change its mode to 0600 with chmod.";
-		return "can be read or written by others";
+		file->problem = "can be read or written by others";
+		file->hint = "Change its mode to 0600 with chmod.";
 	}
-	if (status.st_size > max)
-		return "is too long";
-	return NULL;
+	else if (file->status.st_size > max)
+		file->problem = "is too long";
+	return file->problem != NULL;
 }
 
 /*
- * Read up to max bytes and end them by NUL, without line ends at the end.
- * Returns the problem, or NULL.
+ * Check and read an open file, and close it.  No error may come before that:
+ * there may be no transaction to close the file.
  */
-static const char *
-read_content(int fd, char *content, int max)
+static bool
+load(int fd, char *content, int max, bool secret, PadlockSecretFile *file)
 {
-	ssize_t		length = read(fd, content, max);
+	ssize_t		length = 0;
 
-	if (length < 0)
-		return "could not be read";
+	if (!find_problem(fd, max, secret, file))
+	{
+		length = read(fd, content, max);
+		if (length < 0)
+			file->problem = "could not be read";
+		else if (length != file->status.st_size)
+			file->problem = "was changed while it was read";
+	}
+	close(fd);
+	file->length = Max(length, 0);
+	return file->problem == NULL;
+}
+
+/* O_NONBLOCK: opening a pipe must not wait for a writer. */
+static int
+open_file(const char *path)
+{
+	return BasicOpenFile(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
+}
+
+bool
+padlock_load_secret_file(const char *path, char *content, int max, PadlockSecretFile *file)
+{
+	int			fd = open_file(path);
+
+	if (fd >= 0)
+		return load(fd, content, max, true, file);
+	file->problem = psprintf("cannot be opened: %m");
+	file->hint = NULL;
+	return false;
+}
+
+/* End a content by NUL, without line ends at the end; returns the problem, or NULL. */
+static const char *
+make_text(char *content, size_t length)
+{
 	while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r'))
 		length--;
 	content[length] = '\0';
 	if (length == 0)
 		return "is empty";
-	if (strlen(content) != (size_t) length || !pg_verify_mbstr(PG_UTF8, content, length, true))
+	if (strlen(content) != length || !pg_verify_mbstr(PG_UTF8, content, length, true))
 		return "is not UTF-8 text";
 	return NULL;
 }
 
-/* No error may come between opening and closing: there is no transaction to close the file. */
 static char *
 read_file(const char *path, const char *setting, int max, bool secret)
 {
 	char	   *content = palloc(max + 1);
-	int			fd = BasicOpenFile(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
-	const char *problem;
-	const char *hint = NULL;
+	int			fd = open_file(path);
+	PadlockSecretFile file;
 
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not open file \"%s\" of %s: %m", path, setting)));
-	problem = file_problem(fd, max, secret, &hint);
-	if (problem == NULL)
-		problem = read_content(fd, content, max);
-	close(fd);
-	if (problem != NULL)
+	if (load(fd, content, max, secret, &file))
+		file.problem = make_text(content, file.length);
+	if (file.problem != NULL)
 	{
 		explicit_bzero(content, max);
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("file \"%s\" of %s %s", path, setting, problem),
-				 hint ? errhint("%s", hint) : 0));
+				 errmsg("file \"%s\" of %s %s", path, setting, file.problem),
+				 file.hint ? errhint("%s", file.hint) : 0));
 	}
 	return content;
 }

@@ -8,6 +8,25 @@
 #ifndef PADLOCK_SECRET_FILE_H
 #define PADLOCK_SECRET_FILE_H
 
+#include <sys/stat.h>
+
+/* A secret's file as it was found. */
+typedef struct PadlockSecretFile
+{
+	struct stat status;			/* of the open file */
+	size_t		length;			/* bytes read */
+	const char *problem;		/* why it cannot be taken, to follow the file's name */
+	const char *hint;			/* what to do, or NULL */
+} PadlockSecretFile;
+
+/*
+ * Read all of a secret's file, up to max bytes, into memory of the caller's
+ * own, as it is.  False with the problem and a hint, raising no error: for
+ * those who may not tell everybody.  Then the memory may hold a part of it.
+ */
+extern bool padlock_load_secret_file(const char *path, char *content, int max,
+									 PadlockSecretFile *file);
+
 /*
  * The content of the file that a setting names, palloc'd and ended by NUL,
  * without the line ends at its end.  Whoever asks wipes it after use.
@@ -15,7 +34,7 @@
  * path: absolute.  setting: its name, for messages.  max: bytes.
  *
  * Errors: of class 58 (58P01 for a missing one) when it cannot be opened,
- * F0000 when it is not a plain file, not the server user's own, open to
+ * F0000 when it is not a regular file, not the server user's own, open to
  * others, longer than max, empty or not UTF-8 text.  May be called without a
  * transaction.
  */

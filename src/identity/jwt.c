@@ -93,7 +93,7 @@ decode_part(const char *part, size_t part_length, int *length)
 {
 	unsigned char *bytes = palloc(part_length + 1);
 
-	*length = jwt_base64url_decode(part, part_length, bytes);
+	*length = padlock_base64url_decode(part, part_length, bytes);
 	if (*length < 0)
 		return NULL;
 	bytes[*length] = '\0';
@@ -302,7 +302,7 @@ is_signed(const Compact *parts, const Header *header)
 {
 	const JwtKeySet *set = jwt_keys();
 	unsigned char *signature = palloc(parts->signature_length);
-	int			length = jwt_base64url_decode(parts->signature, parts->signature_length, signature);
+	int			length = padlock_base64url_decode(parts->signature, parts->signature_length, signature);
 	bool		found = false;
 
 	for (int i = 0; length > 0 && i < set->count && !found; i++)
@@ -448,7 +448,7 @@ append_signature(StringInfo token, const JwtKey *key, const char *data, size_t l
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign a token")));
 	}
 	appendStringInfoChar(token, '.');
-	jwt_base64url_append(token, signature, size);
+	padlock_base64url_append(token, signature, size);
 }
 
 char *
@@ -469,9 +469,9 @@ jwt_sign(const char *claims)
 	appendStringInfoChar(&header, '}');
 
 	initStringInfo(&token);
-	jwt_base64url_append(&token, header.data, header.len);
+	padlock_base64url_append(&token, header.data, header.len);
 	appendStringInfoChar(&token, '.');
-	jwt_base64url_append(&token, payload, strlen(payload));
+	padlock_base64url_append(&token, payload, strlen(payload));
 	append_signature(&token, key, pnstrdup(token.data, token.len), token.len);
 	return token.data;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * jwt_internal.h
- *	  What the files of JSON Web Tokens share: keys, base64url, JWS.
+ *	  What the files of JSON Web Tokens share: keys, JWS.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "core/base64url.h"
 #include "core/json.h"
 #include "identity/jwt.h"
 
@@ -48,18 +49,6 @@ typedef struct JwtKeySet
 	int			count;
 	JwtKey		keys[JWT_MAX_KEYS];
 } JwtKeySet;
-
-/* ---- jwt_base64.c ---- */
-
-/*
- * Decode unpadded base64url (RFC 7515, 2) into out, which has room for
- * 3 * length / 4 bytes.  Returns how many, or -1 for any text that is not
- * exactly what the encoder writes.
- */
-extern int	jwt_base64url_decode(const char *text, size_t length, unsigned char *out);
-
-/* Append data in unpadded base64url. */
-extern void jwt_base64url_append(StringInfo out, const void *data, size_t length);
 
 /* ---- jwt_jwk.c: keys as JSON Web Keys (RFC 7517) ---- */
 

@@ -146,7 +146,7 @@ decode_secret(const char *text, size_t *length)
 
 	if (bytes == NULL)
 		return NULL;
-	decoded = jwt_base64url_decode(text, room, bytes);
+	decoded = padlock_base64url_decode(text, room, bytes);
 	if (decoded <= 0)
 	{
 		OPENSSL_secure_clear_free(bytes, room);
@@ -572,7 +572,7 @@ append_number(StringInfo out, const char *name, EVP_PKEY *pkey, const char *para
 		fail_to_export();
 	}
 	appendStringInfo(out, ",\"%s\":\"", name);
-	jwt_base64url_append(out, bytes, length);
+	padlock_base64url_append(out, bytes, length);
 	appendStringInfoChar(out, '"');
 	OPENSSL_cleanse(bytes, sizeof(bytes));
 	BN_clear_free(number);
@@ -588,7 +588,7 @@ append_raw(StringInfo out, const char *name, const JwtKey *key,
 	if (get(key->pkey, bytes, &length) != 1)
 		fail_to_export();
 	appendStringInfo(out, ",\"%s\":\"", name);
-	jwt_base64url_append(out, bytes, length);
+	padlock_base64url_append(out, bytes, length);
 	appendStringInfoChar(out, '"');
 	OPENSSL_cleanse(bytes, sizeof(bytes));
 }
@@ -604,7 +604,7 @@ append_required(StringInfo out, const JwtKey *key)
 	{
 		case JWT_HS256:
 			appendStringInfoString(out, "{\"k\":\"");
-			jwt_base64url_append(out, key->secret, key->secret_length);
+			padlock_base64url_append(out, key->secret, key->secret_length);
 			appendStringInfoString(out, "\",\"kty\":\"oct\"");
 			break;
 		case JWT_RS256:
@@ -680,7 +680,7 @@ thumbprint(const JwtKey *key)
 	if (!good)
 		fail_to_export();
 	initStringInfo(&text);
-	jwt_base64url_append(&text, hash, sizeof(hash));
+	padlock_base64url_append(&text, hash, sizeof(hash));
 	return OPENSSL_strdup(text.data);
 }
 

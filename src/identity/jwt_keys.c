@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "core/secret_file.h"
 #include "identity/jwt_internal.h"
 
 /* OpenSSL's secret heap of this process, bytes; locked memory, made on first use. */
@@ -98,24 +99,6 @@ is_unchanged(const struct stat *now)
 		now->st_ctim.tv_nsec == then->st_ctim.tv_nsec;
 }
 
-/* Refuse a file that others could read or could have written. */
-static void
-check_file(const struct stat *file)
-{
-	if (!S_ISREG(file->st_mode))
-		refuse_file("It is not a regular file.", "Name a regular file.");
-	if (file->st_uid != geteuid())
-		refuse_file(psprintf("It belongs to user id %u, not to %u.", (unsigned) file->st_uid,
-							 (unsigned) geteuid()),
-					"Make the server's user its owner (chown).");
-	if ((file->st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		refuse_file(psprintf("Its mode is %04o.", (unsigned) (file->st_mode & 07777)),
-					"Take all rights from group and others (chmod 0600).");
-	if (file->st_size > JWT_MAX_FILE)
-		refuse_file(psprintf("It is longer than %d bytes.", JWT_MAX_FILE),
-					"Remove keys whose tokens have expired.");
-}
-
 static void
 wipe_text(void)
 {
@@ -123,43 +106,34 @@ wipe_text(void)
 	file_text = NULL;
 }
 
-/* Read the whole file into file_text; *file gets what it was read from. */
-static size_t
-read_text(struct stat *file)
+/* Read the whole file into file_text. */
+static void
+read_text(PadlockSecretFile *file)
 {
-	/* O_NONBLOCK: opening a pipe must not wait for a writer */
-	int			fd = OpenTransientFile(jwt_keys_file, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	ssize_t		length;
-
-	if (fd < 0)
-		refuse_file(psprintf("%m."), "Run SELECT padlock.create_jwt_keys() as the owner of the extension.");
-	if (fstat(fd, file) != 0)
-		refuse_file(psprintf("%m."), "Check the file.");
-	check_file(file);
-
 	if (!CRYPTO_secure_malloc_initialized())
 		(void) CRYPTO_secure_malloc_init(SECRET_HEAP, 32);
 	wipe_text();
 	file_text = OPENSSL_secure_malloc(JWT_MAX_FILE);
 	if (file_text == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	length = read(fd, file_text, JWT_MAX_FILE);
-	if (length < 0 || length != file->st_size)
-		refuse_file("It could not be read in one piece.", "Try again.");
-	CloseTransientFile(fd);
-	return length;
+	if (padlock_load_secret_file(jwt_keys_file, file_text, JWT_MAX_FILE, file))
+		return;
+	wipe_text();
+	refuse_file(psprintf("It %s.", file->problem),
+				file->hint != NULL ? file->hint
+				: "Check the file, or make one with padlock.create_jwt_keys() as the owner of the extension.");
 }
 
 /* Replace the keys in memory by the file's. */
 static void
 read_file(void)
 {
-	struct stat file;
-	size_t		length = read_text(&file);
+	PadlockSecretFile file;
 	const char *problem;
 
+	read_text(&file);
 	jwt_clear_set(&incoming);
-	problem = jwt_read_set(file_text, length, &incoming);
+	problem = jwt_read_set(file_text, file.length, &incoming);
 	wipe_text();
 	if (problem != NULL)
 	{
@@ -169,7 +143,7 @@ read_file(void)
 	current = incoming;
 	memset(&incoming, 0, sizeof(incoming));
 	current_path = MemoryContextStrdup(TopMemoryContext, jwt_keys_file);
-	current_stat = file;
+	current_stat = file.status;
 }
 
 static void

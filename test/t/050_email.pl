@@ -329,7 +329,7 @@ foreach my $one ([ 'empty', "\n", qr/is empty/ ], [ 'latin1', "\xff", qr/is not 
 	like(mail(\%reset)->{error_message}, $one->[2], "a password file that is $one->[0]");
 }
 settings(%with_tls, smtp_password_file => "$dir");
-like(mail(\%reset)->{error_message}, qr/is not a plain file/, 'a folder for a password file');
+like(mail(\%reset)->{error_message}, qr/is not a regular file/, 'a folder for a password file');
 settings(%with_tls, smtp_password_file => '');
 like(mail(\%reset)->{error_message}, qr/padlock\.smtp_user is set and padlock\.smtp_password_file is not/, 'a user needs a password');
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * jwt_base64.c
- *	  The one spelling of bytes in JSON Web Tokens: unpadded base64url.
+ * base64url.c
+ *	  The one spelling of bytes in tokens: unpadded base64url.
  *
  * RFC 4648, 5 with RFC 7515, 2.  Decoding is strict, so that every byte
  * string has exactly one text: no padding, no white space, no bits left over.
@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "identity/jwt_internal.h"
+#include "core/base64url.h"
 
 static const char alphabet[] =
 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -47,7 +47,7 @@ decode_rest(const unsigned char *in, size_t length, unsigned char *out)
 }
 
 int
-jwt_base64url_decode(const char *text, size_t length, unsigned char *out)
+padlock_base64url_decode(const char *text, size_t length, unsigned char *out)
 {
 	const unsigned char *in = (const unsigned char *) text;
 	const unsigned char *end = in + length / 4 * 4;
@@ -77,7 +77,7 @@ jwt_base64url_decode(const char *text, size_t length, unsigned char *out)
 }
 
 void
-jwt_base64url_append(StringInfo out, const void *data, size_t length)
+padlock_base64url_append(StringInfo out, const void *data, size_t length)
 {
 	const unsigned char *bytes = data;
 	uint32		bits = 0;
