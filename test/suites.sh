@@ -206,6 +206,7 @@ if start_cluster; then
     fi
     stop_cluster
 fi
+[ "$deep" != deep ] || export PADLOCK_TEST_BOMBS=1
 tap 'agent' 1 test/agent/*.t
 tap 'TAP' 2 test/t/*.pl || tap_logs
 clients

@@ -114,6 +114,9 @@ row 'one key / counter in a table' hot logged 20
 row 'one key / counter in an unlogged table' hot unlogged 2.5
 row 'one key / Redis script' hot redis 1
 row 'eight sessions: one key / a key each' eight_hot eight_own 0.8
+heading 'what bounds them: SELECT 1 beside the same'
+row 'SELECT 1 / counter in a table' select logged
+row 'SELECT 1 / Redis script' select redis
 heading 'limits: checks a second, in a loop in one query'
 row_of_rate 'one key / the loop with random()' loop_hot loop_empty 3000000
 row_of_rate '10,000 keys / the loop with random()' loop_many loop_empty 3000000
