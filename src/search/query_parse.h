@@ -1,0 +1,87 @@
+/*-------------------------------------------------------------------------
+ *
+ * query_parse.h
+ *	  From what a visitor types to weighted groups of terms.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_QUERY_PARSE_H
+#define PADLOCK_SEARCH_QUERY_PARSE_H
+
+#include "search/analyze.h"
+#include "search/view.h"
+
+typedef enum SearchMatchKind
+{
+	SEARCH_MATCH_WORD,
+	SEARCH_MATCH_SYNONYM,
+	SEARCH_MATCH_TYPO,
+	SEARCH_MATCH_PREFIX
+} SearchMatchKind;
+
+/* One way to match a word. */
+typedef struct SearchTermUse
+{
+	char	   *term;			/* NUL-terminated copy */
+	int			length;
+	float		weight;			/* above 0, 1 for the word itself */
+	SearchMatchKind kind;
+} SearchTermUse;
+
+/* A word of the query: a document's score for it is that of its best term. */
+typedef struct SearchGroup
+{
+	char	   *word;			/* as typed, for explain */
+	SearchTermUse *terms;
+	int			nterms;
+	float		weight;			/* of the word within the query, 1 usually */
+} SearchGroup;
+
+/* A quoted phrase: groups that must stand side by side in one field. */
+typedef struct SearchPhrase
+{
+	SearchGroup *groups;
+	int			ngroups;
+	int		   *offsets;		/* of each word from the first, for left-out stop words */
+	bool		excluded;		/* -"a phrase" */
+} SearchPhrase;
+
+typedef struct SearchQuery
+{
+	SearchGroup *groups;		/* scored; the words of phrases are here too */
+	int			ngroups;
+	SearchGroup *excluded;		/* a document with a term of any is out */
+	int			nexcluded;
+	SearchPhrase *phrases;		/* a document must hold each not excluded */
+	int			nphrases;
+	float	   *coordination;	/* [0 .. ngroups]: factor of a document's score by
+								 * how many groups it matches */
+	char	   *code;			/* the whole term, trimmed, lower case: a product
+								 * with this code comes first */
+	bool		empty;			/* no word left (stop words, punctuation): no
+								 * product matches but by code */
+	char	   *relaxed;		/* what was given up to find something, or NULL;
+								 * for the answer ("corrected", "phrases", ...) */
+	char	   *corrected;		/* the text with typos corrected, or NULL */
+} SearchQuery;
+
+/*
+ * Parse a search term of at most 200 characters: words, "phrases", -minus,
+ * synonyms and corrections by what the view's index holds.  Never fails.
+ */
+extern SearchQuery *search_query_parse(const char *term, SearchView *view);
+
+/*
+ * After no result: the next weaker form of the query (phrases as words,
+ * prefixes, wider corrections ...), or NULL when there is none.  step counts
+ * from 0.  Minus words and filters are never given up.
+ */
+extern SearchQuery *search_query_relax(const char *term, SearchView *view, int step);
+
+/*
+ * Does the document, analysed with the analyser, hold the phrase?
+ */
+extern bool search_document_has_phrase(SearchAnalyzer *analyzer, const SearchDocument *document,
+									   const SearchPhrase *phrase);
+
+#endif							/* PADLOCK_SEARCH_QUERY_PARSE_H */

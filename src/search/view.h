@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * view.h
+ *	  The index as one snapshot sees it: segments, and which of their
+ *	  documents live.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_VIEW_H
+#define PADLOCK_SEARCH_VIEW_H
+
+typedef struct SearchView SearchView;
+
+/* How many documents there are, and how many hold a term (dead ones included). */
+extern uint32 search_view_documents(const SearchView *view);
+extern uint32 search_view_frequency(const SearchView *view, const char *term, int length);
+
+/* Called for a term; false ends the scan. */
+typedef bool (*SearchTermVisitor) (const char *term, int length, uint32 frequency, void *arg);
+
+/* Visit the terms that start with a prefix once each, in byte order. */
+extern void search_view_scan(const SearchView *view, const char *prefix, int length,
+							 SearchTermVisitor visit, void *arg);
+
+/*
+ * The index as the active snapshot sees it.  Must be released in the same
+ * transaction; an error releases it too.  Views do not nest.
+ */
+extern SearchView *search_view_acquire(void);
+extern void search_view_release(SearchView *view);
+
+#endif							/* PADLOCK_SEARCH_VIEW_H */
