@@ -166,6 +166,54 @@ SELECT headers, pg_temp.headers(headers)
                ('{"x-forwarded-for": "203.0.113.7", "user-agent": ' || repeat('[', 33) || repeat(']', 33) || '}')) AS t(headers);
 DELETE FROM policies WHERE user_id = '1d000000-0000-4000-8000-000000000002';
 
+-- A visitor is nobody, also with an admin's id in his claims.
+BEGIN;
+SELECT pg_temp.become('anon', '{"sub": "1d000000-0000-4000-8000-000000000001", "role": "anon"}', '');
+SELECT padlock.uid(), padlock.is_admin(), padlock.is_privileged();
+SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000001", "role": "anon"}', '');
+SELECT padlock.uid(), padlock.is_admin(), padlock.is_privileged();
+ROLLBACK;
+
+-- What a gateway calls before each request.
+CREATE FUNCTION pg_temp.check(role text, claims text, headers text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.become(role, claims, headers);
+    PERFORM padlock.check_request();
+    PERFORM set_config('role', 'none', true);
+    RETURN 'passes';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ': ' || SQLERRM;
+END
+$$;
+INSERT INTO padlock.sessions (id, user_id, expires_at, revoked_at)
+SELECT ('1d000000-0000-4000-8000-0000000000a' || n)::uuid, '1d000000-0000-4000-8000-000000000002', expires_at, revoked_at
+  FROM (VALUES (1, 'infinity'::timestamptz, NULL::timestamptz), (2, now(), NULL), (3, 'infinity', now())) AS s(n, expires_at, revoked_at);
+SELECT role, left(claims, 40) AS claims, left(headers, 40) AS headers, pg_temp.check(role, claims, headers)
+  FROM (VALUES ('anon', '', ''), ('anon', '{"role": "anon"}', '{}'), ('service_role', '', ''), ('service_role', '{"role": "service_role"}', '{"user-agent": "x"}'),
+               ('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002"}', '{}'), ('authenticated', '', '{}'), ('authenticated', '{}', '{}'),
+               ('authenticated', '{"sub": "me"}', '{}'), ('authenticated', '{"sub": null}', '{}'), ('authenticated', '{', '{}'), ('anon', '[]', '{}'),
+               ('authenticated', '{"exp": 1, "sub": "1d000000-0000-4000-8000-000000000002"}', '{}'), ('anon', '{"exp": 1}', '{}'), ('service_role', '{"exp": 1}', '{}'),
+               ('anon', '{}', '{'), ('anon', '{}', '[]'), ('anon', '{}', 'null'), ('anon', '{}', '{"user-agent": "' || repeat('x', 270000) || '"}'),
+               ('anon', '{}', '{"user-agent": "\u0000"}'), ('anon', '{}', repeat('[', 100000)),
+               ('anon', '{}', '{"x-api-key": "pk_0"}'), ('anon', '{}', '{"x-api-key": null}'), ('anon', '{}', '{"x-api-key": ""}'),
+               ('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002"}', '{"x-api-key": "x"}')) AS t(role, claims, headers);
+SELECT id, pg_temp.check('authenticated', format('{"iss": "padlock", "sub": "1d000000-0000-4000-8000-000000000002", "session_id": "%s"}', id), '{}')
+  FROM unnest(ARRAY['1d000000-0000-4000-8000-0000000000a1', '1d000000-0000-4000-8000-0000000000a2', '1d000000-0000-4000-8000-0000000000a3',
+                    '1d000000-0000-4000-8000-0000000000a9', '']) AS id;
+SELECT pg_temp.check('authenticated', '{"iss": "padlock", "sub": "1d000000-0000-4000-8000-000000000003", "session_id": "1d000000-0000-4000-8000-0000000000a1"}', '{}') AS anothers;
+SELECT pg_temp.check('authenticated', '{"iss": "padlock", "sub": "1d000000-0000-4000-8000-000000000002"}', '{}') AS without;
+-- through a gateway: status and header, also where nothing can be written
+BEGIN READ ONLY;
+SELECT set_config('request.method', 'GET', true);
+SELECT pg_temp.become('authenticated', '{"exp": 1}', '{}');
+SELECT padlock.check_request();
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT set_config('request.method', 'GET', true);
+SELECT pg_temp.become('authenticated', '', '{"broken');
+SELECT padlock.check_request();
+ROLLBACK;
+
 DELETE FROM insurance_companies WHERE name = 'Identity Ltd';
 SELECT count(*) AS orphan_keys FROM padlock.api_keys k WHERE NOT EXISTS (SELECT FROM insurance_companies c WHERE c.id = k.company_id);
 DELETE FROM admin_users WHERE id IN (SELECT id FROM users WHERE email LIKE '%@identity.example');

@@ -100,6 +100,14 @@ UPDATE insurance_companies SET website = 'https://token.example/' WHERE id = pad
 COMMIT;
 SELECT company_id, user_id, ip_address, user_agent, request_path FROM audit_logs WHERE record_id = '10000000-0000-4000-8000-0000000000c1' AND new_values ->> 'website' IS NOT NULL;
 
+-- Nor can a caller hide from being counted by looking like no gateway.
+SELECT padlock.reset_rate_limit('ip:unknown', 'product_search') IS NOT NULL AS reset;
+SET ROLE anon;
+SELECT product_search(jsonb '{}') -> 'success' AS success;
+RESET ROLE;
+SELECT request_count FROM rate_limits WHERE identifier = 'ip:unknown' AND endpoint = 'product_search';
+SELECT padlock.reset_rate_limit('ip:unknown', 'product_search');
+
 -- No low role can say who it is, or see what was said.
 SET ROLE authenticated;
 SET padlock.token_claims = '{}';
@@ -121,11 +129,13 @@ SHOW padlock.identity;
 RESET ROLE;
 SET client_min_messages = warning;
 
--- Claims that name a session need it alive, whoever brought them.
+-- padlock's own claims need their session alive, whoever brought them; other
+-- issuers' sessions are their own affair.
 SET padlock.identity = 'gateway';
 BEGIN;
 SELECT claims, padlock.uid() IS NOT NULL AS believed
   FROM (VALUES ('5'), ('null'), ('"x"'), ('"50000000-0000-4000-8000-000000000009"')) AS s(id),
-       format('{"sub": "%s", "session_id": %s}', :'user', id) AS claims
+       (VALUES ('padlock'), ('https://project.example/auth/v1')) AS i(issuer),
+       format('{"sub": "%s", "iss": "%s", "session_id": %s}', :'user', issuer, id) AS claims
  WHERE set_config('request.jwt.claims', claims, true) IS NOT NULL;
 ROLLBACK;

@@ -268,8 +268,8 @@ access_token(const Session *session, int64 lifetime)
 {
 	int64		now = unix_time(GetCurrentTimestamp());
 
-	return jwt_sign(psprintf("{\"sub\": \"%s\", \"role\": \"authenticated\", \"aud\": \"authenticated\","
-							 " \"session_id\": \"%s\", \"email\": %s,"
+	return jwt_sign(psprintf("{\"iss\": \"" PADLOCK_TOKEN_ISSUER "\", \"sub\": \"%s\", \"role\": \"authenticated\","
+							 " \"aud\": \"authenticated\", \"session_id\": \"%s\", \"email\": %s,"
 							 " \"iat\": " INT64_FORMAT ", \"exp\": " INT64_FORMAT "}",
 							 uuid_text(&session->user_id), uuid_text(&session->id),
 							 padlock_json_string(session->email), now, now + lifetime));

@@ -197,34 +197,52 @@ is_expired(const PadlockJsonMember *exp)
 	return !jwt_read_time(exp, &seconds) || seconds <= jwt_now();
 }
 
-/* Does the session that the claims name, if any, still live, and is it the user's? */
+/*
+ * Is the session over?  Sessions are of tokens that padlock signed; a foreign
+ * issuer's session_id names something of that issuer's.
+ */
 static bool
-is_live_session(const PadlockJsonMember *session_id, const pg_uuid_t *user_id)
+session_has_ended(const PadlockJsonMember *issuer, const PadlockJsonMember *session_id,
+				  const pg_uuid_t *user_id)
 {
-	pg_uuid_t	id;
-
-	if (!session_id->present)
-		return true;
-	return session_id->value != NULL && parse_uuid(session_id->value, &id) &&
-		padlock_lookup_session(&id, user_id);
+	if (issuer->value == NULL || strcmp(issuer->value, PADLOCK_TOKEN_ISSUER) != 0)
+		return false;
+	caller.has_session = session_id->value != NULL &&
+		parse_uuid(session_id->value, &caller.session_id) &&
+		padlock_lookup_session(&caller.session_id, user_id);
+	return !caller.has_session;
 }
 
-static void
+/* Take the user from the claims; what is wrong with them otherwise. */
+static PadlockProblem
 read_claims(const char *claims)
 {
-	PadlockJsonMember members[] = {{"sub"}, {"exp"}, {"session_id"}};
+	enum
+	{
+		SUB, EXP, ROLE, ISS, SESSION_ID
+	};
+	PadlockJsonMember members[] = {{"sub"}, {"exp"}, {"role"}, {"iss"}, {"session_id"}};
+	bool		is_needed = caller.role == PADLOCK_ROLE_AUTHENTICATED;
 	pg_uuid_t	user_id;
 
-	if (!padlock_json_members(claims, members, lengthof(members)) ||
-		members[0].value == NULL || is_expired(&members[1]) ||
-		!parse_uuid(members[0].value, &user_id) ||
-		!is_live_session(&members[2], &user_id))
-		return;
+	if (claims[0] == '\0')
+		return is_needed ? PADLOCK_BAD_CLAIMS : PADLOCK_NO_PROBLEM;
+	if (!padlock_json_members(claims, members, lengthof(members)))
+		return PADLOCK_BAD_CLAIMS;
+	if (is_expired(&members[EXP]))
+		return PADLOCK_EXPIRED;
+	/* a visitor is nobody, whatever else his claims say */
+	if (caller.role == PADLOCK_ROLE_ANON ||
+		(members[ROLE].value != NULL && strcmp(members[ROLE].value, "anon") == 0))
+		return PADLOCK_NO_PROBLEM;
+	if (members[SUB].value == NULL || !parse_uuid(members[SUB].value, &user_id))
+		return is_needed ? PADLOCK_BAD_CLAIMS : PADLOCK_NO_PROBLEM;
+	if (session_has_ended(&members[ISS], &members[SESSION_ID], &user_id))
+		return PADLOCK_SESSION_ENDED;
 	caller.has_user = true;
 	caller.user_id = user_id;
-	caller.has_session = members[2].present &&
-		parse_uuid(members[2].value, &caller.session_id);
-	padlock_lookup_admin(&caller.user_id, &caller.is_admin, &caller.is_super_admin);
+	padlock_lookup_admin(&user_id, &caller.is_admin, &caller.is_super_admin);
+	return PADLOCK_NO_PROBLEM;
 }
 
 /* A header's text, cut to a bounded number of whole characters, or NULL. */
@@ -291,36 +309,40 @@ connection_address(void)
 	return DatumGetCString(DirectFunctionCall1(inet_out, address));
 }
 
-static void
+static PadlockProblem
 read_key(const char *key)
 {
 	caller.has_company = padlock_api_key_verify(key, &caller.company_id, &caller.company_active);
+	return caller.has_company ? PADLOCK_NO_PROBLEM : PADLOCK_BAD_KEY;
 }
 
-static void
+/* Take company, address and user agent; what is wrong with the headers, or the key. */
+static PadlockProblem
 read_headers(const Sources *sources)
 {
 	PadlockJsonMember members[] = {
 		{"x-api-key"}, {"x-forwarded-for"}, {"user-agent"}
 	};
+	bool		well_formed = padlock_json_members(sources->headers, members, lengthof(members));
+	PadlockProblem problem = PADLOCK_NO_PROBLEM;
 
-	(void) padlock_json_members(sources->headers, members, lengthof(members));
 	if (sources->key[0] != '\0')
-		read_key(sources->key);
-	else if (members[0].value != NULL)
-		read_key(members[0].value);
+		problem = read_key(sources->key);
+	else if (members[0].present)
+		problem = members[0].value != NULL ? read_key(members[0].value) : PADLOCK_BAD_KEY;
 	if (members[1].value != NULL)
 		caller.ip_address = forwarded_address(members[1].value);
 	if (caller.ip_address == NULL)
 		caller.ip_address = connection_address();
 	caller.user_agent = bounded(members[2].value);
+	return well_formed || sources->headers[0] == '\0' ? problem : PADLOCK_BAD_HEADERS;
 }
 
 /* What may be believed in this transaction. */
 static void
 find_sources(Sources *sources)
 {
-	bool		trusting = identity_mode == IDENTITY_GATEWAY;
+	bool		trusting = !padlock_identity_by_token();
 
 	sources->key = verified_key;
 	sources->claims = verified_claims;
@@ -346,6 +368,7 @@ static void
 read_caller(const Sources *sources)
 {
 	MemoryContext old;
+	PadlockProblem problem;
 
 	if (caller_context == NULL)
 		caller_context = AllocSetContextCreate(TopMemoryContext, "padlock caller",
@@ -356,8 +379,10 @@ read_caller(const Sources *sources)
 
 	memset(&caller, 0, sizeof(caller));
 	caller.role = outer_role();
-	read_claims(sources->claims);
-	read_headers(sources);
+	problem = read_claims(sources->claims);
+	caller.problem = read_headers(sources);
+	if (caller.problem != PADLOCK_BAD_HEADERS && problem != PADLOCK_NO_PROBLEM)
+		caller.problem = problem;
 	caller.request_path = bounded(sources->path);
 
 	cached_role = GetOuterUserId();
@@ -387,6 +412,12 @@ padlock_caller_is_privileged(void)
 	const PadlockCaller *c = padlock_caller();
 
 	return c->is_admin || c->role == PADLOCK_ROLE_SERVICE;
+}
+
+bool
+padlock_identity_by_token(void)
+{
+	return identity_mode == IDENTITY_TOKEN;
 }
 
 char *

@@ -19,13 +19,25 @@ typedef enum PadlockRole
 	PADLOCK_ROLE_SERVICE
 } PadlockRole;
 
+/* What is wrong with what a caller says of himself: the first thing that is. */
+typedef enum PadlockProblem
+{
+	PADLOCK_NO_PROBLEM,
+	PADLOCK_BAD_HEADERS,		/* request.headers is no JSON object, or too long */
+	PADLOCK_BAD_CLAIMS,			/* claims that are no JSON object, or name no user's id */
+	PADLOCK_EXPIRED,			/* the claims' exp has passed */
+	PADLOCK_SESSION_ENDED,		/* padlock's own token, of a session that is over */
+	PADLOCK_BAD_KEY				/* no such API key, or one that was revoked or has expired */
+} PadlockProblem;
+
 typedef struct PadlockCaller
 {
 	PadlockRole role;
+	PadlockProblem problem;		/* a caller with one may still have the other identity */
 
-	bool		has_user;		/* a valid, unexpired sub claim of a live session */
+	bool		has_user;		/* a valid, unexpired sub claim, not of anon or an ended session */
 	pg_uuid_t	user_id;
-	bool		has_session;	/* the session that the claims name */
+	bool		has_session;	/* the session of padlock's own token */
 	pg_uuid_t	session_id;
 	bool		is_admin;		/* user_id is in admin_users */
 	bool		is_super_admin;
@@ -47,6 +59,9 @@ typedef struct PadlockCaller
 #define PADLOCK_VERIFIED_CLAIMS "padlock.token_claims"
 #define PADLOCK_VERIFIED_KEY	"padlock.token_api_key"
 
+/* The issuer ("iss") of tokens that padlock signs: only these name padlock's sessions. */
+#define PADLOCK_TOKEN_ISSUER	"padlock"
+
 /*
  * The caller of this transaction.  Valid until the next call of this
  * function; read again rather than kept.  Never raises an error: settings
@@ -56,6 +71,9 @@ extern const PadlockCaller *padlock_caller(void);
 
 /* May the caller see and do everything: an admin, or service_role? */
 extern bool padlock_caller_is_privileged(void);
+
+/* Is padlock.authenticate() the only one to say who calls (padlock.identity = 'token')? */
+extern bool padlock_identity_by_token(void);
 
 /* The value of a request header (lower-case name), or NULL; palloc'd. */
 extern char *padlock_request_header(const char *name);

@@ -154,3 +154,10 @@ AS 'MODULE_PATHNAME', 'padlock_authenticate';
 REVOKE ALL ON FUNCTION padlock.authenticate(text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.authenticate(text) TO anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.authenticate(text) IS 'Verify a token or an API key and make its user or company the caller of this transaction; returns the claims';
+
+CREATE FUNCTION padlock.check_request() RETURNS void
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'padlock_check_request';
+REVOKE ALL ON FUNCTION padlock.check_request() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.check_request() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.check_request() IS 'For gateways to call before each request (PostgREST: db-pre-request): refuses an ended session, expired or broken claims, a bad API key, broken headers';

@@ -151,7 +151,8 @@ caller_identifier(const char *kind)
 		return psprintf("%s:%s", strcmp(kind, "admin") == 0 ? "admin" : "user",
 						DatumGetCString(DirectFunctionCall1(uuid_out,
 															UUIDPGetDatum(&caller->user_id))));
-	if (caller->ip_address == NULL && !padlock_behind_gateway())
+	/* where low roles run SQL of their own, they also choose whether they look like a gateway */
+	if (caller->ip_address == NULL && !padlock_behind_gateway() && !padlock_identity_by_token())
 		return NULL;
 	return address_identifier(caller->ip_address);
 }

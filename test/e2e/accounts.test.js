@@ -50,10 +50,14 @@ async function session(who) {
 
 // Is an access token believed?  As a table read and as an endpoint say.
 async function isLive({ access_token: token, user }) {
-  const rows = (await curl(world, ...bearer(token), '/rest/v1/users?select=id')).json;
+  const read = await curl(world, ...bearer(token), '/rest/v1/users?select=id');
   const sessions = await rpc('list_sessions', {}, ...bearer(token));
 
-  assert.deepEqual(rows, sessions.status === 200 ? [{ id: user.id }] : []);
+  assert.equal(read.status, sessions.status);
+  if (read.status === 200)
+    assert.deepEqual(read.json, [{ id: user.id }]);
+  else
+    assert.match(read.headers['www-authenticate'], /^Bearer error="invalid_token"/);
   assert.ok([200, 401].includes(sessions.status));
   return sessions.status === 200;
 }
@@ -82,7 +86,8 @@ test('auth-js: sign up, confirm, sign in, use, refresh, sign out', async () => {
   assert.deepEqual((await api.from('users').select('email')).data, [{ email }]);
 
   assert.equal((await api.auth.signOut()).error, null);
-  assert.deepEqual((await client(world, { token: refreshed.data.session.access_token }).from('users').select()).data, []);
+  const after = await client(world, { token: refreshed.data.session.access_token }).from('users').select();
+  assert.deepEqual([after.status, after.error.message], [401, 'the session has ended']);
 });
 
 test('jose: verifies the access token by padlock.jwks()', async () => {

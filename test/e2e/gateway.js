@@ -173,6 +173,7 @@ async function serve({ pool, schema, routines, keys }, request, url) {
   try {
     return await transaction(pool, plan.readOnly, async (client) => {
       await settings(client, schema, request, pathname, claims, headers);
+      await client.query('SELECT padlock.check_request()');     // db-pre-request
       return plan.answer((await client.query(plan.text, plan.values)).rows[0]);
     });
   } catch (error) {

@@ -55,6 +55,7 @@ INSERT INTO wanted VALUES
     ('padlock.company_is_active', 'company_id uuid', 'boolean', 's', 's', 'aus'), ('padlock.may_manage_user', 'user_id uuid', 'boolean', 's', 's', 'aus'),
     -- tokens
     ('padlock.authenticate', 'token text', 'jsonb', 'v', 'u', 'aus'), ('padlock.jwks', '', 'jsonb', 's', 'u', 'aus'),
+    ('padlock.check_request', '', 'void', 's', 'u', 'aus'),
     ('padlock.create_jwt_keys', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     -- triggers
@@ -101,7 +102,7 @@ SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''sea
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
-                    'padlock.jwks', 'padlock.authenticate', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'],
+                    'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
 SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be leakproof');

@@ -19,7 +19,7 @@ INSERT INTO padlock.sessions (id, user_id, expires_at, revoked_at) VALUES
     (t.id('live'), t.id('alice'), now() + '1 hour', NULL), (t.id('over'), t.id('alice'), now(), NULL),
     (t.id('ended'), t.id('alice'), now() + '1 hour', now()), (t.id('other'), t.id('bob'), now() + '1 hour', NULL);
 INSERT INTO t.callers (who, role, claims)
-    SELECT name, 'authenticated', jsonb_build_object('sub', t.id('alice'), 'session_id', id)::text
+    SELECT name, 'authenticated', jsonb_build_object('iss', 'padlock', 'sub', t.id('alice'), 'session_id', id)::text
       FROM (VALUES ('live', t.id('live')::text), ('over', t.id('over')::text), ('ended', t.id('ended')::text), ('other', t.id('other')::text),
                    ('gone', t.id('gone')::text), ('odd', 'x'), ('null', NULL)) AS v (name, id);
 SELECT is(t.answer(who, 'SELECT coalesce(padlock.uid()::text, ''nobody'')'), wanted, 'session ' || who)

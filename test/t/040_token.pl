@@ -461,9 +461,11 @@ SKIP:
 	my %session = map { $_ => "5e000000-0000-4000-8000-00000000000$_" } 1 .. 5;
 	query(qq{INSERT INTO padlock.sessions (id, user_id, expires_at, revoked_at) VALUES ('$session{1}', '$id->{maya}', 'infinity', NULL),
 		('$session{2}', '$id->{maya}', 'infinity', now()), ('$session{3}', '$id->{maya}', now(), NULL), ('$session{4}', '$id->{ada}', 'infinity', NULL)});
-	my @tokens = map { good('EdDSA', {}, { %claims, session_id => $session{$_} }) } 1 .. 5;
+	my @tokens = map { good('EdDSA', {}, { %claims, iss => 'padlock', session_id => $session{$_} }) } 1 .. 5;
 	is_deeply([ verdicts(@tokens) ], [ 'ok', ($nobody) x 4 ], 'alive, revoked, expired, another\'s, unknown');
-	is(verdict(good('EdDSA', {}, { %claims, session_id => $_ })), $nobody, 'no session id: ' . ($_ // 'null')) for undef, '', 7;
+	is(verdict(good('EdDSA', {}, { %claims, iss => 'padlock', session_id => $_ })), $nobody, 'no session id: ' . ($_ // 'null')) for undef, '', 7;
+	is(verdict(good('EdDSA', {}, { %claims, iss => 'padlock' })), $nobody, 'none at all');
+	is(verdict(good('EdDSA', {}, { %claims, %$_, session_id => $session{2} })), 'ok', 'a session of another issuer') for {}, { iss => 'https://x.example/' }, { iss => ['padlock'] };
 	my $token = sql_literal($tokens[0]);
 	is(query("BEGIN; SELECT padlock.authenticate($token) IS NULL; UPDATE padlock.sessions SET revoked_at = now(); SELECT padlock.uid() IS NULL; ROLLBACK"), "f\nt", 'revoked meanwhile');
 	is(query("BEGIN; SELECT padlock.authenticate($token) IS NULL; SELECT padlock.uid() IS NULL; COMMIT"), "f\nf", 'and not after the rollback');
