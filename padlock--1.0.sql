@@ -219,6 +219,13 @@ AS 'MODULE_PATHNAME', 'padlock_guard_columns';
 REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';
 
+CREATE FUNCTION padlock.keep_super_admin() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_keep_super_admin';
+REVOKE ALL ON FUNCTION padlock.keep_super_admin() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.keep_super_admin() IS 'Trigger that refuses to remove or demote the last super admin, but for the owner';
+
 CREATE FUNCTION padlock.create_jwt_keys(alg text DEFAULT 'ES256') RETURNS text
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'padlock_create_jwt_keys';
@@ -648,6 +655,7 @@ CREATE POLICY admin_users_super ON @app@.admin_users FOR ALL TO authenticated
 REVOKE ALL ON TABLE @app@.admin_users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER admin_users_keep_super BEFORE UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.keep_super_admin();
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
@@ -720,7 +728,7 @@ SELECT padlock.create_audit_partitions();
 CREATE TABLE @app@.rate_limit_rules (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
-    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account')),
+    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account', 'account_ip')),
     company_id uuid,
     max_requests integer NOT NULL CONSTRAINT rate_limit_rules_max_requests CHECK (max_requests >= 0),
     window_minutes integer NOT NULL DEFAULT 60
@@ -730,7 +738,7 @@ CREATE TABLE @app@.rate_limit_rules (
     CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
 );
 COMMENT ON TABLE @app@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
-COMMENT ON COLUMN @app@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, or the account that is tried';
+COMMENT ON COLUMN @app@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, the account that is tried, or the account from one address';
 COMMENT ON COLUMN @app@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
 CREATE INDEX rate_limit_rules_company_id_idx ON @app@.rate_limit_rules (company_id);
 ALTER TABLE @app@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
@@ -740,9 +748,9 @@ ALTER TABLE @app@.rate_limit_rules FORCE ROW LEVEL SECURITY;
 CREATE POLICY rate_limit_rules_select ON @app@.rate_limit_rules FOR SELECT TO authenticated, service_role
     USING (padlock.is_privileged());
 CREATE POLICY rate_limit_rules_admin ON @app@.rate_limit_rules FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'sign_in_failure_anywhere', 'sign_up_mail', 'reset_password_mail', 'change_email_mail', 'refresh_session',
         'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'))
-    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'sign_in_failure_anywhere', 'sign_up_mail', 'reset_password_mail', 'change_email_mail', 'refresh_session',
         'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'));
 CREATE POLICY rate_limit_rules_super ON @app@.rate_limit_rules FOR ALL TO authenticated
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
@@ -751,8 +759,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.rate_limit_rules TO authenti
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @app@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
--- Beyond the endpoints: account_mail are mails that anybody can have sent to an
--- address, sign_in_failure wrong passwords in a row.
+-- Beyond the endpoints: the mails that anybody can have sent to an address, and
+-- wrong passwords in a row.  Those from one place close an account to that
+-- place only, so that nobody can lock its owner out from elsewhere.
 INSERT INTO @app@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
@@ -763,7 +772,8 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('list_sessions', 'user', 1000, 60), ('revoke_session', 'user', 200, 60),
                ('create_api_key', 'company', 100, 60), ('list_api_keys', 'company', 100, 60),
                ('rotate_api_key', 'company', 100, 60), ('revoke_api_key', 'company', 100, 60),
-               ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
+               ('sign_in_failure', 'account_ip', 10, 15), ('sign_in_failure_anywhere', 'account', 100, 60),
+               ('sign_up_mail', 'account', 5, 60), ('reset_password_mail', 'account', 5, 60), ('change_email_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
  WHERE NOT EXISTS (SELECT FROM @app@.rate_limit_rules);
 
@@ -843,6 +853,8 @@ CREATE TABLE padlock.credentials (
 );
 COMMENT ON TABLE padlock.credentials IS 'padlock: passwords of users, as scrypt hashes in PHC strings';
 COMMENT ON COLUMN padlock.credentials.email_confirmed_at IS 'when the user proved that the address is his; NULL: never';
+-- Which costs there are, whatever the number of users.
+CREATE INDEX credentials_parameters_idx ON padlock.credentials ((pg_catalog.split_part(password_hash, '$', 3)));
 ALTER TABLE padlock.credentials ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.credentials FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.credentials FROM PUBLIC, anon, authenticated, service_role;
@@ -1205,11 +1217,11 @@ INSERT INTO padlock.email_templates (name, subject, text_body, html_body)
 SELECT name, subject, text_body, html_body
   FROM (VALUES
     ('confirm_email', 'Confirm your e-mail address',
-     E'Welcome. To confirm that {{to}} is your address, open this link:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.\n',
-     E'<p>Welcome. To confirm that {{to}} is your address, open this link:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.</p>\n'),
+     E'Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.\n',
+     E'<p>Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.</p>\n'),
     ('change_email', 'Confirm your new e-mail address',
-     E'To make {{to}} the address of your account, open this link:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.\n',
-     E'<p>To make {{to}} the address of your account, open this link:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
+     E'To make {{to}} the address of your account, open this link and enter your password:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.\n',
+     E'<p>To make {{to}} the address of your account, open this link and enter your password:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
     ('reset_password', 'Set a new password',
      E'To set a new password for your account, open this link:\n\n{{site_url}}/reset-password?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.\n',
      E'<p>To set a new password for your account, open this link:</p>\n<p><a href="{{site_url}}/reset-password?token={{token}}">Set a new password</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.</p>\n'),
@@ -1231,7 +1243,7 @@ CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FO
 CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
--- Tokens do not outlive their mail.
+-- What a mail said does not outlive it.
 CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @app@.job_queue FOR EACH ROW
     WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();
 $definitions$::text $function$;

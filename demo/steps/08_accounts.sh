@@ -16,7 +16,7 @@ holds 'the mail is sent' watch_queue "$since" 30
 perl -MMIME::QuotedPrint -0777 -ne '$_ = decode_qp($_); s/\r//g; print' "$work/mail/1.eml" >"$work/mail.txt"
 sed -n -e '/^\(From\|To\|Subject\):/p' -e '/^Content-Type: text\/plain/,/^--/{/^--/d;/^Content-/d;p;}' "$work/mail.txt" | sed -e 's/^/   │ /'
 token=$(sed -n 's/^.*token=\([A-Za-z0-9_-]*\).*/\1/p' "$work/mail.txt" | head -n 1)
-call confirm_email "{\"token\": \"$token\"}"
+call confirm_email "{\"token\": \"$token\", \"password\": \"$password\"}"
 same 'the address is proven' 200 "$status"
 call sign_in "$credentials"
 same 'she is in' 200 "$status"

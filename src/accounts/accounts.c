@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * accounts.c
- *	  Settings of room accounts.
+ *	  Settings of room accounts, and its daily cleaning.
  *
- * They are a superuser's to set, so that each database can have its own by
+ * The settings are a superuser's to set, so that each database can have its own by
  * ALTER DATABASE, and no client can weaken them.
  *
  *-------------------------------------------------------------------------
@@ -14,6 +14,8 @@
 
 #include "accounts/accounts.h"
 #include "accounts/password.h"
+#include "accounts/session.h"
+#include "accounts/token.h"
 
 #define MINUTE	60
 #define DAY		(24 * 60 * MINUTE)
@@ -23,6 +25,7 @@ bool		accounts_email_confirmation = true;
 int			accounts_access_token_lifetime = 15 * MINUTE;
 int			accounts_session_lifetime = 30 * DAY;
 int			accounts_session_idle_limit = 7 * DAY;
+int			accounts_max_sessions = 100;
 
 void
 padlock_accounts_init(void)
@@ -49,4 +52,15 @@ padlock_accounts_init(void)
 							"How long a session lasts without being refreshed.",
 							NULL, &accounts_session_idle_limit, 7 * DAY, MINUTE, 3650 * DAY, PGC_SUSET,
 							GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("padlock.max_sessions_per_user",
+							"How many sessions a user can have at a time.",
+							"One more ends the one that was not used for longest.",
+							&accounts_max_sessions, 100, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+void
+padlock_accounts_clean(void)
+{
+	session_clean();
+	one_time_token_clean();
 }

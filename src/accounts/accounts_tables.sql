@@ -10,6 +10,8 @@ CREATE TABLE padlock.credentials (
 );
 COMMENT ON TABLE padlock.credentials IS 'padlock: passwords of users, as scrypt hashes in PHC strings';
 COMMENT ON COLUMN padlock.credentials.email_confirmed_at IS 'when the user proved that the address is his; NULL: never';
+-- Which costs there are, whatever the number of users.
+CREATE INDEX credentials_parameters_idx ON padlock.credentials ((pg_catalog.split_part(password_hash, '$', 3)));
 ALTER TABLE padlock.credentials ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.credentials FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.credentials FROM PUBLIC, anon, authenticated, service_role;

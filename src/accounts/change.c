@@ -7,7 +7,7 @@
  * request_password_reset does the same for every address: it stores a token
  * and queues a mail.  An address without an account gets a mail that says so,
  * which also helps who forgot with which address he signed up.  What is left
- * of a difference can be measured five times an hour (rule account_mail).
+ * of a difference can be measured five times an hour (rule reset_password_mail).
  *
  *-------------------------------------------------------------------------
  */
@@ -60,19 +60,22 @@ padlock_request_password_reset(PG_FUNCTION_ARGS)
 	OneTimeToken token = {RESET_PASSWORD};
 	PadlockBody body;
 	Account		account;
-	char	   *text;
+	pg_uuid_t	token_id;
 
 	padlock_limit_request("request_password_reset");
 	request_read(fcinfo, &body, request_fields, lengthof(request_fields));
 	token.email = padlock_body_text(&body, "email");
-	padlock_limit_account("account_mail", account_address(token.email));
+	padlock_limit_account("reset_password_mail", account_address(token.email));
 
 	token.has_user = account_find(token.email, &account);
 	if (token.has_user)
+	{
 		token.user_id = account.id;
-	text = one_time_token_issue(&token);
+		token.email = account.email;
+	}
+	token_id = one_time_token_issue(&token);
 	if (token.has_user)
-		mail_token(account.email, RESET_PASSWORD, text);
+		mail_token(token.email, RESET_PASSWORD, &token_id);
 	else
 		mail_notice(token.email, "no_account");
 	PG_RETURN_JSONB_P(message_answer("A mail with the next step is on its way."));
@@ -94,13 +97,13 @@ padlock_reset_password(PG_FUNCTION_ARGS)
 	request_read(fcinfo, &body, reset_fields, lengthof(reset_fields));
 	if (!one_time_token_use(request_secret(&body, "token"), RESET_PASSWORD, &token) ||
 		!token.has_user || !account_read(&token.user_id, &account))
-		request_refuse_token();
+		request_refuse_token("token is not valid, was used, or has expired");
 
 	account_set_password(&account.id, hash_secret(&body, "password"));
 	(void) session_end_all(&account.id);
 	one_time_token_void(&account.id);
 	one_time_token_void_confirmations(account.email);
-	padlock_forget_account("sign_in_failure", account_address(account.email));
+	request_forget_failures(account_address(account.email));
 	mail_notice(account.email, "password_changed");
 	PG_RETURN_JSONB_P(message_answer("Password set. Sign in with it."));
 }
@@ -131,7 +134,7 @@ padlock_change_password(PG_FUNCTION_ARGS)
 	padlock_limit_request("change_password");
 	request_read(fcinfo, &body, change_password_fields, lengthof(change_password_fields));
 	password = request_secret(&body, "current_password");
-	if (!request_proves(&account, account_address(account.email), password) ||
+	if (!request_proves(account.password_hash, account_address(account.email), password) ||
 		!account_replace_password(&account, hash_secret(&body, "password")))
 		refuse_password();
 	password_wipe(password);
@@ -143,19 +146,23 @@ padlock_change_password(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(message_answer("Password changed. Other sessions have ended."));
 }
 
-/* Mail a token to the new address, or its owner that it has an account. */
+/*
+ * Mail a token to the new address, or its owner that it has an account.  The
+ * caller's own address may be written in other letter case.
+ */
 static void
 ask_new_address(const Account *account, char *email)
 {
 	OneTimeToken token = {CHANGE_EMAIL, .has_user = true, .user_id = account->id, .email = email};
 	Account		other;
-	bool		taken = account_find(email, &other);
-	char	   *text = one_time_token_issue(&token);
+	bool		taken = account_find(email, &other) &&
+		memcmp(&other.id, &account->id, sizeof(pg_uuid_t)) != 0;
+	pg_uuid_t	token_id = one_time_token_issue(&token);
 
 	if (taken)
 		mail_notice(other.email, "account_exists");
 	else
-		mail_token(email, CHANGE_EMAIL, text);
+		mail_token(email, CHANGE_EMAIL, &token_id);
 }
 
 /*
@@ -176,9 +183,9 @@ padlock_change_email(PG_FUNCTION_ARGS)
 	padlock_limit_request("change_email");
 	request_read(fcinfo, &body, change_email_fields, lengthof(change_email_fields));
 	email = padlock_body_text(&body, "email");
-	padlock_limit_account("account_mail", account_address(email));
+	padlock_limit_account("change_email_mail", account_address(email));
 	password = request_secret(&body, "password");
-	if (!request_proves(&account, account_address(account.email), password))
+	if (!request_proves(account.password_hash, account_address(account.email), password))
 		refuse_password();
 	password_wipe(password);
 	ask_new_address(&account, email);

@@ -3,14 +3,14 @@
  * mail.c
  *	  Mails to users, queued as email_notification jobs.
  *
- * A mail must hold the one-time token itself, so the payload of the job does,
- * too, until the job ends and trigger redact_email takes it out; a token is
- * used once and for hours, and the queue is read by service_role and the owner
- * only.  It is not audited, and nothing writes payloads to the log.
+ * The job of a mail with a one-time token holds the token's id, which is no
+ * secret (one_time_token.c); the worker puts the token into the message.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "utils/builtins.h"
 
 #include "accounts/mail.h"
 #include "core/body.h"
@@ -19,25 +19,28 @@
 #define MAIL_PRIORITY	20		/* a user waits for it */
 #define MAIL_ATTEMPTS	5
 
+/* Queue a mail; data has no secrets.  more: further members of the payload. */
 static void
-enqueue(const char *to, const char *template, const char *data)
+enqueue(const char *to, const char *template, const char *data, const char *more)
 {
 	(void) padlock_queue_enqueue("email_notification",
-								 padlock_answer("{\"to\": %s, \"template\": \"%s\", \"data\": %s}",
-												padlock_json_string(to), template, data),
+								 padlock_answer("{\"to\": %s, \"template\": \"%s\", \"data\": %s%s}",
+												padlock_json_string(to), template, data, more),
 								 MAIL_PRIORITY, MAIL_ATTEMPTS);
 }
 
 void
-mail_token(const char *to, OneTimePurpose purpose, const char *token)
+mail_token(const char *to, OneTimePurpose purpose, const pg_uuid_t *token_id)
 {
+	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(token_id)));
+
 	enqueue(to, one_time_token_purpose(purpose),
-			psprintf("{\"token\": \"%s\", \"valid_minutes\": %d}", token,
-					 one_time_token_lifetime(purpose)));
+			psprintf("{\"valid_minutes\": %d}", one_time_token_lifetime(purpose)),
+			psprintf(", \"one_time_token\": \"%s\"", id));
 }
 
 void
 mail_notice(const char *to, const char *template)
 {
-	enqueue(to, template, "{}");
+	enqueue(to, template, "{}", "");
 }

@@ -11,11 +11,12 @@
 #include "accounts/token.h"
 
 /*
- * Queue a mail that carries a one-time token; the template is named as the
- * purpose is: confirm_email, change_email or reset_password.  The payload is
- * {to, template, data: {token, valid_minutes}}.
+ * Queue a mail that carries a one-time token made for this address; the
+ * template is named as the purpose is: confirm_email, change_email or
+ * reset_password.  The payload is {to, template, one_time_token, data:
+ * {valid_minutes}}.
  */
-extern void mail_token(const char *to, OneTimePurpose purpose, const char *token);
+extern void mail_token(const char *to, OneTimePurpose purpose, const pg_uuid_t *token_id);
 
 /*
  * Queue a mail that only tells something: account_exists, no_account,

@@ -3,15 +3,22 @@
  * one_time_token.c
  *	  One-time tokens: what a mail proves.
  *
- * A token is 256 random bits; the table holds its SHA-256, so that a reader
- * of the table or of a dump can use none.  Using a token deletes its row, in
- * the transaction that does what it allows: a failure there leaves it usable.
+ * A token is base64url of the HMAC-SHA-256 of a prefix, a random id and the
+ * address that it is mailed to, with the key of the refresh tokens.  The mail's
+ * job holds the id, and who sends it makes the token again: the token itself is
+ * in no table, no WAL and no dump, and an id is of no use without the key
+ * file.  That the address is part of it keeps who can write jobs from having
+ * another's token mailed to himself.
+ *
+ * The table holds the token's SHA-256.  Using a token deletes its row, in the
+ * transaction that does what it allows: a failure there leaves it usable.
  *
  * Tokens are also stored for requests that lead nowhere (an address without
- * an account): the text is then told to nobody, and the request costs what
- * every other does.
+ * an account): the id is then told to nobody, and the request costs what every
+ * other does.
  *
- * Nothing else cleans the table: each new token deletes some expired ones.
+ * Each new token deletes some expired ones; the daily maintenance does the
+ * rest.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,11 +29,15 @@
 #include "common/sha2.h"
 #include "utils/builtins.h"
 
+#include "accounts/accounts.h"
 #include "accounts/store.h"
 #include "accounts/token.h"
 #include "core/base64url.h"
+#include "identity/jwt.h"
 
-#define TOKEN_BYTES		32
+/* Keeps these MACs apart from any other use of the key. */
+#define DOMAIN			"padlock one-time token 1"
+#define MAC_BYTES		32
 #define HOUR			60		/* minutes */
 
 static const struct
@@ -67,6 +78,11 @@ static PadlockStatement use_statement = {
 	2, {BYTEAOID, TEXTOID}
 };
 
+static PadlockStatement find_statement = {
+	"SELECT FROM padlock.one_time_tokens WHERE token_hash = $1 AND expires_at > pg_catalog.now()",
+	1, {BYTEAOID}
+};
+
 static PadlockStatement void_statement = {
 	"DELETE FROM padlock.one_time_tokens WHERE user_id = $1",
 	1, {UUIDOID}
@@ -76,6 +92,14 @@ static PadlockStatement void_confirmations_statement = {
 	"DELETE FROM padlock.one_time_tokens"
 	" WHERE pg_catalog.lower(email) = pg_catalog.lower($1) AND purpose = 'confirm_email'",
 	1, {TEXTOID}
+};
+
+/* At most as many as surely fit into the time of the daily maintenance. */
+static PadlockStatement clean_all_statement = {
+	"DELETE FROM padlock.one_time_tokens WHERE token_hash = ANY (ARRAY("
+	"SELECT token_hash FROM padlock.one_time_tokens WHERE expires_at <= pg_catalog.now()"
+	" LIMIT 100000 FOR UPDATE SKIP LOCKED))",
+	0
 };
 
 const char *
@@ -107,18 +131,33 @@ token_hash(const char *text)
 	return PointerGetDatum(hash);
 }
 
-/* A new token's text. */
-static char *
-random_token(void)
+static pg_uuid_t
+random_id(void)
 {
-	uint8		bytes[TOKEN_BYTES];
-	StringInfoData text;
+	pg_uuid_t	id;
 
-	if (!pg_strong_random(bytes, sizeof(bytes)))
+	if (!pg_strong_random(id.data, UUID_LEN))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random token")));
+	return id;
+}
+
+/* The token with an id, mailed to an address. */
+static char *
+token_text(const pg_uuid_t *id, const char *email)
+{
+	StringInfoData data;
+	StringInfoData text;
+	uint8		mac[MAC_BYTES];
+
+	initStringInfo(&data);
+	appendBinaryStringInfo(&data, DOMAIN, sizeof(DOMAIN));
+	appendBinaryStringInfo(&data, (const char *) id->data, UUID_LEN);
+	appendStringInfoString(&data, email);
+	jwt_refresh_mac(data.data, data.len, mac);
 	initStringInfo(&text);
-	padlock_base64url_append(&text, bytes, sizeof(bytes));
+	padlock_base64url_append(&text, mac, sizeof(mac));
+	explicit_bzero(mac, sizeof(mac));
 	return text.data;
 }
 
@@ -153,18 +192,34 @@ insert(const OneTimeToken *token, const char *text)
 	(void) store_run(&issue_statement, values, nulls);
 }
 
-char *
+pg_uuid_t
 one_time_token_issue(const OneTimeToken *token)
 {
 	PadlockUserContext saved;
-	char	   *text = random_token();
+	pg_uuid_t	id = random_id();
+	char	   *text = token_text(&id, token->email);
 
 	store_open(&saved);
 	(void) store_run(&clean_statement, NULL, NULL);
 	replace(token);
 	insert(token, text);
 	store_close(&saved);
-	return text;
+	explicit_bzero(text, strlen(text));
+	return id;
+}
+
+char *
+padlock_one_time_token(const pg_uuid_t *id, const char *email)
+{
+	PadlockUserContext saved;
+	char	   *text = token_text(id, email);
+	Datum		hash = token_hash(text);
+	bool		found;
+
+	store_open(&saved);
+	found = store_run(&find_statement, &hash, NULL) > 0;
+	store_close(&saved);
+	return found ? text : NULL;
 }
 
 bool
@@ -208,5 +263,15 @@ one_time_token_void_confirmations(const char *email)
 
 	store_open(&saved);
 	(void) store_run(&void_confirmations_statement, &value, NULL);
+	store_close(&saved);
+}
+
+void
+one_time_token_clean(void)
+{
+	PadlockUserContext saved;
+
+	store_open(&saved);
+	(void) store_run(&clean_all_statement, NULL, NULL);
 	store_close(&saved);
 }

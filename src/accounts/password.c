@@ -8,6 +8,10 @@
  * for its own (SASLprep, RFC 4013), so that the same characters typed on two
  * machines are the same password; one that cannot be is taken as it is.
  *
+ * After a change of padlock.password_cost there are hashes of several costs.
+ * A check computes one of each, in the order of the costs: else the time would
+ * tell an address that has an account with an old hash from one without.
+ *
  * Every hash computed is reported at DEBUG1, by which tests see that a known
  * and an unknown account cost the same.
  *
@@ -37,9 +41,7 @@
 /* What a PHC string holds. */
 typedef struct ScryptHash
 {
-	int			ln;
-	int			r;
-	int			p;
+	int			ln;				/* the cost; the other parameters go with it */
 	uint8		salt[SALT_BYTES];
 	uint8		hash[HASH_BYTES];
 } ScryptHash;
@@ -61,15 +63,6 @@ parallelism(int cost)
 	}
 }
 
-/* Parameters of a new hash. */
-static void
-use_current_cost(ScryptHash *hash)
-{
-	hash->ln = accounts_password_cost;
-	hash->r = BLOCK_SIZE;
-	hash->p = parallelism(accounts_password_cost);
-}
-
 /* Run the key derivation; false when libcrypto fails. */
 static bool
 derive(const char *password, const ScryptHash *hash, uint8 out[HASH_BYTES])
@@ -77,8 +70,8 @@ derive(const char *password, const ScryptHash *hash, uint8 out[HASH_BYTES])
 	EVP_KDF    *kdf = EVP_KDF_fetch(NULL, "SCRYPT", NULL);
 	EVP_KDF_CTX *context = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
 	uint64_t	n = UINT64CONST(1) << hash->ln;
-	uint32_t	r = hash->r;
-	uint32_t	p = hash->p;
+	uint32_t	r = BLOCK_SIZE;
+	uint32_t	p = parallelism(hash->ln);
 	uint64_t	memory = 128 * (uint64_t) r * (n + p + 16);
 	OSSL_PARAM	params[] = {
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, (void *) password,
@@ -115,7 +108,7 @@ scrypt(const char *password, const ScryptHash *hash, uint8 out[HASH_BYTES])
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not compute a password hash"),
 				 errdetail("One hash takes %d MB of memory.", (1 << hash->ln) / 1024)));
-	ereport(DEBUG1, (errmsg_internal("computed a password hash")));
+	ereport(DEBUG1, (errmsg_internal("computed a password hash of cost %d", hash->ln)));
 }
 
 /* Bytes as base64 without padding. */
@@ -143,20 +136,35 @@ decode(const char *text, uint8 *bytes, int length)
 		pg_b64_decode(padded, strlen(padded), (char *) bytes, length) == length;
 }
 
+int
+password_cost_of(const char *parameters)
+{
+	int			ln;
+	int			r;
+	int			p;
+	int			end = 0;
+
+	if (sscanf(parameters, "ln=%2d,r=%2d,p=%2d%n", &ln, &r, &p, &end) != 3 ||
+		parameters[end] != '\0' || ln < PASSWORD_MIN_COST || ln > PASSWORD_MAX_COST ||
+		r != BLOCK_SIZE || p != parallelism(ln))
+		return 0;
+	return ln;
+}
+
 /* Parse a PHC string; false for anything that this file did not write. */
 static bool
 parse(const char *stored, ScryptHash *hash)
 {
+	char		parameters[32];
 	char		salt[32];
 	char		digest[64];
 	int			end = 0;
 
-	if (sscanf(stored, "$scrypt$ln=%2d,r=%2d,p=%2d$%31[A-Za-z0-9+/]$%63[A-Za-z0-9+/]%n",
-			   &hash->ln, &hash->r, &hash->p, salt, digest, &end) != 5 ||
-		stored[end] != '\0')
+	if (sscanf(stored, "$scrypt$%31[a-z0-9=,]$%31[A-Za-z0-9+/]$%63[A-Za-z0-9+/]%n",
+			   parameters, salt, digest, &end) != 3 || stored[end] != '\0')
 		return false;
-	return hash->ln >= 1 && hash->ln <= PASSWORD_MAX_COST && hash->r >= 1 && hash->r <= 32 &&
-		hash->p >= 1 && hash->p <= 16 &&
+	hash->ln = password_cost_of(parameters);
+	return hash->ln != 0 &&
 		decode(salt, hash->salt, SALT_BYTES) && decode(digest, hash->hash, HASH_BYTES);
 }
 
@@ -165,29 +173,39 @@ password_hash(const char *password)
 {
 	ScryptHash	hash;
 
-	use_current_cost(&hash);
+	hash.ln = accounts_password_cost;
 	if (!pg_strong_random(hash.salt, sizeof(hash.salt)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random salt")));
 	scrypt(password, &hash, hash.hash);
-	return psprintf("$scrypt$ln=%d,r=%d,p=%d$%s$%s", hash.ln, hash.r, hash.p,
+	return psprintf("$scrypt$ln=%d,r=%d,p=%d$%s$%s", hash.ln, BLOCK_SIZE, parallelism(hash.ln),
 					encode(hash.salt, SALT_BYTES), encode(hash.hash, HASH_BYTES));
 }
 
 bool
-password_verify(const char *password, const char *stored)
+password_verify(const char *password, const char *stored, uint32 costs)
 {
 	ScryptHash	hash;
 	uint8		computed[HASH_BYTES];
 	bool		known;
-	bool		same;
+	bool		same = false;
 
 	memset(&hash, 0, sizeof(hash));
 	known = stored != NULL && parse(stored, &hash);
 	if (!known)
-		use_current_cost(&hash);
-	scrypt(password, &hash, computed);
-	same = CRYPTO_memcmp(computed, hash.hash, HASH_BYTES) == 0;
+		hash.ln = accounts_password_cost;
+	costs |= PASSWORD_COST_BIT(hash.ln) | PASSWORD_COST_BIT(accounts_password_cost);
+	for (int cost = PASSWORD_MIN_COST; cost <= PASSWORD_MAX_COST; cost++)
+	{
+		ScryptHash	tried = hash;
+
+		if ((costs & PASSWORD_COST_BIT(cost)) == 0)
+			continue;
+		tried.ln = cost;
+		scrypt(password, &tried, computed);
+		if (cost == hash.ln)
+			same = CRYPTO_memcmp(computed, hash.hash, HASH_BYTES) == 0;
+	}
 	explicit_bzero(computed, sizeof(computed));
 	return known && same;
 }
@@ -196,11 +214,8 @@ bool
 password_is_outdated(const char *stored)
 {
 	ScryptHash	hash;
-	ScryptHash	current;
 
-	use_current_cost(&current);
-	return !parse(stored, &hash) ||
-		hash.ln != current.ln || hash.r != current.r || hash.p != current.p;
+	return !parse(stored, &hash) || hash.ln != accounts_password_cost;
 }
 
 void

@@ -25,11 +25,19 @@
 /* The PHC string of a password with a new salt and today's cost; palloc'd. */
 extern char *password_hash(const char *password);
 
+/* A set of costs has the bit of each. */
+#define PASSWORD_COST_BIT(cost)	(UINT32_C(1) << (cost))
+
 /*
  * Does the password match the PHC string?  NULL, for an account that does not
- * exist or has no password, matches nothing after the same work.
+ * exist or has no password, matches nothing.  costs: those of all hashes that
+ * are stored for accounts.  The work is one hash of each of them and of
+ * today's cost, whatever the string's own, so that it tells nothing.
  */
-extern bool password_verify(const char *password, const char *stored);
+extern bool password_verify(const char *password, const char *stored, uint32 costs);
+
+/* The cost of a PHC string's parameters, as "ln=15,r=8,p=3"; 0 for any that we did not write. */
+extern int	password_cost_of(const char *parameters);
 
 /* Was the PHC string made with another cost than today's? */
 extern bool password_is_outdated(const char *stored);

@@ -16,6 +16,10 @@
 
 #include "accounts/request.h"
 
+/* Rules of wrong passwords: from one place, and from all together. */
+#define FAILURE				"sign_in_failure"
+#define FAILURE_ANYWHERE	"sign_in_failure_anywhere"
+
 void
 request_read(FunctionCallInfo fcinfo, PadlockBody *body, const BodyField *fields, int count)
 {
@@ -53,13 +57,21 @@ request_session(pg_uuid_t *session_id)
 }
 
 bool
-request_proves(const Account *account, const char *address, const char *password)
+request_proves(const char *stored, const char *address, const char *password)
 {
-	padlock_limit_account("sign_in_failure", address);
-	if (!password_verify(password, account != NULL ? account->password_hash : NULL))
+	padlock_limit_account(FAILURE, address);
+	padlock_limit_account(FAILURE_ANYWHERE, address);
+	if (!password_verify(password, stored, account_password_costs()))
 		return false;
-	padlock_forget_account("sign_in_failure", address);
+	request_forget_failures(address);
 	return true;
+}
+
+void
+request_forget_failures(const char *address)
+{
+	padlock_forget_account(FAILURE, address);
+	padlock_forget_account(FAILURE_ANYWHERE, address);
 }
 
 void
@@ -73,9 +85,8 @@ request_account(Account *account)
 }
 
 void
-request_refuse_token(void)
+request_refuse_token(const char *message)
 {
-	padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE,
-					   "token is not valid, was used, or has expired", NULL,
-					   "Ask for a new one.");
+	padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE, message, NULL,
+					   "Ask for a new token.");
 }

@@ -35,17 +35,20 @@ extern char *request_secret(PadlockBody *body, const char *name);
 extern bool request_session(pg_uuid_t *session_id);
 
 /*
- * Does the password belong to the account (NULL: there is none)?  The attempt
- * counts for the address, and beyond the limit of wrong ones in a row the
- * answer is 429; then a right one is not looked at either.  The same work
- * whether or not there is an account.
+ * Is it the password of this hash (NULL: there is none)?  The attempt counts
+ * for the address, apart for where it comes from and for all together; beyond
+ * the limits of wrong ones in a row the answer is 429, and a right one is not
+ * looked at either.  The same work whether or not there is a hash.
  */
-extern bool request_proves(const Account *account, const char *address, const char *password);
+extern bool request_proves(const char *stored, const char *address, const char *password);
+
+/* Forget the wrong passwords for an address: the caller's, and all together. */
+extern void request_forget_failures(const char *address);
 
 /* The calling user's account; 401 (SQL: 28000) without. */
 extern void request_account(Account *account);
 
-/* Refuse a one-time token: 400 (SQL: 22023), whatever is wrong with it. */
-extern void request_refuse_token(void) pg_attribute_noreturn();
+/* Refuse a one-time token: 400 (SQL: 22023), with one message whatever is wrong. */
+extern void request_refuse_token(const char *message) pg_attribute_noreturn();
 
 #endif							/* PADLOCK_REQUEST_H */

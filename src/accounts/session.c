@@ -26,10 +26,23 @@
 #include "identity/jwt.h"
 
 /* Sessions that have ended are of no use to anybody. */
+#define HAS_ENDED \
+	"(revoked_at IS NOT NULL OR expires_at <= pg_catalog.now()" \
+	" OR last_used_at <= pg_catalog.now() - pg_catalog.make_interval(secs => $1))"
+
+/* At most as many as surely fit into the time of the daily maintenance. */
 static PadlockStatement clean_statement = {
-	"DELETE FROM padlock.sessions WHERE user_id = $1"
-	" AND (revoked_at IS NOT NULL OR expires_at <= pg_catalog.now())",
-	1, {UUIDOID}
+	"DELETE FROM padlock.sessions WHERE id = ANY (ARRAY("
+	"SELECT id FROM padlock.sessions WHERE " HAS_ENDED " LIMIT 100000 FOR UPDATE SKIP LOCKED))",
+	1, {FLOAT8OID}
+};
+
+/* Of one user: those that have ended, and those beyond the newest $3. */
+static PadlockStatement make_room_statement = {
+	"DELETE FROM padlock.sessions WHERE user_id = $2 AND (" HAS_ENDED
+	" OR id = ANY (ARRAY(SELECT id FROM padlock.sessions WHERE user_id = $2 AND NOT " HAS_ENDED
+	" ORDER BY last_used_at DESC, created_at DESC OFFSET $3)))",
+	3, {FLOAT8OID, UUIDOID, INT8OID}
 };
 
 static PadlockStatement open_statement = {
@@ -112,6 +125,10 @@ store_time(int row, int column)
 void
 session_open(const Account *account, Session *session)
 {
+	Datum		room[3] = {
+		seconds(accounts_session_idle_limit), UUIDPGetDatum(&account->id),
+		Int64GetDatum(accounts_max_sessions - 1)
+	};
 	Datum		values[4] = {UUIDPGetDatum(&account->id), seconds(accounts_session_lifetime)};
 	char		nulls[4] = {' ', ' '};
 	PadlockUserContext saved;
@@ -122,10 +139,21 @@ session_open(const Account *account, Session *session)
 	session->counter = 0;
 
 	store_open(&saved);
-	(void) store_run(&clean_statement, values, NULL);
+	(void) store_run(&make_room_statement, room, NULL);
 	(void) store_run(&open_statement, values, nulls);
 	session->id = store_uuid(0, 1);
 	session->ends_at = end_of(store_time(0, 2));
+	store_close(&saved);
+}
+
+void
+session_clean(void)
+{
+	Datum		value = seconds(accounts_session_idle_limit);
+	PadlockUserContext saved;
+
+	store_open(&saved);
+	(void) store_run(&clean_statement, &value, NULL);
 	store_close(&saved);
 }
 

@@ -31,7 +31,11 @@ typedef enum RefreshVerdict
 	REFRESH_REUSED				/* an old token: its session was ended just now */
 } RefreshVerdict;
 
-/* Open a session of an account for the caller's address and user agent. */
+/*
+ * Open a session of an account for the caller's address and user agent.  Where
+ * that is more than padlock.max_sessions_per_user, the least recently used one
+ * ends.
+ */
 extern void session_open(const Account *account, Session *session);
 
 /*
@@ -48,6 +52,9 @@ extern RefreshVerdict session_refresh(const char *refresh_token, Session *sessio
 extern int64 session_end_all(const pg_uuid_t *user_id);
 extern int64 session_end_others(const pg_uuid_t *user_id, const pg_uuid_t *except);
 extern int64 session_end_one(const pg_uuid_t *user_id, const pg_uuid_t *only);
+
+/* Delete sessions that have ended, whoever's. */
+extern void session_clean(void);
 
 /* The sessions of a user that have not ended, as a JSON array. */
 extern Jsonb *session_list(const pg_uuid_t *user_id, const pg_uuid_t *current);

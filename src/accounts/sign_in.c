@@ -31,7 +31,8 @@ settle_password(Account *account, const char *password)
 	if (account_replace_password(account, password_hash(password)))
 		return true;
 	return account_read(&account->id, account) &&
-		password_verify(password, account->password_hash) && account_hold_password(account);
+		password_verify(password, account->password_hash, 0) &&
+		account_hold_password(account);
 }
 
 /*
@@ -57,7 +58,8 @@ padlock_sign_in(PG_FUNCTION_ARGS)
 	password = request_secret(&body, "password");
 
 	exists = account_find(email, &account);
-	right = request_proves(exists ? &account : NULL, account_address(email), password) &&
+	right = request_proves(exists ? account.password_hash : NULL, account_address(email),
+						   password) &&
 		settle_password(&account, password);
 	password_wipe(password);
 	if (!right)

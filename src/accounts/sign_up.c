@@ -5,11 +5,11 @@
  *
  * With padlock.email_confirmation on, nothing is stored for an address before
  * somebody proves that it is his: a sign-up stores a one-time token together
- * with the hash of the password, and the token's use makes the account with
- * that password.  So who signs up for another's address has no account unless
- * the owner opens that very mail; if he does, the account has the password of
- * whoever signed up, and the owner must reset it.  Several sign-ups for one
- * address do not disturb one another.
+ * with the hash of the password, and the token makes the account with that
+ * password, if it is told, too.  So an account is made only for who both signed
+ * up and reads the mail: whoever signs up for another's address gets nowhere,
+ * even if the owner opens that mail.  Several sign-ups for one address, each
+ * with its own password, do not disturb one another.
  *
  * The answer is the same whether or not the address has an account, and so is
  * the work: one look-up, one password hash, one token stored, one mail queued.
@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(padlock_sign_up);
 PG_FUNCTION_INFO_V1(padlock_confirm_email);
 
 static const BodyField sign_up_fields[] = {EMAIL_FIELD, NEW_PASSWORD_FIELD};
-static const BodyField confirm_fields[] = {TOKEN_FIELD("token")};
+static const BodyField confirm_fields[] = {TOKEN_FIELD("token"), PASSWORD_FIELD("password")};
 
 /* Mail a token to the address, or its owner that it has an account. */
 static void
@@ -42,12 +42,12 @@ ask_for_proof(char *email, char *hash)
 	OneTimeToken token = {CONFIRM_EMAIL, .email = email, .password_hash = hash};
 	Account		account;
 	bool		exists = account_find(email, &account) && account.password_hash != NULL;
-	char	   *text = one_time_token_issue(&token);
+	pg_uuid_t	token_id = one_time_token_issue(&token);
 
 	if (exists)
 		mail_notice(account.email, "account_exists");
 	else
-		mail_token(email, CONFIRM_EMAIL, text);
+		mail_token(email, CONFIRM_EMAIL, &token_id);
 }
 
 /* Make the account and open a session. */
@@ -82,7 +82,7 @@ padlock_sign_up(PG_FUNCTION_ARGS)
 	padlock_limit_request("sign_up");
 	request_read(fcinfo, &body, sign_up_fields, lengthof(sign_up_fields));
 	email = padlock_body_text(&body, "email");
-	padlock_limit_account("account_mail", account_address(email));
+	padlock_limit_account("sign_up_mail", account_address(email));
 
 	password = request_secret(&body, "password");
 	hash = password_hash(password);
@@ -97,11 +97,12 @@ padlock_sign_up(PG_FUNCTION_ARGS)
 
 /* Make the account that a sign-up asked for. */
 static bool
-confirm_sign_up(const char *text)
+confirm_sign_up(const char *text, const char *password)
 {
 	OneTimeToken token;
 
-	if (!one_time_token_use(text, CONFIRM_EMAIL, &token) || token.password_hash == NULL)
+	if (!one_time_token_use(text, CONFIRM_EMAIL, &token) || token.password_hash == NULL ||
+		!request_proves(token.password_hash, account_address(token.email), password))
 		return false;
 	one_time_token_void_confirmations(token.email);
 	return account_confirm(token.email, token.password_hash);
@@ -109,13 +110,14 @@ confirm_sign_up(const char *text)
 
 /* Move a user to the address that he proved is his, and tell the old one. */
 static bool
-confirm_change(const char *text)
+confirm_change(const char *text, const char *password)
 {
 	OneTimeToken token;
 	Account		account;
 
 	if (!one_time_token_use(text, CHANGE_EMAIL, &token) || !token.has_user ||
 		!account_read(&token.user_id, &account) ||
+		!request_proves(account.password_hash, account_address(account.email), password) ||
 		!account_move(&token.user_id, token.email))
 		return false;
 	one_time_token_void(&token.user_id);
@@ -124,21 +126,26 @@ confirm_change(const char *text)
 }
 
 /*
- * confirm_email(jsonb {token}) returns jsonb: prove an address, by the token
- * that was mailed there for sign_up or change_email.  200 {success, message};
- * errors 400, 429.  No session: the user signs in with his password.
+ * confirm_email(jsonb {token, password}) returns jsonb: prove an address, by
+ * the token that was mailed there for sign_up or change_email and the password
+ * of that sign-up or account.  200 {success, message}; errors 400 (the same
+ * whichever is wrong; a wrong password does not use the token up), 429.  No
+ * session: the user signs in.
  */
 Datum
 padlock_confirm_email(PG_FUNCTION_ARGS)
 {
 	PadlockBody body;
 	char	   *token;
+	char	   *password;
 
 	padlock_limit_request("confirm_email");
 	request_read(fcinfo, &body, confirm_fields, lengthof(confirm_fields));
 	token = request_secret(&body, "token");
-	if (!confirm_sign_up(token) && !confirm_change(token))
-		request_refuse_token();
+	password = request_secret(&body, "password");
+	if (!confirm_sign_up(token, password) && !confirm_change(token, password))
+		request_refuse_token("token or password is wrong, or the token was used or has expired");
+	password_wipe(password);
 	PG_RETURN_JSONB_P(padlock_answer("{\"success\": true, \"message\": %s}",
 									 padlock_json_string("E-mail address confirmed.")));
 }

@@ -9,19 +9,23 @@
  * for is nobody's before it is proven, and a user whom an admin made has no
  * password until he proves that the address is his.
  *
- * Locking contract: whoever opens a session holds the row of the password (FOR
- * SHARE) until commit, whoever changes the password updates that row first and
- * ends sessions then.  So no session opened with the old password survives.
+ * Locking contract: whoever opens a session locks the row of the password until
+ * commit, whoever changes the password updates that row first and ends sessions
+ * then.  So no session opened with the old password survives, and the sessions
+ * of a user are counted one sign-in after the other.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/resowner.h"
 
+#include "accounts/password.h"
 #include "accounts/store.h"
 
 static PadlockStatement find_statement = {
@@ -38,8 +42,20 @@ static PadlockStatement read_statement = {
 	1, {UUIDOID}
 };
 
+/* A few probes of an index on the parameters, however many accounts there are. */
+static PadlockStatement costs_statement = {
+	"WITH RECURSIVE c (parameters) AS ("
+	"(SELECT pg_catalog.split_part(password_hash, '$', 3) AS p FROM padlock.credentials"
+	" ORDER BY p LIMIT 1)"
+	" UNION ALL SELECT (SELECT pg_catalog.split_part(o.password_hash, '$', 3) AS p"
+	" FROM padlock.credentials o WHERE pg_catalog.split_part(o.password_hash, '$', 3) > c.parameters"
+	" ORDER BY p LIMIT 1) FROM c WHERE c.parameters IS NOT NULL)"
+	" SELECT parameters FROM c WHERE parameters IS NOT NULL",
+	0
+};
+
 static PadlockStatement hold_statement = {
-	"SELECT FROM padlock.credentials WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
+	"SELECT FROM padlock.credentials WHERE user_id = $1 AND password_hash = $2 FOR NO KEY UPDATE",
 	2, {UUIDOID, TEXTOID}
 };
 
@@ -170,6 +186,26 @@ account_read(const pg_uuid_t *id, Account *account)
 	return read_account(&read_statement, UUIDPGetDatum(id), account);
 }
 
+uint32
+account_password_costs(void)
+{
+	PadlockUserContext saved;
+	uint32		costs = 0;
+	int			count;
+
+	store_open(&saved);
+	count = (int) store_run(&costs_statement, NULL, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		int			cost = password_cost_of(store_text(i, 1));
+
+		if (cost != 0)
+			costs |= PASSWORD_COST_BIT(cost);
+	}
+	store_close(&saved);
+	return costs;
+}
+
 bool
 account_hold_password(const Account *account)
 {
@@ -229,12 +265,55 @@ account_create(const char *email, const char *password_hash, Account *account)
 	return add_password(email, password_hash, false) && account_find(email, account);
 }
 
+/* Leave the subtransaction of execute_unique(), with what it was begun in. */
+static void
+end_subtransaction(bool commit, MemoryContext context, ResourceOwner owner)
+{
+	MemoryContextSwitchTo(context);
+	if (commit)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/* As execute(), but no rows are changed where a unique constraint forbids it. */
+static uint64
+execute_unique(PadlockStatement *statement, Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile uint64 count = 0;
+	ErrorData  *error;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		count = execute(statement, values);
+		end_subtransaction(true, context, owner);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		end_subtransaction(false, context, owner);
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	return count;
+}
+
 bool
 account_move(const pg_uuid_t *id, const char *email)
 {
 	Datum		values[2] = {UUIDPGetDatum(id), CStringGetTextDatum(email)};
 
-	if (execute(&move_statement, values) == 0)
+	/* somebody may take the address at this very moment: the statement does not see that */
+	if (execute_unique(&move_statement, values) == 0)
 		return false;
 	(void) execute(&confirmed_statement, values);
 	return true;

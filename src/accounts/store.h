@@ -40,10 +40,13 @@ extern pg_uuid_t store_uuid(int row, int column);
 extern bool account_find(const char *email, Account *account);
 extern bool account_read(const pg_uuid_t *id, Account *account);
 
+/* The costs of all passwords that are stored, as a set (password.h). */
+extern uint32 account_password_costs(void);
+
 /*
  * Is the account's password still the one in account, and will it be until
- * this transaction ends?  Makes a sign-in and a change of the password follow
- * one another.
+ * this transaction ends?  Makes sign-ins of an account and changes of its
+ * password follow one another.
  */
 extern bool account_hold_password(const Account *account);
 

@@ -33,7 +33,7 @@ typedef struct OneTimeToken
 	bool		has_user;
 	pg_uuid_t	user_id;		/* for CHANGE_EMAIL and RESET_PASSWORD, if has_user */
 	char	   *email;			/* the address it was mailed to */
-	char	   *password_hash;	/* for CONFIRM_EMAIL, else NULL */
+	char	   *password_hash;	/* of the sign-up, for CONFIRM_EMAIL; else NULL */
 } OneTimeToken;
 
 /* A purpose's name. */
@@ -43,10 +43,11 @@ extern const char *one_time_token_purpose(OneTimePurpose purpose);
 extern int	one_time_token_lifetime(OneTimePurpose purpose);
 
 /*
- * Store a new token and return its text, which is stored nowhere; palloc'd.
- * Earlier tokens of the same user and purpose are void.
+ * Make a new token and return its id, by which padlock_one_time_token() finds
+ * its text when the mail is sent.  Earlier tokens of the same user and purpose
+ * are void.  55000 without the key file.
  */
-extern char *one_time_token_issue(const OneTimeToken *token);
+extern pg_uuid_t one_time_token_issue(const OneTimeToken *token);
 
 /*
  * Use up a token.  False when there is none, when it expired, and when it is
@@ -59,5 +60,8 @@ extern void one_time_token_void(const pg_uuid_t *user_id);
 
 /* Void the tokens that would confirm an address. */
 extern void one_time_token_void_confirmations(const char *email);
+
+/* Delete tokens that have expired. */
+extern void one_time_token_clean(void);
 
 #endif							/* PADLOCK_TOKEN_H */

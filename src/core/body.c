@@ -20,10 +20,10 @@
 #include "utils/uuid.h"
 
 #include "core/body.h"
+#include "core/email_address.h"
 #include "core/errors.h"
 
 #define MAX_URL_LENGTH		2000
-#define MAX_EMAIL_LENGTH	254		/* RFC 5321, 4.5.3.1.3, less the brackets */
 #define MAX_LIST_LENGTH		200
 #define MAX_PROBLEMS		50
 
@@ -82,28 +82,6 @@ url_problem(const char *url)
 	}
 	if (character_count(url) > MAX_URL_LENGTH)
 		return "must be at most 2000 characters long";
-	return NULL;
-}
-
-/* Why an e-mail address is refused, or NULL: one @ between plausible parts. */
-static const char *
-email_problem(const char *email)
-{
-	const char *at = strchr(email, '@');
-	const char *dot;
-
-	if (strlen(email) > MAX_EMAIL_LENGTH)
-		return "must be at most 254 characters long";
-	if (at == NULL || at == email || strchr(at + 1, '@') != NULL)
-		return "must be an e-mail address";
-	dot = strrchr(at, '.');
-	if (dot == NULL || dot == at + 1 || dot[1] == '\0')
-		return "must be an e-mail address";
-	for (const unsigned char *c = (const unsigned char *) email; *c != '\0'; c++)
-	{
-		if (*c <= ' ' || *c == 0x7f || strchr("()<>[],;:\\\"", *c) != NULL)
-			return "must be an e-mail address";
-	}
 	return NULL;
 }
 
@@ -168,7 +146,7 @@ text_problem(const BodyField *field, const char *text)
 		case BODY_URL:
 			return url_problem(text);
 		case BODY_EMAIL:
-			return email_problem(text);
+			return padlock_email_address_problem(text) == NULL ? NULL : "must be an e-mail address";
 		case BODY_CURRENCY:
 			return is_capitals(text, 3) ? NULL : "must be three capital letters (ISO 4217)";
 		case BODY_COUNTRY:

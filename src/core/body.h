@@ -19,7 +19,7 @@ typedef enum BodyType
 {
 	BODY_TEXT,					/* text; min and max in characters */
 	BODY_URL,					/* text: http or https, at most 2000 characters */
-	BODY_EMAIL,					/* text: one address */
+	BODY_EMAIL,					/* text: one address that mail can be sent to */
 	BODY_CURRENCY,				/* text: three capitals (ISO 4217) */
 	BODY_COUNTRY,				/* text: two capitals (ISO 3166) */
 	BODY_CHOICE,				/* text: one of choices */

@@ -54,13 +54,6 @@ typedef struct PadlockEmail
 } PadlockEmail;
 
 /*
- * Why mail cannot be sent to an address, or NULL when it can: a dot-atom of
- * ASCII, @ and a domain name of two labels or more (RFC 5321, 4.1.2, less
- * quoted local parts and address literals).
- */
-extern const char *padlock_email_address_problem(const char *address);
-
-/*
  * Read `address` or `name <address>`, as in a From field but the name is
  * plain UTF-8.  Returns the problem, or NULL with the mailbox palloc'd.
  */

@@ -23,11 +23,11 @@ INSERT INTO padlock.email_templates (name, subject, text_body, html_body)
 SELECT name, subject, text_body, html_body
   FROM (VALUES
     ('confirm_email', 'Confirm your e-mail address',
-     E'Welcome. To confirm that {{to}} is your address, open this link:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.\n',
-     E'<p>Welcome. To confirm that {{to}} is your address, open this link:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.</p>\n'),
+     E'Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.\n',
+     E'<p>Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.</p>\n'),
     ('change_email', 'Confirm your new e-mail address',
-     E'To make {{to}} the address of your account, open this link:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.\n',
-     E'<p>To make {{to}} the address of your account, open this link:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
+     E'To make {{to}} the address of your account, open this link and enter your password:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.\n',
+     E'<p>To make {{to}} the address of your account, open this link and enter your password:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
     ('reset_password', 'Set a new password',
      E'To set a new password for your account, open this link:\n\n{{site_url}}/reset-password?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.\n',
      E'<p>To set a new password for your account, open this link:</p>\n<p><a href="{{site_url}}/reset-password?token={{token}}">Set a new password</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.</p>\n'),
@@ -49,6 +49,6 @@ CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FO
 CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
--- Tokens do not outlive their mail.
+-- What a mail said does not outlive it.
 CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @extschema@.job_queue FOR EACH ROW
     WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();

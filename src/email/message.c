@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "core/email_address.h"
 #include "email/email.h"
 
 #define MAX_MESSAGE			(1024 * 1024)	/* bytes; attachments there are none */

@@ -3,8 +3,8 @@
  * redact.c
  *	  Takes the secrets of a mail out of its job when the job ends.
  *
- * The data of a template may hold a token that opens an account, and a mail's
- * text belongs to its receiver.  A trigger does it rather than the worker, so
+ * The data of a template may be anything, and a mail's text belongs to its
+ * receiver.  A trigger does it rather than the worker, so
  * that it holds however the job ends: sent, refused, or given up after the
  * worker died; and in the very row version that says so.
  *

@@ -129,6 +129,13 @@ AS 'MODULE_PATHNAME', 'padlock_guard_columns';
 REVOKE ALL ON FUNCTION padlock.guard_columns() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.guard_columns() IS 'Trigger that keeps the columns named as its arguments from everybody but admins, service_role and the owner';
 
+CREATE FUNCTION padlock.keep_super_admin() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_keep_super_admin';
+REVOKE ALL ON FUNCTION padlock.keep_super_admin() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.keep_super_admin() IS 'Trigger that refuses to remove or demote the last super admin, but for the owner';
+
 CREATE FUNCTION padlock.create_jwt_keys(alg text DEFAULT 'ES256') RETURNS text
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'padlock_create_jwt_keys';

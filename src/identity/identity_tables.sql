@@ -43,6 +43,7 @@ CREATE POLICY admin_users_super ON @extschema@.admin_users FOR ALL TO authentica
 REVOKE ALL ON TABLE @extschema@.admin_users FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER admin_users_keep_super BEFORE UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.keep_super_admin();
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @extschema@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 

@@ -124,6 +124,7 @@ is_secret(const char *file, const char *text)
 		found |= CRYPTO_memcmp(digest, wanted, sizeof(digest)) == 0;
 	}
 	explicit_bzero(digest, sizeof(digest));
+	explicit_bzero(wanted, sizeof(wanted));
 	return found;
 }
 
@@ -161,8 +162,9 @@ read_secrets(void)
 	return text;
 }
 
+/* Is it a secret of the file?  The header's text is overwritten. */
 static bool
-is_right(const char *header)
+is_right(char *header)
 {
 	char	   *text;
 	bool		right;
@@ -172,6 +174,7 @@ is_right(const char *header)
 	text = read_secrets();
 	right = is_secret(text, header);
 	explicit_bzero(text, strlen(text));
+	explicit_bzero(header, strlen(header));
 	return right;
 }
 

@@ -23,13 +23,14 @@ extern void padlock_limit_request(const char *endpoint);
 
 /*
  * Count an attempt on an account, which is named by its e-mail address in
- * lower case, whether or not there is one: against the rule (caller account)
- * that rate_limit_rules holds for attempt; stop with 429 (SQL: 53400) when the
- * limit is reached.  Everybody's attempts count together.
+ * lower case, whether or not there is one: against the rule that
+ * rate_limit_rules holds for attempt; stop with 429 (SQL: 53400) when the
+ * limit is reached.  With caller account everybody's attempts count together,
+ * with account_ip those from one address.
  */
 extern void padlock_limit_account(const char *attempt, const char *address);
 
-/* Forget the attempts on an account, after one that was right. */
+/* Forget the attempts on an account (account_ip: the caller's), after one that was right. */
 extern void padlock_forget_account(const char *attempt, const char *address);
 
 #endif							/* PADLOCK_LIMITS_H */

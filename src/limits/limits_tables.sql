@@ -3,7 +3,7 @@
 CREATE TABLE @extschema@.rate_limit_rules (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     endpoint text NOT NULL CONSTRAINT rate_limit_rules_endpoint CHECK (pg_catalog.length(endpoint) BETWEEN 1 AND 40),
-    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account')),
+    caller text NOT NULL CONSTRAINT rate_limit_rules_caller CHECK (caller IN ('user', 'company', 'ip', 'admin', 'source', 'account', 'account_ip')),
     company_id uuid,
     max_requests integer NOT NULL CONSTRAINT rate_limit_rules_max_requests CHECK (max_requests >= 0),
     window_minutes integer NOT NULL DEFAULT 60
@@ -13,7 +13,7 @@ CREATE TABLE @extschema@.rate_limit_rules (
     CONSTRAINT rate_limit_rules_endpoint_company_id_key UNIQUE NULLS NOT DISTINCT (endpoint, company_id)
 );
 COMMENT ON TABLE @extschema@.rate_limit_rules IS 'padlock: how often the endpoints may be called; an endpoint without a row is not limited';
-COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, or the account that is tried';
+COMMENT ON COLUMN @extschema@.rate_limit_rules.caller IS 'who counts as one caller: a signed-in user, a company by its key, an address, an admin, the address of a webhook''s source, the account that is tried, or the account from one address';
 COMMENT ON COLUMN @extschema@.rate_limit_rules.company_id IS 'the company the rule is for, instead of the general one; NULL: everybody';
 CREATE INDEX rate_limit_rules_company_id_idx ON @extschema@.rate_limit_rules (company_id);
 ALTER TABLE @extschema@.rate_limit_rules ENABLE ROW LEVEL SECURITY;
@@ -23,9 +23,9 @@ ALTER TABLE @extschema@.rate_limit_rules FORCE ROW LEVEL SECURITY;
 CREATE POLICY rate_limit_rules_select ON @extschema@.rate_limit_rules FOR SELECT TO authenticated, service_role
     USING (padlock.is_privileged());
 CREATE POLICY rate_limit_rules_admin ON @extschema@.rate_limit_rules FOR ALL TO authenticated, service_role
-    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+    USING (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'sign_in_failure_anywhere', 'sign_up_mail', 'reset_password_mail', 'change_email_mail', 'refresh_session',
         'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'))
-    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'account_mail', 'refresh_session',
+    WITH CHECK (padlock.is_privileged() AND endpoint NOT IN ('sign_up', 'sign_in', 'sign_in_failure', 'sign_in_failure_anywhere', 'sign_up_mail', 'reset_password_mail', 'change_email_mail', 'refresh_session',
         'confirm_email', 'request_password_reset', 'reset_password', 'change_password', 'change_email'));
 CREATE POLICY rate_limit_rules_super ON @extschema@.rate_limit_rules FOR ALL TO authenticated
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
@@ -34,8 +34,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO au
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
--- Beyond the endpoints: account_mail are mails that anybody can have sent to an
--- address, sign_in_failure wrong passwords in a row.
+-- Beyond the endpoints: the mails that anybody can have sent to an address, and
+-- wrong passwords in a row.  Those from one place close an account to that
+-- place only, so that nobody can lock its owner out from elsewhere.
 INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
@@ -46,7 +47,8 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('list_sessions', 'user', 1000, 60), ('revoke_session', 'user', 200, 60),
                ('create_api_key', 'company', 100, 60), ('list_api_keys', 'company', 100, 60),
                ('rotate_api_key', 'company', 100, 60), ('revoke_api_key', 'company', 100, 60),
-               ('sign_in_failure', 'account', 10, 15), ('account_mail', 'account', 5, 60))
+               ('sign_in_failure', 'account_ip', 10, 15), ('sign_in_failure_anywhere', 'account', 100, 60),
+               ('sign_up_mail', 'account', 5, 60), ('reset_password_mail', 'account', 5, 60), ('change_email_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
  WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
 

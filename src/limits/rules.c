@@ -42,7 +42,7 @@
 
 typedef struct LimitRule
 {
-	char	   *caller;			/* user, company, ip, admin, source, account */
+	char	   *caller;			/* user, company, ip, admin, source, account, account_ip */
 	int32		max_requests;
 	int32		window_minutes;
 } LimitRule;
@@ -222,6 +222,9 @@ static void
 account_key(LimitKey *key, const char *attempt, const char *address, const LimitRule *rule)
 {
 	char	   *identifier = psprintf("account:%s", address);
+
+	if (strcmp(rule->caller, "account_ip") == 0)
+		identifier = psprintf("%s %s", identifier, address_identifier(padlock_caller()->ip_address));
 
 	limits_make_key(key, identifier, strlen(identifier), attempt, strlen(attempt),
 					rule->window_minutes);

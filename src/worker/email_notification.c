@@ -5,8 +5,9 @@
  *
  * Payload: {"to", "template", "data": {...}}, the template being a row of
  * padlock.email_templates, or {"to", "subject", "text", "html" (may be left
- * out)}.  Nothing of it but the names of its members goes into an error's
- * text, as data may hold a one-time token.
+ * out)}.  With a template "one_time_token" may be the id of a token of room
+ * accounts, whose text becomes {{token}}.  Nothing of the payload but the names
+ * of its members goes into an error's text, as data may hold secrets.
  *
  * The message is made here, of what the database holds; the SMTP exchange is
  * padlock_fetch's.  Sending is at least once: a crash after the mail server
@@ -14,7 +15,7 @@
  * The Message-ID is made of the job's id and so is the same, by which the
  * receiver's server can tell.
  *
- * Result: {"message_id"}.  Trigger redact_email takes tokens and texts out of
+ * Result: {"message_id"}.  Trigger redact_email takes data and texts out of
  * the payload in the transaction that ends the job.
  *
  *-------------------------------------------------------------------------
@@ -24,7 +25,9 @@
 #include <time.h>
 
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
+#include "accounts/accounts.h"
 #include "core/body.h"
 #include "email/email.h"
 #include "worker/job.h"
@@ -77,15 +80,50 @@ payload_data(const PadlockJob *job)
 	return data;
 }
 
+/*
+ * Put the payload's one-time token into the data.  A token that was used,
+ * replaced or has expired meanwhile is not worth a mail.
+ */
+static Jsonb *
+add_token(const PadlockJob *job, const char *to, Jsonb *data)
+{
+	pg_uuid_t	id = padlock_job_uuid(job, "one_time_token");
+	char	   *token = padlock_one_time_token(&id, to);
+	Jsonb	   *with;
+
+	if (token == NULL)
+		padlock_job_refuse("the mail's one-time token is not for this recipient, was used or replaced, or has expired");
+	with = padlock_job_result(psprintf("{\"token\": \"%s\"}", token));
+	if (data == NULL)
+		return with;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(data),
+											  JsonbPGetDatum(with)));
+}
+
+/* Fill the template that the payload names. */
+static void
+read_template(const PadlockJob *job, PadlockEmail *email)
+{
+	char	   *template = padlock_job_text(job, "template");
+	Jsonb	   *data = payload_data(job);
+	char	   *problem = NULL;
+	bool		filled;
+
+	padlock_worker_begin();
+	if (has_member(job, "one_time_token"))
+		data = add_token(job, email->to, data);
+	filled = padlock_email_from_template(template, data, email, &problem);
+	padlock_worker_commit();
+	if (!filled)
+		padlock_job_refuse("%s", problem);
+}
+
 /* Read the payload; every problem refuses the job. */
 static void
 read_email(const PadlockJob *job, PadlockEmail *email)
 {
 	static const char *const own[] = {"subject", "text", "html", NULL};
-	static const char *const templated[] = {"data", NULL};
-	char	   *template;
-	char	   *problem = NULL;
-	bool		filled;
+	static const char *const templated[] = {"data", "one_time_token", NULL};
 
 	memset(email, 0, sizeof(*email));
 	email->to = padlock_job_text(job, "to");
@@ -98,12 +136,7 @@ read_email(const PadlockJob *job, PadlockEmail *email)
 		return;
 	}
 	refuse_members(job, "with a template", own);
-	template = padlock_job_text(job, "template");
-	padlock_worker_begin();
-	filled = padlock_email_from_template(template, payload_data(job), email, &problem);
-	padlock_worker_commit();
-	if (!filled)
-		padlock_job_refuse("%s", problem);
+	read_template(job, email);
 }
 
 /* The job's handler; see job.h for what it promises. */

@@ -50,6 +50,7 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
+#include "accounts/accounts.h"
 #include "audit/audit.h"
 #include "core/install.h"
 #include "documents/documents.h"
@@ -432,7 +433,8 @@ process(const PadlockJob *job)
 
 /*
  * Once a day, the database's first worker makes the audit trail's partitions
- * of the coming months and settles documents whose job is gone.  A partition
+ * of the coming months, settles documents whose job is gone and deletes sessions
+ * and tokens that have ended.  A partition
  * needs a lock that every change to an audited table holds a part of, so it is
  * not waited for: what fails is tried again in an hour.
  */
@@ -452,6 +454,7 @@ maintain(MemoryContext context)
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		(void) padlock_audit_create_partitions(PARTITION_MONTHS);
 		padlock_documents_settle();
+		padlock_accounts_clean();
 		padlock_worker_commit();
 	}
 	PG_CATCH();

@@ -4,6 +4,7 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
+const { createHmac } = require('node:crypto');
 const jose = require('jose');
 const { start, open, stop, company, client, curl, post, bearer, jwks, randomUUID } = require('./helpers');
 
@@ -19,13 +20,19 @@ before(async () => {
 });
 after(() => stop(world));
 
-// The token in the newest mail to an address.
+// The token in the newest mail to an address, made as the worker makes it: the
+// job holds only its id.  Null when there is none.
 async function mailed(address, template) {
-  const { rows } = await world.owner.query(`SELECT payload->'data'->>'token' AS token FROM job_queue WHERE job_type = 'email_notification'
-    AND payload->>'to' = $1 AND payload->>'template' = $2 ORDER BY created_at DESC LIMIT 1`, [address, template]);
+  const { rows } = await world.owner.query(`SELECT payload->>'one_time_token' AS id,
+    (SELECT k->>'k' FROM jsonb_array_elements(pg_read_file(current_setting('padlock.jwt_keys_file'))::jsonb->'keys') k WHERE k->>'use' = 'refresh') AS key
+    FROM job_queue WHERE job_type = 'email_notification' AND payload->>'to' = $1 AND payload->>'template' = $2 ORDER BY created_at DESC LIMIT 1`,
+  [address, template]);
 
   assert.equal(rows.length, 1, `a mail ${template}`);
-  return rows[0].token;
+  if (rows[0].id === null)
+    return null;
+  return createHmac('sha256', Buffer.from(rows[0].key, 'base64url')).update('padlock one-time token 1\0')
+    .update(Buffer.from(rows[0].id.replaceAll('-', ''), 'hex')).update(address).digest('base64url');
 }
 
 const rpc = (name, body, ...args) => curl(world, ...args, ...post(body), `/rest/v1/rpc/${name}`);
@@ -36,7 +43,7 @@ async function account() {
   const email = address();
 
   assert.equal((await rpc('sign_up', { email, password })).status, 201);
-  assert.equal((await rpc('confirm_email', { token: await mailed(email, 'confirm_email') })).status, 200);
+  assert.equal((await rpc('confirm_email', { token: await mailed(email, 'confirm_email'), password })).status, 200);
   return { email, password };
 }
 
@@ -70,7 +77,7 @@ test('auth-js: sign up, confirm, sign in, use, refresh, sign out', async () => {
   assert.equal(signedUp.error, null);
   assert.equal(signedUp.data.session, null);
   assert.ok((await api.auth.signInWithPassword({ email, password })).error, 'not confirmed yet');
-  assert.equal((await api.rpc('confirm_email', { token: await mailed(email, 'confirm_email') })).error, null);
+  assert.equal((await api.rpc('confirm_email', { token: await mailed(email, 'confirm_email'), password })).error, null);
 
   const signedIn = await api.auth.signInWithPassword({ email, password });
   assert.equal(signedIn.error, null);
@@ -116,6 +123,22 @@ test('sign_up: bad values; the same answer for an address that has an account', 
   assert.ok(await isLive(await session(known)));
 });
 
+test('confirm_email: a stranger\'s sign-up sets no password for the owner', async () => {
+  const email = address();
+
+  assert.equal((await rpc('sign_up', { email, password: 'of a stranger' })).status, 201);
+  const planted = await mailed(email, 'confirm_email');
+  const refused = await rpc('confirm_email', { token: planted, password });
+  const unknown = await rpc('confirm_email', { token: 'x', password });
+  assert.deepEqual([refused.status, refused.body], [400, unknown.body]);
+  assert.equal((await rpc('confirm_email', { token: planted })).status, 400);
+  assert.equal((await rpc('sign_up', { email, password })).status, 201);
+  assert.equal((await rpc('confirm_email', { token: await mailed(email, 'confirm_email'), password })).status, 200);
+  assert.equal((await rpc('sign_in', { email, password: 'of a stranger' })).status, 401);
+  assert.equal((await rpc('sign_in', { email, password })).status, 200);
+  assert.equal((await rpc('confirm_email', { token: planted, password: 'of a stranger' })).status, 400);
+});
+
 test('sign_in: one answer for a wrong password and for nobody; 429 after too many', async () => {
   await world.owner.query("UPDATE rate_limit_rules SET max_requests = 3 WHERE endpoint = 'sign_in_failure'");
   const known = await account();
@@ -136,6 +159,8 @@ test('sign_in: one answer for a wrong password and for nobody; 429 after too man
     assert.equal(locked.status, 429, 'the right one is not looked at either');
     assert.match(locked.headers['retry-after'], /^[1-9]\d*$/);
     assert.equal(locked.headers['ratelimit-policy'], '"sign_in_failure";q=3;w=900');
+    const elsewhere = await rpc('sign_in', { email, password }, '--interface', '127.0.0.12');
+    assert.ok([200, 401].includes(elsewhere.status), 'from elsewhere it is');
   }
 });
 
@@ -195,7 +220,7 @@ test('passwords: reset by mail ends all sessions; changed, ends the others', asy
 
   assert.deepEqual([known.status, known.body], [200, unknown.body]);
   const token = await mailed(who.email, 'reset_password');
-  assert.equal((await rpc('confirm_email', { token })).status, 400, 'a token is for one purpose');
+  assert.equal((await rpc('confirm_email', { token, password })).status, 400, 'a token is for one purpose');
   const reset = { token, password: 'another fine password' };
   const [one, two] = await Promise.all([rpc('reset_password', reset), rpc('reset_password', reset)]);
   assert.deepEqual([one.status, two.status].sort(), [200, 400], 'and for one use');
@@ -221,7 +246,9 @@ test('change_email: counts when the new address is confirmed', async () => {
   assert.equal((await rpc('change_email', { email, password: 'wrong password' }, ...bearer(live.access_token))).status, 403);
   assert.equal((await rpc('change_email', { email, password }, ...bearer(live.access_token))).status, 200);
   assert.equal((await rpc('sign_in', { email, password })).status, 401);
-  assert.equal((await rpc('confirm_email', { token: await mailed(email, 'change_email') })).status, 200);
+  const confirm = async (secret) => (await rpc('confirm_email', { token: await mailed(email, 'change_email'), password: secret })).status;
+  assert.equal(await confirm('wrong password'), 400, 'with the password');
+  assert.equal(await confirm(password), 200);
   assert.equal((await rpc('sign_in', { email, password })).status, 200);
   assert.equal((await rpc('sign_in', who)).status, 401);
 });

@@ -211,7 +211,7 @@ test('429: product_search by address, in read-only transactions, whatever a clie
 test('429: accounts, by address', async () => {
   const who = { email: 'nobody@people.example', password: 'correct horse battery' };
   const from = ['--interface', '127.0.0.9'];
-  const bodies = { sign_in: {}, sign_up: {}, refresh_session: { refresh_token: 'x' }, confirm_email: { token: 'x' },
+  const bodies = { sign_in: {}, sign_up: {}, refresh_session: { refresh_token: 'x' }, confirm_email: { token: 'x', password: who.password },
     request_password_reset: {}, reset_password: { token: 'x', password: who.password } };
 
   for (const [endpoint, body] of Object.entries(bodies)) {

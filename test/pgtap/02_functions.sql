@@ -59,7 +59,7 @@ INSERT INTO wanted VALUES
     ('padlock.create_jwt_keys', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     -- triggers
-    ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''),
+    ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''), ('padlock.keep_super_admin', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
     ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''), ('padlock.redact_email', '', 'trigger', 'v', 'u', ''),

@@ -131,7 +131,14 @@ INSERT INTO matrix VALUES
      '{42501,42501,42501,42501,42501,1 rows,42501}'),
     (format('UPDATE admin_users SET role = ''super_admin'' WHERE id = %L', t.id('admin')),
      '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,42501}'),
+    (format('DELETE FROM admin_users WHERE id = %L', t.id('admin')),
+     '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,42501}'),
+    -- root is the last super admin
     (format('DELETE FROM admin_users WHERE id = %L', t.id('root')),
+     '{42501,0 rows,0 rows,0 rows,0 rows,23001,42501}'),
+    (format('UPDATE admin_users SET role = ''admin'' WHERE id = %L', t.id('root')),
+     '{42501,0 rows,0 rows,0 rows,0 rows,23001,42501}'),
+    (format('UPDATE admin_users SET permissions = ''[1]'' WHERE id = %L', t.id('root')),
      '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,42501}'),
     -- a cascade looks past row security: who is an admin is for super admins
     (format('DELETE FROM users WHERE id = %L', t.id('root')),
@@ -245,6 +252,17 @@ SELECT is(t.answer(who, format('SELECT is_admin(%L)', t.id(whom))), answer, form
                ('service', 'admin', 'true'), ('service', 'alice', 'false'), ('owner', 'admin', 'true')) AS v (who, whom, answer);
 SELECT is(t.outcome(who, format('SELECT is_admin(%L)', t.id(whom))), '42501', format('%s may not ask whether %s is an admin', who, whom))
   FROM (VALUES ('alice', 'admin'), ('alice', 'nobody at all'), ('nobody', 'admin'), ('expired admin', 'admin'), ('anon', 'admin')) AS v (who, whom);
+
+-- Super admins may leave while another is there; the owner is free.
+SELECT t.become('owner');
+SAVEPOINT two;
+INSERT INTO admin_users (id, role) VALUES (t.id('alice'), 'super_admin');
+SELECT is(t.outcome('root', statement), wanted, 'of two super admins: ' || statement)
+  FROM (VALUES (format('DELETE FROM admin_users WHERE id = %L', t.id('root')), '1 rows'), (format('UPDATE admin_users SET role = ''admin'' WHERE id = %L', t.id('root')), '1 rows'),
+               (format('DELETE FROM admin_users WHERE id = %L', t.id('alice')), '1 rows'), ('DELETE FROM admin_users', '23001'),
+               ('UPDATE admin_users SET role = ''admin''', '23001')) AS v (statement, wanted);
+SELECT is(t.outcome('owner', 'DELETE FROM admin_users'), '3 rows', 'the owner removes all');
+ROLLBACK TO two;
 
 -- Who one is follows the settings and the tables within a transaction, and
 -- what is rolled back never was.

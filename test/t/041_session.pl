@@ -82,12 +82,18 @@ sub mail
 	return $payload eq '' ? {} : $json->decode($payload);
 }
 
+# The token in the newest mail to an address.
+sub mailed
+{
+	return one_time_token($node->data_dir . '/jwt.jwk', mail($_[0]));
+}
+
 # An account whose address is proven.
 sub account
 {
 	my ($email) = @_;
 	is(call('sign_up', { email => $email, password => $password })->{status}, 201, "$email signs up");
-	is(call('confirm_email', { token => mail($email)->{data}{token} })->{status}, 200, 'and confirms');
+	is(call('confirm_email', { token => mailed($email), password => $password })->{status}, 200, 'and confirms');
 }
 
 # What a client can tell from an answer.
@@ -109,6 +115,22 @@ is("@{$list->{body}{sessions}[0]}{qw(ip_address user_agent current)}", '203.0.11
 my $verified = $node->psql('postgres', "BEGIN; SET LOCAL padlock.identity = token; SELECT padlock.authenticate('$session->{access_token}') ->> 'sub', padlock.uid()",
 	stdout => \my $out);
 is($out, "$ann|$ann", 'padlock.authenticate() takes the token');
+
+# who signs up for another's address does not set the password that its owner confirms
+is(call('sign_up', { email => 'hal@example.org', password => 'of a stranger' })->{status}, 201, 'a stranger signs up for an address');
+my $planted = mailed('hal@example.org');
+is(call('sign_up', { email => 'hal@example.org', password => $password })->{status}, 201, 'its owner, too');
+my $wrong = call('confirm_email', { token => $planted, password => $password });
+is($wrong->{status}, 400, "the owner opens the stranger's mail, and nothing happens");
+is(seen($wrong), seen(call('confirm_email', { token => 'x' x 43, password => $password })), 'in the words for a token that is not there');
+is(query(q{SELECT count(*) FROM users WHERE email = 'hal@example.org'}), '0', 'no account');
+is(call('confirm_email', { token => mailed('hal@example.org'), password => $password })->{status}, 200, 'his own mail makes it');
+is(sign_in('hal@example.org', 'of a stranger')->{status}, 401, 'with his password only');
+session('hal@example.org');
+is(call('confirm_email', { token => $planted, password => 'of a stranger' })->{status}, 400, 'and the other mail is void');
+is(call('sign_up', { email => 'ivy@example.org', password => $password })->{status}, 201, 'another sign-up');
+my @guess = map { call('confirm_email', { token => mailed('ivy@example.org'), password => "guess $_" })->{status} } 1 .. 11;
+is("@guess[0, 9, 10]", '400 400 429', 'passwords at a token are limited');
 
 # --- refresh: rotation, repeat, reuse ----------------------------------------
 
@@ -228,7 +250,7 @@ foreach my $email ('ann@example.org', 'nobody@example.org')
 		push @times, time() - $start;
 	}
 	$median{$email} = (sort { $a <=> $b } @times)[2];
-	query("SELECT padlock.reset_rate_limit('account:$email', 'sign_in_failure')");
+	query("SELECT padlock.reset_rate_limit('account:$email ip:203.0.113.5', 'sign_in_failure')");
 }
 my $ratio = $median{'ann@example.org'} / $median{'nobody@example.org'};
 ok($ratio > 0.4 && $ratio < 2.5, 'sign_in takes about as long for both') or diag("ratio $ratio");
@@ -238,8 +260,10 @@ ok($ratio > 0.4 && $ratio < 2.5, 'sign_in takes about as long for both') or diag
 $here = session('ann@example.org');
 my $reset = mail('ann@example.org');
 is($reset->{template}, 'reset_password', 'a mail brings the token');
-is(query(q{SELECT count(*) FROM padlock.one_time_tokens WHERE token_hash = sha256('} . $reset->{data}{token} . q{')}), '1', 'of which the table has the hash');
-my $set = { token => $reset->{data}{token}, password => 'a new password' };
+my $token = mailed('ann@example.org');
+unlike(query('SELECT string_agg(j::text, chr(10)) FROM job_queue j'), qr/\Q$token\E/, 'which no job holds');
+is(query(q{SELECT count(*) FROM padlock.one_time_tokens WHERE token_hash = sha256('} . $token . q{')}), '1', 'of which the table has the hash');
+my $set = { token => $token, password => 'a new password' };
 is(call('reset_password', { %$set, password => 'short' })->{status}, 400, 'a bad password does not use it up');
 is(call('reset_password', $set)->{status}, 200, 'it sets a password');
 is(call('reset_password', $set)->{status}, 400, 'once');
@@ -261,25 +285,54 @@ is(with_token($here, 'change_password', { current_password => 'a new password', 
 $race->finish;
 is(query("SELECT count(*) FROM padlock.sessions WHERE user_id = '$ann' AND revoked_at IS NULL AND id <> '"
 		  . claims_of($here->{access_token})->{session_id} . "'"), '0', 'and none of their sessions is left');
-query("SELECT padlock.reset_rate_limit('account:ann\@example.org', 'sign_in_failure')");
+query("SELECT padlock.reset_rate_limit(identifier, endpoint) FROM rate_limits WHERE endpoint LIKE 'sign_in_failure%'");
 
 # --- brute force ---------------------------------------------------------------
 
-my @status = map { sign_in('bob@example.org', "guess number $_", headers => { 'x-forwarded-for' => "198.51.100.$_" })->{status} } 1 .. 12;
-is("@status", '401 401 401 401 401 401 401 401 401 401 429 429', 'ten wrong passwords, from wherever');
+my @status = map { sign_in('bob@example.org', "guess number $_")->{status} } 1 .. 12;
+is("@status", '401 401 401 401 401 401 401 401 401 401 429 429', 'ten wrong passwords from one place');
 my $locked = sign_in('bob@example.org');
 is($locked->{status}, 429, 'then the right one is not tried either');
 cmp_ok($locked->{headers}{'Retry-After'}, '>', 600, 'for a while');
+is(sign_in('bob@example.org', $password, headers => { 'x-forwarded-for' => '198.51.100.1' })->{status}, 200, 'but the owner gets in from elsewhere');
+is(sign_in('bob@example.org')->{status}, 429, 'which opens nothing there');
+query(q{UPDATE rate_limit_rules SET max_requests = 15 WHERE endpoint = 'sign_in_failure_anywhere'});
+query(q{SELECT padlock.reset_rate_limit('account:bob@example.org', 'sign_in_failure_anywhere')});
+@status = map { sign_in('bob@example.org', "guess number $_", headers => { 'x-forwarded-for' => "198.51.100.$_" })->{status} } 1 .. 16;
+is("@status[0, 14, 15]", '401 401 429', 'wrong passwords from everywhere have a bound of their own');
 @status = map { sign_in('carol@example.org', "guess number $_")->{status} } 1 .. 11;
 is("@status", '401 401 401 401 401 401 401 401 401 401 429', 'nor does an account that does not exist differ');
 call('request_password_reset', { email => 'bob@example.org' });
-is(call('reset_password', { token => mail('bob@example.org')->{data}{token}, password => $password })->{status}, 200, 'a reset');
+is(call('reset_password', { token => mailed('bob@example.org'), password => $password })->{status}, 200, 'a reset');
 session('bob@example.org');
 
 # one address cannot be flooded
 query(q{SELECT padlock.reset_rate_limit(identifier, endpoint) FROM rate_limits});
 @status = map { call('request_password_reset', { email => 'dave@example.org' })->{status} } 1 .. 6;
 is("@status", '200 200 200 200 200 429', 'five mails to one address an hour');
+
+# an address that another takes at the very moment it is confirmed
+query(q{SELECT padlock.reset_rate_limit(identifier, endpoint) FROM rate_limits});
+$here = session('bob@example.org');
+is(with_token($here, 'change_email', { email => 'rare@example.org', password => $password })->{status}, 200, 'a move to a free address');
+my $move = mailed('rare@example.org');
+$slow = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c',
+		"BEGIN; INSERT INTO users (email) VALUES ('Rare\@example.org'); SELECT pg_sleep(2); COMMIT" ], '>', \$slow_out, '2>', \$slow_err);
+wait_for($node, 'postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')});
+my $late = call('confirm_email', { token => $move, password => $password });
+$slow->finish;
+is(seen($late), seen(call('confirm_email', { token => 'x', password => $password })), 'is refused in the usual words');
+is(query(q{SELECT count(*) FROM users WHERE email = 'bob@example.org'}), '1', 'and the user stays where he is');
+
+# a user's sessions at a time, however many sign in at once
+query(q{ALTER DATABASE postgres SET padlock.max_sessions_per_user = 3});
+my $many = PostgreSQL::Test::Utils::tempdir() . '/many.sql';
+append_to_file($many, "SELECT sign_in('{\"email\": \"bob\@example.org\", \"password\": \"$password\"}') \\gset\n");
+command_ok([ 'pgbench', '-n', '-c', 6, '-j', 2, '-t', 2, '-f', $many, '-h', $node->host, '-p', $node->port, 'postgres' ], 'twelve sign-ins, six at a time');
+is(query(q{SELECT count(*) FROM padlock.sessions JOIN users u ON u.id = user_id WHERE email = 'bob@example.org'}), '3', 'leave three sessions');
+is(with_token($here, 'list_sessions')->{status}, 401, 'the ones that were not used for longest have ended');
+query(q{ALTER DATABASE postgres RESET padlock.max_sessions_per_user});
+$here = session('bob@example.org');
 
 # --- what is where ---------------------------------------------------------------
 

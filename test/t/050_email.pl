@@ -63,11 +63,13 @@ chmod 0600, "$dir/password" or die $!;
 
 my $node = new_cluster('email', workers => 1, conf => <<"CONF");
 autovacuum = off
+padlock.jwt_keys_file = 'jwt.jwk'
 log_statement = all
 log_min_messages = debug1
 padlock.retry_base = '100ms'
 padlock.retry_cap = '200ms'
 CONF
+$node->safe_psql('postgres', 'SELECT padlock.create_jwt_keys()');
 my $settings = 0;
 my @secrets = ($token);
 
@@ -223,10 +225,38 @@ ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM job_queue WHERE payload
 ($header, $part) = dissect($message->{data});
 my ($link_token) = $part->{'text/plain'} =~ m{^https://shop\.example/confirm-email\?token=(\S+)$}m;
 like($part->{'text/html'}, qr/token=\Q$link_token\E"/, 'with the same link in text and HTML');
-is(rpc($node, {}, 'confirm_email', { token => $link_token })->{status}, 200, 'its token confirms the address');
+is(rpc($node, {}, 'confirm_email', { token => $link_token, password => 'correct horse battery' })->{status}, 200, 'its token confirms the address');
 is($node->safe_psql('postgres', "SELECT count(*) FROM users WHERE email = 'zoe\@example.org'"), '1', 'and there is an account');
 is($node->safe_psql('postgres', "SELECT count(*) FROM job_queue j WHERE j::text LIKE '%$link_token%'"), '0', 'the token is in no job');
 push @secrets, $link_token;
+
+# A token goes to the address that it was made for, and only while it is good.
+# (What a job asks for before the worker is there to take it.)
+sub sign_up_job
+{
+	my ($email) = @_;
+
+	is(rpc($node, {}, 'sign_up', { email => $email, password => 'correct horse battery' })->{status}, 201, "$email signs up");
+	return $json->decode($node->safe_psql('postgres', "SELECT payload FROM job_queue WHERE payload ->> 'to' = '$email' ORDER BY created_at DESC LIMIT 1"));
+}
+
+my $signed_up = sign_up_job('yan@example.org');
+is_deeply([ sort keys %$signed_up ], [qw(data one_time_token template to)], 'a job holds the id of the token');
+ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM job_queue WHERE payload ->> 'to' = 'yan\@example.org' AND status = 'completed'"), 'its mail is sent');
+my %again = (template => 'confirm_email', data => { valid_minutes => 1 }, one_time_token => $signed_up->{one_time_token});
+foreach my $one ([ 'another recipient', to => 'eve@example.org' ], [ 'another spelling', to => 'Yan@example.org' ],
+	[ 'an id that is not there', to => 'yan@example.org', one_time_token => '00000000-0000-4000-8000-000000000000' ])
+{
+	my ($name, %member) = @$one;
+	my $refused = mail({ %again, %member }, 3);
+	is("$refused->{status} $refused->{attempts}", 'failed 1', "the token for $name: refused for good");
+	like($refused->{error_message}, qr/^the mail's one-time token is not for this recipient, was used or replaced, or has expired$/, 'with the reason');
+}
+like(mail({ %again, to => 'yan@example.org', one_time_token => 'x' })->{error_message}, qr/^"one_time_token" in the payload .* must be a UUID$/, 'an id that is none');
+like(mail({ %plain, one_time_token => $again{one_time_token} })->{error_message}, qr/without a template takes no "one_time_token"/, 'a text of one\'s own');
+is(mail({ %again, to => 'yan@example.org' })->{status}, 'completed', 'to the right one it goes again');
+$node->safe_psql('postgres', q{UPDATE padlock.one_time_tokens SET expires_at = now() WHERE email = 'yan@example.org'});
+is(mail({ %again, to => 'yan@example.org' })->{status}, 'failed', 'one that has expired does not');
 
 # Payloads that are refused for good, and nothing reaches the server.
 my $before = scalar $server->messages;
@@ -403,6 +433,16 @@ foreach my $one ([ smtp_url => 'http://localhost' ], [ smtp_url => 'smtp://user:
 }
 is($node->psql('postgres', "ALTER SYSTEM SET padlock.$_->[0] = '$_->[1]'; ALTER SYSTEM RESET padlock.$_->[0]"), 0, "$_->[0] = $_->[1] is taken")
   foreach [ smtp_url => 'smtp://[::1]:25' ], [ smtp_url => 'smtps://mail.example' ], [ mail_from => 'a@example.org' ], [ site_url => 'http://localhost:8080/app' ];
+
+# What has ended is deleted by the first worker, at its start and every day.
+$node->safe_psql('postgres', q{INSERT INTO padlock.sessions (id, user_id, expires_at, last_used_at, revoked_at)
+	SELECT format('d0000000-0000-4000-8000-00000000d00%s', n)::uuid, id, now() + expires, now() - used, now() - revoked FROM users,
+		(VALUES (1, interval '1 day', interval '0', NULL), (2, '0', '0', NULL), (3, '1 day', '8 days', NULL), (4, '1 day', '0', interval '1 s')) AS v (n, expires, used, revoked)
+	 WHERE email = 'zoe@example.org'});
+$node->restart;
+ok(wait_for($node, 'postgres', 'SELECT count(*) = 1 FROM padlock.sessions'), 'sessions past their limits are deleted');
+is($node->safe_psql('postgres', q{SELECT string_agg(right(id::text, 1), '') FROM padlock.sessions}), '1', 'and no other');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM padlock.one_time_tokens WHERE expires_at <= now()'), '0', 'with tokens that have expired');
 
 # Nothing that should stay secret is anywhere.
 my $log = slurp_file($node->logfile);

@@ -11,16 +11,18 @@ package PadlockTest;
 use strict;
 use warnings;
 
+use Digest::SHA qw(hmac_sha256);
 use Exporter 'import';
 use IO::Socket::INET;
 use JSON::PP;
+use MIME::Base64 qw(decode_base64url encode_base64url);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
-  become claims sql_literal wait_for fill api_key table_sums schema_dump is_text);
+  become claims sql_literal wait_for fill api_key one_time_token table_sums schema_dump is_text);
 
 my $json = JSON::PP->new->canonical->utf8(0);
 
@@ -229,6 +231,17 @@ sub api_key
 		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
 	}
 	return sprintf('pk_%s%08x', $digits, $crc ^ 0xffffffff);
+}
+
+# The one-time token of a mail's payload, made as the worker makes it: jobs hold
+# only its id.
+sub one_time_token
+{
+	my ($key_file, $payload) = @_;
+	my ($key) = grep { ($_->{use} // '') eq 'refresh' } @{ $json->decode(slurp_file($key_file))->{keys} };
+
+	return encode_base64url(hmac_sha256("padlock one-time token 1\0" . pack('H*', $payload->{one_time_token} =~ tr/-//dr)
+		  . $payload->{to}, decode_base64url($key->{k})));
 }
 
 # At least one row in every table that clients know, as the owner: users Ada

@@ -16,6 +16,7 @@ package SmtpServer;
 use strict;
 use warnings;
 
+use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::SSL;
 use JSON::PP;
@@ -40,19 +41,26 @@ sub new
 		$SIG{TERM} = 'DEFAULT';
 		$SIG{CHLD} = 'IGNORE';
 		$SIG{PIPE} = 'IGNORE';
-		while (1)
+		my $ready = IO::Select->new($listen);
+		# until stop(), or until the test is gone without one: it was killed
+		while (getppid() == $parent)
 		{
+			next unless $ready->can_read(0.5);
 			my $client = $listen->accept or next;
 			my $child = fork();
 
 			if (defined $child && $child == 0)
 			{
+				$SIG{ALRM} = 'DEFAULT';
+				alarm 60;       # a client that stays does not keep it
 				$self->serve($client);
 				require POSIX;
 				POSIX::_exit(0);
 			}
 			close $client;
 		}
+		require POSIX;
+		POSIX::_exit(0);
 	}
 	close $listen;
 	$self->{pid} = $pid;
