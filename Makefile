@@ -14,7 +14,7 @@ AGENT_PROGRAMS = src/agent/padlock_fetch src/agent/padlock_parse
 AGENT_HEADERS = $(wildcard src/agent/*.h)
 FETCH_SOURCES = $(sort $(wildcard src/agent/fetch*.c)) src/agent/channel.c src/agent/sandbox.c
 PARSE_SOURCES = $(sort $(wildcard src/agent/parse*.c)) src/agent/channel.c src/agent/sandbox.c
-FETCH_LIBRARIES = libcurl libseccomp
+FETCH_LIBRARIES = libcurl libcrypto libseccomp
 PARSE_LIBRARIES = poppler-glib gumbo libxml-2.0 jansson libseccomp
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))

@@ -3,9 +3,9 @@
  * fetch.c
  *	  padlock_fetch: the helper program that has the network and no parser.
  *
- * It serves one WIRE_FETCH or WIRE_SEND_MAIL after the other (wire.h) until
- * its worker closes the socket.  Whatever a server sends ends as an outcome; the only text it
- * reads itself is robots.txt.  A frame that breaks the wire format means that
+ * It serves one WIRE_FETCH, WIRE_SEND_MAIL or WIRE_CALL after the other
+ * (wire.h) until its worker closes the socket.  Whatever a server sends ends
+ * as an outcome; the only text it reads itself is robots.txt.  A frame that breaks the wire format means that
  * the two programs do not fit together: it says so on standard error and
  * exits with status 2.  It keeps nothing on disk, and a helper that is killed
  * loses only the fetch under way.
@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "agent/channel.h"
+#include "agent/fetch_call.h"
 #include "agent/fetch_job.h"
 #include "agent/fetch_mail.h"
+#include "agent/fetch_memory.h"
 #include "agent/sandbox.h"
 
 #define EXIT_BROKEN_FRAME	2
@@ -29,7 +31,7 @@
 /* Two handles of at most eight connections, resolver sockets, files read. */
 #define MAX_DESCRIPTORS		64
 /* No body is larger, whatever a request allows. */
-#define MAX_BODY_BYTES		(256UL * 1024 * 1024)
+#define MAX_BODY_BYTES		((uint64_t) PADLOCK_WIRE_MAX_BODY)
 /* Code, TLS, rules, resolver threads: less than half is used. */
 #define MAX_ADDRESS_SPACE	(1024UL * 1024 * 1024)
 
@@ -45,6 +47,8 @@
 static FetchClient client;
 static FetchJob job;
 static MailJob mail;
+static CallClient call_client;
+static CallJob call;
 static WireFrame frame;
 static WireBuffer answer;
 
@@ -240,6 +244,25 @@ serve_mail(int fd)
 	return channel_send(&answer, -1);
 }
 
+/* Serve a call, whose body the descriptor holds if it has one; false when the worker is gone. */
+static bool
+serve_call(int fd)
+{
+	const char *problem = call_take(&call, &frame, fd);
+	bool		sent;
+
+	explicit_bzero(frame.data, frame.size); /* it held credentials */
+	if (problem != NULL)
+		exit_broken(problem);
+	if (fd >= 0)
+		close(fd);
+	call_run(&call_client, &call);
+	call_answer(&call, &answer);
+	sent = channel_send(&answer, call.result.body_fd);
+	call_end(&call);
+	return sent;
+}
+
 /* Serve requests until the worker is gone. */
 static void
 serve(void)
@@ -254,8 +277,10 @@ serve(void)
 			exit_broken("not a frame");
 		if (frame.header.type == WIRE_SEND_MAIL)
 			served = serve_mail(fd);
+		else if (frame.header.type == WIRE_CALL)
+			served = serve_call(fd);
 		else if (frame.header.type != WIRE_FETCH)
-			exit_broken("neither a fetch nor a mail");
+			exit_broken("neither a fetch nor a mail nor a call");
 		else if (fd >= 0)
 			exit_broken("a descriptor with a fetch");
 		else
@@ -273,7 +298,7 @@ main(void)
 	 * set.  libidn2 reads host names in the locale's encoding.
 	 */
 	if (clearenv() != 0 || setlocale(LC_CTYPE, "C.UTF-8") == NULL || !sandbox_common() || !set_limits() ||
-		curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK || !fetch_client_open(&client) ||
+		!fetch_memory_init() || !fetch_client_open(&client) ||
 		!sandbox_fetch())
 	{
 		perror("padlock_fetch: cannot start");

@@ -165,6 +165,17 @@ address_class(const struct sockaddr *address)
 	return ADDRESS_FORBIDDEN;
 }
 
+bool
+address_is_loopback(const struct sockaddr *address)
+{
+	const uint8_t *ipv4 = (const uint8_t *) &((const struct sockaddr_in *) address)->sin_addr;
+
+	if (address->sa_family == AF_INET)
+		return ipv4[0] == 127;
+	return address->sa_family == AF_INET6 &&
+		IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) address)->sin6_addr);
+}
+
 void
 address_text(const struct sockaddr *address, char text[ADDRESS_TEXT_SIZE])
 {

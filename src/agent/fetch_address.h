@@ -29,6 +29,9 @@ typedef enum AddressClass
 /* Judge an address; one that is neither IPv4 nor IPv6 is forbidden. */
 extern AddressClass address_class(const struct sockaddr *address);
 
+/* Does an address lead to this machine and nowhere else? */
+extern bool address_is_loopback(const struct sockaddr *address);
+
 /* The address without its port, for people. */
 extern void address_text(const struct sockaddr *address, char text[ADDRESS_TEXT_SIZE]);
 

@@ -84,7 +84,7 @@ transfer_robots(FetchClient *client, const FetchJob *job, TransferResult *result
 	uint32_t	left = ROBOTS_MAX_REDIRECTS;
 	FetchUrl	at;
 
-	request.allow_private = job_may_use_private(job);
+	request.reach = job_may_use_private(job) ? REACH_PRIVATE : REACH_PUBLIC;
 	request.cut_at_limit = true;
 	/* one byte more, so that the parser sees that there was more */
 	request.max_bytes = ROBOTS_MAX_BYTES + 1;
@@ -229,7 +229,7 @@ follow(FetchClient *client, FetchJob *job)
 	char		previous_origin[URL_ORIGIN_SIZE] = "";
 	TransferRequest request = {0};
 
-	request.allow_private = job_may_use_private(job);
+	request.reach = job_may_use_private(job) ? REACH_PRIVATE : REACH_PUBLIC;
 	request.max_bytes = job->max_bytes;
 	request.deadline_ms = job->started_ms + job->timeout_ms;
 	request.etag = job->etag[0] != '\0' ? job->etag : NULL;

@@ -20,7 +20,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,17 +141,6 @@ is_address(const char *address)
 	return strchr(address, '@') != NULL;
 }
 
-static bool
-is_loopback(const struct sockaddr *address)
-{
-	const uint8_t *ipv4 = (const uint8_t *) &((const struct sockaddr_in *) address)->sin_addr;
-
-	if (address->sa_family == AF_INET)
-		return ipv4[0] == 127;
-	return address->sa_family == AF_INET6 &&
-		IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) address)->sin6_addr);
-}
-
 /* Opens the connection's socket, if its address may be used. */
 static curl_socket_t
 open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
@@ -161,7 +149,7 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 	bool		plain = (exchange->job->flags & WIRE_FLAG_PLAIN) != 0;
 
 	if (purpose != CURLSOCKTYPE_IPCXN || address_class(&address->addr) == ADDRESS_FORBIDDEN ||
-		(plain && !is_loopback(&address->addr)))
+		(plain && !address_is_loopback(&address->addr)))
 	{
 		exchange->address_refused = true;
 		address_text(&address->addr, exchange->refused);

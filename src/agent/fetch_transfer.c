@@ -29,7 +29,6 @@
 /* What servers may be sent without a setting: each bounds memory or time. */
 #define MAX_HEADER_BYTES	(128 * 1024)
 #define MAX_HEADER_LINES	500
-#define MAX_DISCARDED_BYTES (64 * 1024) /* of an error page, to keep its connection */
 #define MAX_CONNECT_MS		10000
 #define MAX_KEPT_CONNECTIONS 8
 
@@ -58,7 +57,7 @@ typedef struct Transfer
 	char		refused[ADDRESS_TEXT_SIZE];
 	size_t		header_bytes;
 	int			header_lines;
-	uint64_t	discarded;
+	uint64_t	error_bytes;
 	char		curl_error[CURL_ERROR_SIZE];
 } Transfer;
 
@@ -107,15 +106,31 @@ transfer_fail(TransferResult *result, WireOutcome outcome, const char *format,..
 	va_end(arguments);
 }
 
+/* May this request use an address? */
+static bool
+within_reach(TransferReach reach, const struct sockaddr *address)
+{
+	switch (address_class(address))
+	{
+		case ADDRESS_PUBLIC:
+			return reach != REACH_LOOPBACK;
+		case ADDRESS_PRIVATE:
+			return reach == REACH_PRIVATE ||
+				(reach == REACH_LOOPBACK && address_is_loopback(address));
+		case ADDRESS_FORBIDDEN:
+			break;
+	}
+	return false;
+}
+
 /* Opens a connection's socket, if its address may be used. */
 static curl_socket_t
 open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *transfer = argument;
-	AddressClass class = address_class(&address->addr);
 
-	if (purpose != CURLSOCKTYPE_IPCXN || class == ADDRESS_FORBIDDEN ||
-		(class == ADDRESS_PRIVATE && !transfer->request->allow_private))
+	if (purpose != CURLSOCKTYPE_IPCXN ||
+		!within_reach(transfer->request->reach, &address->addr))
 	{
 		transfer->address_refused = true;
 		address_text(&address->addr, transfer->refused);
@@ -179,6 +194,21 @@ announced_too_long(const Transfer *transfer)
 	return announced > 0 && (uint64_t) announced > transfer->request->max_bytes;
 }
 
+/* Take a piece of an error page: kept if wanted, else read to keep its connection. */
+static size_t
+take_error(Transfer *transfer, const char *data, size_t length)
+{
+	transfer->error_bytes += length;
+	if (transfer->error_bytes > TRANSFER_ERROR_BYTES)
+	{
+		transfer->stop = STOP_ENOUGH;
+		return 0;
+	}
+	if (transfer->request->keep_errors && !store_body(transfer, data, length))
+		return 0;
+	return length;
+}
+
 /* Takes a piece of the decoded body. */
 static size_t
 take_body(char *data, size_t size, size_t count, void *argument)
@@ -190,13 +220,7 @@ take_body(char *data, size_t size, size_t count, void *argument)
 
 	curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status < 200 || status > 299)
-	{
-		transfer->discarded += length;
-		if (transfer->discarded <= MAX_DISCARDED_BYTES)
-			return length;
-		transfer->stop = STOP_ENOUGH;
-		return 0;
-	}
+		return take_error(transfer, data, length);
 	if (!transfer->request->cut_at_limit && (length > room || announced_too_long(transfer)))
 	{
 		transfer->stop = STOP_TOO_LARGE;
@@ -245,11 +269,30 @@ add_header(struct curl_slist *headers, const char *name, const char *value)
 	return longer;
 }
 
+/* A list of our own, with what curl would add taken out; NULL when out of memory. */
+static struct curl_slist *
+copy_headers(const struct curl_slist *given)
+{
+	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+	struct curl_slist *longer = headers;
+
+	for (; longer != NULL && given != NULL; given = given->next)
+	{
+		longer = curl_slist_append(headers, given->data);
+		if (longer == NULL)
+			curl_slist_free_all(headers);
+		headers = longer;
+	}
+	return headers;
+}
+
 static struct curl_slist *
 make_headers(const TransferRequest *request)
 {
 	struct curl_slist *headers = NULL;
 
+	if (request->headers != NULL)
+		return copy_headers(request->headers);
 	headers = add_header(headers, "Accept", "text/html, application/xhtml+xml, "
 						 "application/xml;q=0.9, application/pdf;q=0.9, */*;q=0.5");
 	if (headers != NULL && request->etag != NULL)
@@ -275,7 +318,8 @@ set_options(Transfer *transfer, struct curl_slist *headers, int64_t remaining_ms
 	curl_easy_setopt(curl, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, USER_AGENT);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "gzip, deflate, br");
+	if (transfer->request->headers == NULL)
+		curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "gzip, deflate, br");
 	curl_easy_setopt(curl, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) remaining_ms);
@@ -294,6 +338,29 @@ set_options(Transfer *transfer, struct curl_slist *headers, int64_t remaining_ms
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch_worker);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+}
+
+/* What is sent to an endpoint of the operator's and no crawler sends. */
+static void
+set_call_options(const Transfer *transfer)
+{
+	const TransferRequest *request = transfer->request;
+	struct curl_blob ca = {(void *) request->ca, 0, CURL_BLOB_COPY};
+
+	if (request->body != NULL)
+	{
+		curl_easy_setopt(transfer->curl, CURLOPT_POSTFIELDSIZE_LARGE,
+						 (curl_off_t) request->body_length);
+		curl_easy_setopt(transfer->curl, CURLOPT_POSTFIELDS, request->body);
+	}
+	if (request->method != NULL)
+		curl_easy_setopt(transfer->curl, CURLOPT_CUSTOMREQUEST, request->method);
+	if (request->ca != NULL)
+	{
+		ca.len = strlen(request->ca);
+		curl_easy_setopt(transfer->curl, CURLOPT_CAINFO_BLOB, &ca);
+		curl_easy_setopt(transfer->curl, CURLOPT_CAPATH, NULL);
+	}
 }
 
 /* Copy a header of the last answer; one that does not fit is as good as absent. */
@@ -324,6 +391,13 @@ fail_with_status(TransferResult *result)
 	transfer_fail(result, WIRE_HTTP_ERROR, "the server answered with status %ld", result->status);
 }
 
+/* What a refused address is not. */
+static const char *const reach_words[] = {
+	[REACH_PUBLIC] = "public",
+	[REACH_PRIVATE] = "one that may be fetched",
+	[REACH_LOOPBACK] = "one that may be spoken to without TLS"
+};
+
 /* Name a failure to connect: our refusal, or the network's. */
 static void
 fail_to_connect(const Transfer *transfer)
@@ -333,8 +407,7 @@ fail_to_connect(const Transfer *transfer)
 	if (transfer->address_refused && !transfer->address_allowed)
 	{
 		transfer_fail(transfer->result, WIRE_ADDRESS_DENIED, "address %s is not %s",
-					  transfer->refused,
-					  transfer->request->allow_private ? "one that may be fetched" : "public");
+					  transfer->refused, reach_words[transfer->request->reach]);
 		return;
 	}
 	curl_easy_getinfo(transfer->curl, CURLINFO_OS_ERRNO, &number);
@@ -440,6 +513,14 @@ seal_body(Transfer *transfer)
 		fail_stopped(transfer, CURLE_OK);
 }
 
+static void
+drop_body(TransferResult *result)
+{
+	close(result->body_fd);
+	result->body_fd = -1;
+	result->body_length = 0;
+}
+
 /*
  * Give the transfer's end its outcome.  A status outside 2xx counts even if
  * its body broke off, as nobody wants that body; a redirect must have said
@@ -465,7 +546,11 @@ judge(Transfer *transfer, CURLcode code)
 		result->outcome = WIRE_NOT_MODIFIED;
 	else if (result->status >= 400 ||
 			 (result->status >= 300 && (whole || result->location[0] != '\0')))
+	{
 		fail_with_status(result);
+		if (result->body_fd >= 0 && !seal_memfd(result->body_fd))
+			drop_body(result);
+	}
 	else if (!whole)
 		fail_stopped(transfer, code);
 	else if (result->status >= 200)
@@ -500,14 +585,13 @@ transfer_run(CURL *curl, const FetchUrl *url, const TransferRequest *request,
 		return;
 	}
 	set_options(&transfer, headers, remaining_ms);
+	set_call_options(&transfer);
 	judge(&transfer, curl_easy_perform(curl));
 
 	/* nothing of curl's may point at what ends here */
 	curl_easy_reset(curl);
 	curl_slist_free_all(headers);
-	if (result->outcome != WIRE_OK && result->body_fd >= 0)
-	{
-		close(result->body_fd);
-		result->body_fd = -1;
-	}
+	if (result->body_fd >= 0 && result->outcome != WIRE_OK &&
+		(result->outcome != WIRE_HTTP_ERROR || !request->keep_errors))
+		drop_body(result);
 }

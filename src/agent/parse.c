@@ -136,7 +136,8 @@ frame_is_allowed(ParseJob *job, const WireFrame *frame, int fd)
 	switch (frame->header.type)
 	{
 		case WIRE_LINK:
-			return request->type != WIRE_PARSE_PDF && job->links++ < request->max_links;
+			return (request->type == WIRE_PARSE_HTML || request->type == WIRE_PARSE_SITEMAP) &&
+				job->links++ < request->max_links;
 		case WIRE_PRODUCT:
 			return request->type == WIRE_PARSE_HTML && job->products++ < request->max_products;
 		case WIRE_PROGRESS:

@@ -19,13 +19,14 @@
 #include "agent/wire.h"
 
 #define PARSE_MAX_URL			2000	/* bytes, as wire.h says */
+#define PARSE_MAX_PATH			100		/* bytes of a JSON member's path */
 
 /* A request whose fields and body have been checked. */
 typedef struct ParseRequest
 {
 	WireType	type;			/* WIRE_PARSE_* */
 	uint8_t		job_id[16];
-	char		url[PARSE_MAX_URL + 1];	/* base of links; "" for a PDF */
+	char		url[PARSE_MAX_URL + 1];	/* base of links; "" for a PDF or JSON */
 	char		content_type[256];	/* as the peer sent it, "" if not known */
 	uint32_t	max_links;
 	uint32_t	max_products;
@@ -37,6 +38,8 @@ typedef struct ParseRequest
 	const char *data;			/* the body, mapped read-only */
 	size_t		size;			/* bytes of it */
 	int			text_fd;		/* PDF only: an empty memfd for the text */
+	int			path_count;		/* JSON only: the members asked for */
+	char		paths[PADLOCK_WIRE_MAX_MEMBERS][PARSE_MAX_PATH + 1];
 } ParseRequest;
 
 /* The facts of the last answer besides its outcome. */
@@ -75,10 +78,11 @@ extern void parse_finish(const ParseRequest *request, const ParseSummary *summar
 extern void parse_fail(const ParseRequest *request, WireOutcome outcome,
 					   const char *format,...) G_GNUC_PRINTF(3, 4) G_GNUC_NORETURN;
 
-/* The three parsers; each ends in parse_finish() or parse_fail(). */
+/* The four parsers; each ends in parse_finish() or parse_fail(). */
 extern void parse_html(const ParseRequest *request) G_GNUC_NORETURN;
 extern void parse_pdf(const ParseRequest *request) G_GNUC_NORETURN;
 extern void parse_sitemap(const ParseRequest *request) G_GNUC_NORETURN;
+extern void parse_json(const ParseRequest *request) G_GNUC_NORETURN;
 
 /*
  * An HTML document as valid UTF-8 without NUL: the encoding is taken from a

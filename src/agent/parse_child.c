@@ -72,6 +72,8 @@ parse_child(const ParseRequest *request, pid_t zygote)
 			parse_pdf(request);
 		case WIRE_PARSE_SITEMAP:
 			parse_sitemap(request);
+		case WIRE_PARSE_JSON:
+			parse_json(request);
 		default:
 			_exit(1);
 	}

@@ -17,6 +17,14 @@
 #define MAX_BODY		(UINT64_C(256) << 20)
 #define MAX_MS			(3600 * 1000)
 
+/* Take the path of one more JSON member; false when it is too long or one too many. */
+static bool
+take_path(ParseRequest *request, const WireField *field, const unsigned char *value)
+{
+	return request->path_count < PADLOCK_WIRE_MAX_MEMBERS &&
+		channel_text(field, value, request->paths[request->path_count++], PARSE_MAX_PATH + 1);
+}
+
 /* Take one field; false when a text is too long or not UTF-8. */
 static bool
 take_field(ParseRequest *request, const WireField *field, const unsigned char *value)
@@ -51,6 +59,8 @@ take_field(ParseRequest *request, const WireField *field, const unsigned char *v
 		case TAG_MEMORY:
 			request->memory = wire_u64(field, value);
 			return true;
+		case TAG_NAME:
+			return take_path(request, field, value);
 		default:
 			return true;
 	}
@@ -73,6 +83,8 @@ check_fields(ParseRequest *request)
 			return "the request's limits of pages and characters are missing";
 		return NULL;
 	}
+	if (request->type == WIRE_PARSE_JSON)
+		return request->path_count > 0 ? NULL : "the request asks for no member";
 	if (!parse_url_resolve("", request->url, base))
 		return "the request's base URL is missing or is not an http URL";
 	memcpy(request->url, base, sizeof(base));
@@ -114,12 +126,12 @@ parse_request_begin(ParseRequest *request, const WireHeader *header,
 	request->text_fd = -1;
 	memcpy(request->job_id, header->job_id, sizeof(request->job_id));
 	if (request->type != WIRE_PARSE_HTML && request->type != WIRE_PARSE_PDF &&
-		request->type != WIRE_PARSE_SITEMAP)
+		request->type != WIRE_PARSE_SITEMAP && request->type != WIRE_PARSE_JSON)
 		return "the frame is not a request to parse";
 	while (wire_next_field(frame, size, &offset, &field, &value))
 	{
 		if (!take_field(request, &field, value))
-			return "a field of the request is too long or not UTF-8";
+			return "a field of the request is too long, too often there or not UTF-8";
 	}
 	if (offset != size)
 		return "the request is malformed";

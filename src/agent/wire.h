@@ -20,8 +20,8 @@
  * The helper speaks first: one WIRE_HELLO when it is ready.  Then the worker
  * sends a request, the helper answers with any number of WIRE_LINK,
  * WIRE_PRODUCT and WIRE_PROGRESS frames and ends with exactly one
- * WIRE_FETCHED, WIRE_PARSED or WIRE_SENT, all with the request's job id.  A helper
- * exits when its socket is closed.
+ * WIRE_FETCHED, WIRE_PARSED, WIRE_SENT or WIRE_CALLED, all with the request's
+ * job id.  A helper exits when its socket is closed.
  *
  * This header is plain C99 and POSIX, with no server header, as both the
  * server's side and the helpers include it.
@@ -48,6 +48,13 @@
 #define PADLOCK_WIRE_MAX_USER		255
 #define PADLOCK_WIRE_MAX_PASSWORD	1023
 #define PADLOCK_WIRE_MAX_CA			(32 * 1024)
+#define PADLOCK_WIRE_MAX_TOKEN		4096
+#define PADLOCK_WIRE_MAX_HEADER		8000
+/* bytes of a call's body, and of its answer's */
+#define PADLOCK_WIRE_MAX_BODY		(256 * 1024 * 1024)
+/* of a WIRE_PARSE_JSON: members asked for, and bytes of their values in all */
+#define PADLOCK_WIRE_MAX_MEMBERS	16
+#define PADLOCK_WIRE_MAX_VALUES		(48 * 1024)
 
 /* What a frame is.  A comment lists its fields; [ ] optional, * repeats. */
 typedef enum WireType
@@ -67,6 +74,14 @@ typedef enum WireType
 								 * TIMEOUT_MS [USER PASSWORD] [CA] + memfd
 								 * with the message (RFC 5322, lines ended by
 								 * CRLF, at most PADLOCK_WIRE_MAX_MAIL) */
+	WIRE_CALL = 21,				/* URL METHOD FLAGS MAX_BYTES TIMEOUT_MS TRIES
+								 * [HEADER]* [CA] [USER PASSWORD AWS_REGION
+								 * AWS_SERVICE [AWS_TOKEN]] + memfd with the
+								 * body, if any: an HTTP request to an endpoint
+								 * of the operator's; see fetch_call.h */
+	WIRE_PARSE_JSON = 22,		/* (NAME)* CPU_MS WALL_MS MEMORY + memfd: at
+								 * most PADLOCK_WIRE_MAX_MEMBERS paths of
+								 * members, their names parted by points */
 
 	/* answers that come before the last */
 	WIRE_LINK = 32,				/* URL LINK_KIND [LAST_MODIFIED] */
@@ -80,9 +95,14 @@ typedef enum WireType
 								 * + memfd when OUTCOME is WIRE_OK */
 	WIRE_PARSED = 49,			/* OUTCOME DETAIL [TITLE] [PAGES] [CHARS]
 								 * [TRUNCATED] + memfd with the text for a PDF
-								 * when OUTCOME is WIRE_OK */
-	WIRE_SENT = 50				/* OUTCOME DETAIL ELAPSED_MS; WIRE_OK when the
+								 * when OUTCOME is WIRE_OK, (NAME VALUE)* for
+								 * JSON: strings, and numbers, true and false
+								 * as they are spelt, of the paths found */
+	WIRE_SENT = 50,				/* OUTCOME DETAIL ELAPSED_MS; WIRE_OK when the
 								 * mail server took the message */
+	WIRE_CALLED = 51			/* OUTCOME DETAIL ELAPSED_MS [HTTP_STATUS]
+								 * + memfd when OUTCOME is WIRE_OK, or
+								 * WIRE_HTTP_ERROR with a body */
 } WireType;
 
 /* Field tags; the comment gives the value's form. */
@@ -123,8 +143,17 @@ typedef enum WireTag
 	TAG_MAIL_TO = 33,			/* the same */
 	TAG_USER = 34,				/* text, at most 255 bytes */
 	TAG_PASSWORD = 35,			/* text, at most 1023 bytes; secret */
-	TAG_CA = 36					/* text, at most 32 KB: PEM certificates that
+	TAG_CA = 36,				/* text, at most 32 KB: PEM certificates that
 								 * are trusted instead of the system's */
+	TAG_METHOD = 37,			/* text: GET, PUT, POST or DELETE */
+	TAG_HEADER = 38,			/* text, "Name: value"; may be secret */
+	TAG_TRIES = 39,				/* u32: how often, while the failure may pass;
+								 * TIMEOUT_MS is for each */
+	TAG_AWS_REGION = 40,		/* text, at most 64 bytes.  With it the request
+								 * is signed (Signature Version 4) by USER, the
+								 * access key's id, and PASSWORD, its secret */
+	TAG_AWS_SERVICE = 41,		/* text, at most 32 bytes */
+	TAG_AWS_TOKEN = 42			/* text, at most 4096 bytes; secret */
 } WireTag;
 
 /* WIRE_FETCH flags */
@@ -133,6 +162,9 @@ typedef enum WireTag
 
 /* WIRE_SEND_MAIL flags */
 #define WIRE_FLAG_PLAIN			0x4		/* without TLS, to loopback addresses only */
+
+/* WIRE_CALL flags */
+#define WIRE_FLAG_CLEAR			0x8		/* http, not https, also beyond loopback */
 
 typedef enum WireOutcome
 {

@@ -7,9 +7,13 @@
  *	  fetch_check url [BASE]	< lines of URLs
  *	  fetch_check robots FILE AGENT	< lines of paths
  *	  fetch_check verdicts DIR	< lines of file, agent, URL, 0 or 1
+ *	  fetch_check sigv4			< lines, parted by tabs, of time, key's id,
+ *								secret, token, region, service, method, target,
+ *								body in hexadecimal, and headers
  *
  * One line comes out for one that goes in; `verdicts` prints the number of
- * cases and of agreements, and the first disagreements on standard error.
+ * cases and of agreements, and the first disagreements on standard error;
+ * `sigv4` prints all headers, parted by tabs.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,9 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/fetch_address.h"
 #include "agent/fetch_robots.h"
+#include "agent/fetch_sigv4.h"
 #include "agent/fetch_url.h"
 
 #define SHOWN_DISAGREEMENTS	50
@@ -156,6 +162,59 @@ check_verdicts(const char *dir)
 	printf("%d\t%d\n", cases, agreements);
 }
 
+/* The next of the tab-parted fields of a line, which may be empty. */
+static char *
+next_part(char **rest)
+{
+	char	   *part = strsep(rest, "\t");
+
+	return part != NULL ? part : "";
+}
+
+/* Hexadecimal digits as bytes, in place; how many. */
+static size_t
+from_hex(char *text)
+{
+	unsigned int byte;
+	size_t		n;
+
+	for (n = 0; sscanf(text + 2 * n, "%2x", &byte) == 1; n++)
+		text[n] = (char) byte;
+	return n;
+}
+
+static void
+check_sigv4(char *line)
+{
+	SigV4Key	key;
+	SigV4Request request;
+	struct curl_slist *headers = NULL;
+	struct curl_slist *header;
+	char	   *body;
+
+	request.now = (time_t) atoll(next_part(&line));
+	key.key_id = next_part(&line);
+	key.secret = next_part(&line);
+	key.token = next_part(&line);
+	key.region = next_part(&line);
+	key.service = next_part(&line);
+	request.method = next_part(&line);
+	request.target = next_part(&line);
+	body = next_part(&line);
+	request.body_length = from_hex(body);
+	request.body = body;
+	while (line != NULL)
+		headers = curl_slist_append(headers, next_part(&line));
+	if (sigv4_sign(&key, &request, &headers))
+	{
+		for (header = headers; header != NULL; header = header->next)
+			printf("%s%s", header->data, header->next != NULL ? "\t" : "\n");
+	}
+	else
+		puts("unsigned");
+	curl_slist_free_all(headers);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -171,13 +230,15 @@ main(int argc, char **argv)
 	}
 	if (strcmp(mode, "robots") == 0 && argc == 4)
 		rules = read_robots(argv[2], argv[3]);
-	else if (strcmp(mode, "address") != 0 && strcmp(mode, "url") != 0)
+	else if (strcmp(mode, "address") != 0 && strcmp(mode, "url") != 0 && strcmp(mode, "sigv4") != 0)
 		return 3;
 	while (getline(&line, &size, stdin) > 0)
 	{
 		line[strcspn(line, "\n")] = '\0';
 		if (rules != NULL)
 			check_robots(rules, line);
+		else if (strcmp(mode, "sigv4") == 0)
+			check_sigv4(line);
 		else if (strcmp(mode, "url") == 0)
 			check_url(line, argc > 2 ? argv[2] : NULL);
 		else

@@ -342,6 +342,30 @@ subtest 'sitemaps' => sub {
 	is(outcome(ask('sitemap', write_file('gz', "\x1f\x8b\x08junk"), $site)), 10, 'rubbish is no sitemap');
 };
 
+subtest 'JSON' => sub {
+	my %document = (
+		'good' => '{"a": "x", "data": {"plaintext": "cXV4", "n": 5, "t": true, "f": false, "nil": null, "list": ["p"], "r": 2.5}, "d": "\u00e9\n"}',
+		'array' => '[1]', 'string' => '"a"', 'cut' => '{"a": "x"', 'more' => '{"a": "x"} {"a": "y"}',
+		'empty' => '', 'bytes' => "{\"a\": \"\xff\"}", 'nul' => '{"a": "\u0000"}', 'deep' => '{"a":' x 3000 . '1' . '}' x 3000,
+		'long' => '{"a": "' . 'x' x 50_000 . '"}', 'large' => '{"b": "' . 'x' x 5_000_000 . '", "a": "x"}');
+	my %path = map { $_ => write_file("json.$_", $document{$_}) } keys %document;
+	my $members = sub {
+		my (undef, @fields) = @{ last_frame($_[0]) };
+		return { map { $_->[1] } grep { $_->[0] =~ /^(name|value)$/ } @fields };
+	};
+	my $good = ask('json', $path{good}, map { "name=$_" } qw(a data.plaintext data.n data.t data.f data.nil data.list data data.r data.none b a.b d));
+
+	is(outcome($good), 0, 'JSON');
+	is_deeply($members->($good), { a => 'x', 'data.plaintext' => 'cXV4', 'data.n' => 5, 'data.t' => 'true', 'data.f' => 'false', 'data.r' => 2.5, d => "\xc3\xa9\n" },
+		'strings, numbers and booleans at their paths');
+	my ($answers) = serve(map { [ 'json', $path{$_}, 'name=a' ] } qw(array string cut more empty bytes nul deep long large));
+	is(join(' ', map { outcome($_) } @$answers), '0 10 10 10 10 10 10 10 6 0', 'what is not JSON, or has a value that is too long');
+	is_deeply($members->($answers->[$_]), {}, 'no member') foreach 0 .. 8;
+	is($members->($answers->[9])->{a}, 'x', 'a long value that nobody asked for');
+	($answers) = serve(map { [ 'json', $path{good}, @$_ ] } [], [ map { "name=$_" } 1 .. 17 ], [ 'name=' . 'x' x 101 ]);
+	is(join(' ', map { outcome($_) } @$answers), '13 13 13', 'no paths, too many, too long a one');
+};
+
 subtest 'bad requests' => sub {
 	my ($answers, $exit) = serve(
 		[ 'html', "$fixture/merge.html", 'ftp://site.example/' ],

@@ -15,6 +15,8 @@
  *	  pdf FILE [OPTION]...
  *	  sitemap FILE BASE [OPTION]...
  *	  mail FILE URL [OPTION]...
+ *	  call FILE URL [OPTION]...	FILE is the body, - for none
+ *	  json FILE [OPTION]...
  *	  ask URL [OPTION]...	like fetch, but does not wait for the answer
  *	  raw HEX			send a packet as it stands and read one answer
  *	  sleep MS
@@ -98,7 +100,13 @@ static const FieldName field_names[] = {
 	{TAG_MAIL_TO, FORM_TEXT, "mail_to"},
 	{TAG_USER, FORM_TEXT, "user"},
 	{TAG_PASSWORD, FORM_TEXT, "password"},
-	{TAG_CA, FORM_TEXT, "ca"}
+	{TAG_CA, FORM_TEXT, "ca"},
+	{TAG_METHOD, FORM_TEXT, "method"},
+	{TAG_HEADER, FORM_TEXT, "header"},
+	{TAG_TRIES, FORM_U32, "tries"},
+	{TAG_AWS_REGION, FORM_TEXT, "region"},
+	{TAG_AWS_SERVICE, FORM_TEXT, "service"},
+	{TAG_AWS_TOKEN, FORM_TEXT, "token"}
 };
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
@@ -116,7 +124,8 @@ static const FrameName answer_names[] = {
 	{WIRE_PROGRESS, "PROGRESS"},
 	{WIRE_FETCHED, "FETCHED"},
 	{WIRE_PARSED, "PARSED"},
-	{WIRE_SENT, "SENT"}
+	{WIRE_SENT, "SENT"},
+	{WIRE_CALLED, "CALLED"}
 };
 
 /* What a command sends when no option says otherwise. */
@@ -135,7 +144,9 @@ static const Default defaults[] = {
 	{WIRE_PARSE_SITEMAP, {"max_links=1000", "cpu_ms=5000", "wall_ms=10000",
 		"memory=1073741824"}},
 	{WIRE_SEND_MAIL, {"mail_from=shop@example.org", "mail_to=maya@example.org", "flags=4",
-		"timeout_ms=5000"}}
+		"timeout_ms=5000"}},
+	{WIRE_CALL, {"method=GET", "flags=0", "max_bytes=1048576", "timeout_ms=5000", "tries=1"}},
+	{WIRE_PARSE_JSON, {"cpu_ms=5000", "wall_ms=10000", "memory=1073741824"}}
 };
 
 static const char *outdir;
@@ -411,7 +422,8 @@ exchange(int fd)
 	}
 	do
 		type = print_answer();
-	while (type != 0 && type != WIRE_FETCHED && type != WIRE_PARSED && type != WIRE_SENT);
+	while (type != 0 && type != WIRE_FETCHED && type != WIRE_PARSED && type != WIRE_SENT &&
+		   type != WIRE_CALLED);
 	return type != 0;
 }
 
@@ -432,9 +444,10 @@ run_document(WireType type, char **words, bool has_base)
 	if (has_base)
 		wire_put_text(&request, TAG_URL, words[1]);
 	put_options(type, words + (has_base ? 2 : 1));
-	fd = load_file(words[0], seal);
+	fd = strcmp(words[0], "-") == 0 ? -1 : load_file(words[0], seal);
 	ok = exchange(fd);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return ok;
 }
 
@@ -485,6 +498,10 @@ run_command(char **words)
 		return run_document(WIRE_PARSE_SITEMAP, words + 1, true);
 	if (strcmp(name, "mail") == 0)
 		return run_document(WIRE_SEND_MAIL, words + 1, true);
+	if (strcmp(name, "call") == 0)
+		return run_document(WIRE_CALL, words + 1, true);
+	if (strcmp(name, "json") == 0)
+		return run_document(WIRE_PARSE_JSON, words + 1, false);
 	if (strcmp(name, "raw") == 0 && words[1] != NULL)
 		return run_raw(words[1]);
 	if (strcmp(name, "sleep") == 0 && words[1] != NULL)

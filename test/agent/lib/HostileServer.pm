@@ -107,11 +107,17 @@ sub answer
     {
         sysread($client, $request, 4096, length $request) or return 0;
     }
+    my ($body) = $request =~ /^Content-Length: (\d+)\r$/mi;
+    my $whole = index($request, "\r\n\r\n") + 4 + ($body // 0);
+    while (length $request < $whole)
+    {
+        sysread($client, $request, 65536, length $request) or return 0;
+    }
     open(my $log, '>>', $self->{log}) or die;
     flock($log, LOCK_EX);
     print $log "$request\0";
     close $log;
-    my ($path) = $request =~ m{^GET (\S+)} or return 0;
+    my ($path) = $request =~ m{^(?:GET|PUT|POST|DELETE) (\S+)} or return 0;
     if ($path eq '/robots.txt')
     {
         ref $self->{robots} ? $self->{robots}->($client, $self)
@@ -170,6 +176,22 @@ sub sized { my ($client, $n) = @_; HostileServer::page($client, 'x' x $n); }
 sub unannounced { my ($client, $n) = @_; HostileServer::head($client); print $client 'x' x $n; }
 sub nothing { my ($client) = @_; HostileServer::status($client, '204 No Content'); }
 sub code { my ($client, $code) = @_; HostileServer::status($client, "$code Whatever"); }
+sub refusal
+{
+    my ($client, $code) = @_;
+    my $body = "{\"__type\":\"x#AccessDenied\"}";
+    print $client "HTTP/1.1 $code Whatever\r\nContent-Length: ", length $body, "\r\n\r\n$body";
+}
+# Fails as often as the number says, then serves.
+sub flaky
+{
+    my ($client, $rest) = @_;
+    my ($times, $file) = split /,/, $rest, 2;
+    open(my $log, '>>', $file) or die;
+    print $log 'x';
+    close $log;
+    HostileServer::status($client, -s $file > $times ? '200 OK' : '503 Not Now');
+}
 sub zipped
 {
     my ($client) = @_;
