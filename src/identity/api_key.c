@@ -18,8 +18,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "port/pg_crc32c.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -29,6 +27,7 @@
 #include "core/spi.h"
 #include "identity/api_key.h"
 #include "identity/api_key_use.h"
+#include "identity/digest.h"
 #include "identity/lookup.h"
 
 #define PREFIX			"pk_"
@@ -40,43 +39,45 @@
 static bytea *
 key_hash(const char *key)
 {
-	bytea	   *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	bytea	   *hash = palloc(VARHDRSZ + SHA256_LENGTH);
 
-	if (context == NULL || pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) key, strlen(key)) < 0 ||
-		pg_cryptohash_final(context, (uint8 *) VARDATA(hash), PG_SHA256_DIGEST_LENGTH) < 0)
+	if (!digest_sha256(key, strlen(key), (unsigned char *) VARDATA(hash)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 hash")));
-	pg_cryptohash_free(context);
-	SET_VARSIZE(hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	SET_VARSIZE(hash, VARHDRSZ + SHA256_LENGTH);
 	return hash;
 }
 
-/* The 8 digits that must follow the random digits. */
-static void
-checksum(const char *digits, char out[9])
+/* The number that must follow the random digits, in 8 digits. */
+static uint32
+checksum(const char *digits)
 {
 	pg_crc32c	crc;
 
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, digits, RANDOM_DIGITS);
 	FIN_CRC32C(crc);
-	snprintf(out, 9, "%08x", crc);
+	return crc;
 }
 
 /* Does the text have the form and the checksum of a key? */
 static bool
 is_well_formed(const char *key)
 {
-	char		expected[9];
-
 	if (strlen(key) != API_KEY_LENGTH || strncmp(key, PREFIX, PREFIX_LENGTH) != 0 ||
 		strspn(key + PREFIX_LENGTH, "0123456789abcdef") != API_KEY_LENGTH - PREFIX_LENGTH)
 		return false;
-	checksum(key + PREFIX_LENGTH, expected);
-	return strcmp(key + PREFIX_LENGTH + RANDOM_DIGITS, expected) == 0;
+	return strtoul(key + PREFIX_LENGTH + RANDOM_DIGITS, NULL, 16) == checksum(key + PREFIX_LENGTH);
 }
+
+/* What a key's row says. */
+typedef struct KeyRow
+{
+	pg_uuid_t	id;
+	pg_uuid_t	company_id;
+	uint8		hash[SHA256_LENGTH];
+	bool		is_live;		/* neither revoked nor expired; the rest is set then only */
+} KeyRow;
 
 /* Is a time column NULL or still to come? */
 static bool
@@ -89,46 +90,43 @@ is_open(HeapTuple row, TupleDesc desc, const char *column)
 }
 
 static void
-note_use(HeapTuple row, TupleDesc desc)
+read_key_row(HeapTuple row, TupleDesc desc, void *result)
 {
-	bool		isnull;
-	Datum		id = padlock_lookup_column(row, desc, "id", &isnull);
+	KeyRow	   *key = result;
+	bool		no_id;
+	bool		no_company;
+	bool		no_hash;
+	Datum		id = padlock_lookup_column(row, desc, "id", &no_id);
+	Datum		company = padlock_lookup_column(row, desc, "company_id", &no_company);
+	Datum		hash = padlock_lookup_column(row, desc, "key_hash", &no_hash);
 
-	if (!isnull)
-		padlock_api_key_note_use(DatumGetUUIDP(id));
+	if (no_id || no_company || no_hash ||
+		VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) != sizeof(key->hash) ||
+		!is_open(row, desc, "expires_at") || !is_open(row, desc, "revoked_at"))
+		return;
+	key->id = *DatumGetUUIDP(id);
+	key->company_id = *DatumGetUUIDP(company);
+	memcpy(key->hash, VARDATA_ANY(DatumGetPointer(hash)), sizeof(key->hash));
+	key->is_live = true;
 }
 
 bool
 padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active)
 {
 	bytea	   *hash;
-	HeapTuple	row;
-	TupleDesc	desc;
-	Datum		stored;
-	Datum		company;
-	bool		isnull;
+	KeyRow		row = {{{0}}};
 
 	if (!is_well_formed(key))
 		return false;
 	hash = key_hash(key);
-	row = padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
-							 F_BYTEAEQ, PointerGetDatum(hash), &desc);
-	if (row == NULL)
+	if (!padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
+							F_BYTEAEQ, PointerGetDatum(hash), read_key_row, &row) ||
+		!row.is_live || CRYPTO_memcmp(row.hash, VARDATA(hash), sizeof(row.hash)) != 0)
 		return false;
-
-	stored = padlock_lookup_column(row, desc, "key_hash", &isnull);
-	if (isnull || VARSIZE_ANY_EXHDR(DatumGetPointer(stored)) != PG_SHA256_DIGEST_LENGTH ||
-		CRYPTO_memcmp(VARDATA_ANY(DatumGetPointer(stored)), VARDATA(hash),
-					  PG_SHA256_DIGEST_LENGTH) != 0 ||
-		!is_open(row, desc, "expires_at") || !is_open(row, desc, "revoked_at"))
-		return false;
-	company = padlock_lookup_column(row, desc, "company_id", &isnull);
-	if (isnull)
-		return false;
-	*company_id = *DatumGetUUIDP(company);
+	*company_id = row.company_id;
 	if (!padlock_lookup_company(company_id, company_active))
 		return false;
-	note_use(row, desc);
+	padlock_api_key_note_use(&row.id);
 	return true;
 }
 
@@ -143,7 +141,7 @@ padlock_api_key_generate(char **display)
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random key")));
 	memcpy(key, PREFIX, PREFIX_LENGTH);
 	hex_encode((const char *) random, sizeof(random), key + PREFIX_LENGTH);
-	checksum(key + PREFIX_LENGTH, key + PREFIX_LENGTH + RANDOM_DIGITS);
+	snprintf(key + PREFIX_LENGTH + RANDOM_DIGITS, 9, "%08x", checksum(key + PREFIX_LENGTH));
 	*display = psprintf("%s...%s", PREFIX, key + API_KEY_LENGTH - 4);
 	return key;
 }

@@ -28,10 +28,10 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "identity/digest.h"
 #include "identity/jwt.h"
 #include "identity/jwt_internal.h"
 
-#define SHA256_LENGTH	32
 #define ES256_HALF		32		/* bytes of r and of s (RFC 7518, 3.4) */
 
 /* The parts of a compact JWS; pointers into the token's text. */
@@ -183,17 +183,6 @@ jwt_mac(const JwtKey *key, const void *data, size_t length, unsigned char mac[32
 		EVP_MAC_final(key->mac, mac, &written, SHA256_LENGTH) == 1;
 }
 
-/* SHA-256, with the algorithm looked up once a session: a look-up costs as much as a hash. */
-static bool
-sha256(const void *data, size_t length, unsigned char hash[SHA256_LENGTH])
-{
-	static EVP_MD *algorithm = NULL;
-
-	if (algorithm == NULL)
-		algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-	return algorithm != NULL && EVP_Digest(data, length, hash, NULL, algorithm, NULL) == 1;
-}
-
 static bool
 verify_mac(const JwtKey *key, const void *data, size_t length,
 		   const unsigned char *signature, size_t signature_length)
@@ -212,7 +201,7 @@ verify_rsa(const JwtKey *key, const void *data, size_t length,
 {
 	unsigned char hash[SHA256_LENGTH];
 
-	return sha256(data, length, hash) &&
+	return digest_sha256(data, length, hash) &&
 		EVP_PKEY_verify(key->verifier, signature, signature_length, hash, sizeof(hash)) == 1;
 }
 
@@ -246,7 +235,7 @@ verify_ecdsa(const JwtKey *key, const void *data, size_t length,
 	int			der_length;
 	bool		good;
 
-	if (signature_length != 2 * ES256_HALF || !sha256(data, length, hash))
+	if (signature_length != 2 * ES256_HALF || !digest_sha256(data, length, hash))
 		return false;
 	der_length = ecdsa_to_der(signature, &der);
 	good = der_length > 0 &&

@@ -28,52 +28,45 @@
 #include "core/spi.h"
 #include "identity/lookup.h"
 
-/* The attribute number of a primary key's only column; 0 if it has others. */
-static AttrNumber
-key_column(Relation rel, Oid *index_id)
+/* Probe an open primary key's index, and let the reader see the row, uncopied. */
+static bool
+probe(Relation rel, Relation index, Oid equality, Datum key_value, PadlockRowReader reader,
+	  void *result)
 {
-	Relation	index;
-	AttrNumber	column = InvalidAttrNumber;
+	Snapshot	snapshot = RegisterSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot()
+											: GetTransactionSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
 
-	*index_id = RelationGetPrimaryKeyIndex(rel);
-	if (!OidIsValid(*index_id))
-		return InvalidAttrNumber;
-	index = index_open(*index_id, AccessShareLock);
-	if (index->rd_index->indnkeyatts == 1)
-		column = index->rd_index->indkey.values[0];
-	index_close(index, AccessShareLock);
-	return column;
+	ScanKeyInit(&key, index->rd_index->indkey.values[0], BTEqualStrategyNumber, equality, key_value);
+	scan = systable_beginscan_ordered(rel, index, snapshot, 1, &key);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(row))
+		reader(row, RelationGetDescr(rel), result);
+	systable_endscan_ordered(scan);
+	UnregisterSnapshot(snapshot);
+	return HeapTupleIsValid(row);
 }
 
-HeapTuple
-padlock_lookup_row(Oid relid, Oid equality, Datum key_value, TupleDesc *desc)
+bool
+padlock_lookup_row(Oid relid, Oid equality, Datum key, PadlockRowReader reader, void *result)
 {
 	Relation	rel;
 	Oid			index_id;
-	AttrNumber	column;
-	HeapTuple	found = NULL;
+	bool		found = false;
 
 	if (!OidIsValid(relid))
-		return NULL;
+		return false;
 	rel = table_open(relid, AccessShareLock);
-	column = key_column(rel, &index_id);
-	if (AttributeNumberIsValid(column))
+	index_id = RelationGetPrimaryKeyIndex(rel);
+	if (OidIsValid(index_id))
 	{
-		Snapshot	snapshot = RegisterSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot()
-												: GetTransactionSnapshot());
-		ScanKeyData key;
-		SysScanDesc scan;
+		Relation	index = index_open(index_id, AccessShareLock);
 
-		ScanKeyInit(&key, column, BTEqualStrategyNumber, equality, key_value);
-		scan = systable_beginscan(rel, index_id, true, snapshot, 1, &key);
-		found = systable_getnext(scan);
-		if (HeapTupleIsValid(found))
-		{
-			found = heap_copytuple(found);
-			*desc = CreateTupleDescCopy(RelationGetDescr(rel));
-		}
-		systable_endscan(scan);
-		UnregisterSnapshot(snapshot);
+		if (index->rd_index->indnkeyatts == 1)
+			found = probe(rel, index, equality, key, reader, result);
+		index_close(index, AccessShareLock);
 	}
 	table_close(rel, AccessShareLock);
 	return found;
@@ -99,65 +92,81 @@ client_table(const char *name)
 	return get_relname_relid(name, padlock_client_schema());
 }
 
+static void
+read_super_admin(HeapTuple row, TupleDesc desc, void *result)
+{
+	bool		isnull;
+	Datum		role = padlock_lookup_column(row, desc, "role", &isnull);
+
+	*(bool *) result = !isnull && strcmp(TextDatumGetCString(role), "super_admin") == 0;
+}
+
 void
 padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_admin)
 {
-	TupleDesc	desc;
-	HeapTuple	row = padlock_lookup_row(client_table("admin_users"), F_UUID_EQ,
-										 UUIDPGetDatum(user_id), &desc);
-	Datum		role;
-	bool		isnull;
+	*is_super_admin = false;
+	*is_admin = padlock_lookup_row(client_table("admin_users"), F_UUID_EQ, UUIDPGetDatum(user_id),
+								   read_super_admin, is_super_admin);
+}
 
-	*is_admin = *is_super_admin = false;
-	if (row == NULL)
-		return;
-	*is_admin = true;
-	role = padlock_lookup_column(row, desc, "role", &isnull);
-	*is_super_admin = !isnull && strcmp(TextDatumGetCString(role), "super_admin") == 0;
+static void
+read_active(HeapTuple row, TupleDesc desc, void *result)
+{
+	bool		isnull;
+	Datum		is_active = padlock_lookup_column(row, desc, "is_active", &isnull);
+
+	*(bool *) result = !isnull && DatumGetBool(is_active);
 }
 
 bool
 padlock_lookup_company(const pg_uuid_t *company_id, bool *is_active)
 {
-	TupleDesc	desc;
-	HeapTuple	row = padlock_lookup_row(client_table("insurance_companies"), F_UUID_EQ,
-										 UUIDPGetDatum(company_id), &desc);
-	bool		isnull;
-
 	*is_active = false;
-	if (row == NULL)
-		return false;
-	*is_active = DatumGetBool(padlock_lookup_column(row, desc, "is_active", &isnull)) && !isnull;
-	return true;
+	return padlock_lookup_row(client_table("insurance_companies"), F_UUID_EQ,
+							  UUIDPGetDatum(company_id), read_active, is_active);
+}
+
+static void
+read_nothing(HeapTuple row, TupleDesc desc, void *result)
+{
 }
 
 bool
 padlock_lookup_user(const pg_uuid_t *user_id)
 {
-	TupleDesc	desc;
-
 	return padlock_lookup_row(client_table("users"), F_UUID_EQ, UUIDPGetDatum(user_id),
-							  &desc) != NULL;
+							  read_nothing, NULL);
+}
+
+typedef struct SessionRow
+{
+	pg_uuid_t	user_id;
+	bool		is_live;
+} SessionRow;
+
+static void
+read_session(HeapTuple row, TupleDesc desc, void *result)
+{
+	SessionRow *session = result;
+	bool		isnull;
+	Datum		value = padlock_lookup_column(row, desc, "user_id", &isnull);
+
+	if (isnull)
+		return;
+	session->user_id = *DatumGetUUIDP(value);
+	(void) padlock_lookup_column(row, desc, "revoked_at", &isnull);
+	if (!isnull)
+		return;
+	value = padlock_lookup_column(row, desc, "expires_at", &isnull);
+	session->is_live = isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
 }
 
 bool
 padlock_lookup_session(const pg_uuid_t *session_id, const pg_uuid_t *user_id)
 {
-	TupleDesc	desc;
-	HeapTuple	row;
-	Datum		value;
-	bool		isnull;
+	SessionRow	session = {{{0}}};
 
-	row = padlock_lookup_row(get_relname_relid("sessions", get_namespace_oid("padlock", true)),
-							 F_UUID_EQ, UUIDPGetDatum(session_id), &desc);
-	if (row == NULL)
-		return false;
-	value = padlock_lookup_column(row, desc, "user_id", &isnull);
-	if (isnull || memcmp(DatumGetUUIDP(value), user_id, UUID_LEN) != 0)
-		return false;
-	(void) padlock_lookup_column(row, desc, "revoked_at", &isnull);
-	if (!isnull)
-		return false;
-	value = padlock_lookup_column(row, desc, "expires_at", &isnull);
-	return isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
+	return padlock_lookup_row(get_relname_relid("sessions", get_namespace_oid("padlock", true)),
+							  F_UUID_EQ, UUIDPGetDatum(session_id), read_session, &session) &&
+		session.is_live && memcmp(&session.user_id, user_id, UUID_LEN) == 0;
 }

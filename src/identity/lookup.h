@@ -13,11 +13,18 @@
 #include "utils/uuid.h"
 
 /*
- * The row of relid whose single-column primary key equals key (equality
- * function OID as in fmgroids.h), copied into the current context with its
- * descriptor; NULL when relid is invalid or there is no such row.
+ * Takes what it needs of a row, as copies: the row is gone when it returns.
+ * *result is the caller's.
  */
-extern HeapTuple padlock_lookup_row(Oid relid, Oid equality, Datum key, TupleDesc *desc);
+typedef void (*PadlockRowReader) (HeapTuple row, TupleDesc desc, void *result);
+
+/*
+ * Hand the row of relid whose single-column primary key equals key (equality
+ * function OID as in fmgroids.h) to a reader.  False when relid is invalid or
+ * there is no such row.
+ */
+extern bool padlock_lookup_row(Oid relid, Oid equality, Datum key, PadlockRowReader reader,
+							   void *result);
 
 /* A column of such a row by name; NULL datum with *isnull for a missing column. */
 extern Datum padlock_lookup_column(HeapTuple tuple, TupleDesc desc, const char *column,
