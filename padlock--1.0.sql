@@ -934,6 +934,9 @@ CREATE TABLE @app@.insurance_companies (
 );
 COMMENT ON TABLE @app@.insurance_companies IS 'padlock: insurers of the marketplace';
 COMMENT ON COLUMN @app@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
+-- One company, whatever the letter case and the spaces of its name.
+CREATE UNIQUE INDEX insurance_companies_same_name_key ON @app@.insurance_companies
+    (pg_catalog.lower(pg_catalog.regexp_replace(pg_catalog.btrim(name), '[[:space:]]+', ' ', 'g')));
 CREATE INDEX insurance_companies_active_idx ON @app@.insurance_companies (is_active);
 ALTER TABLE @app@.insurance_companies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @app@.insurance_companies FORCE ROW LEVEL SECURITY;
@@ -949,8 +952,9 @@ CREATE POLICY insurance_companies_delete ON @app@.insurance_companies FOR DELETE
 REVOKE ALL ON TABLE @app@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, UPDATE ON TABLE @app@.insurance_companies TO anon;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.insurance_companies TO authenticated, service_role;
+-- The name too: renaming to one that is taken would tell of a company that is hidden.
 CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @app@.insurance_companies FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'name', 'is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
 CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @app@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @app@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -1045,7 +1049,7 @@ CREATE POLICY insurance_products_delete ON @app@.insurance_products FOR DELETE T
 REVOKE ALL ON TABLE @app@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.insurance_products TO anon, authenticated, service_role;
 CREATE TRIGGER insurance_products_guard BEFORE INSERT OR UPDATE ON @app@.insurance_products FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('last_crawled_at', 'source_url', 'provenance');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'last_crawled_at', 'source_url', 'provenance');
 CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @app@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
 CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @app@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
@@ -1089,7 +1093,7 @@ CREATE POLICY policies_own ON @app@.policies FOR ALL TO authenticated, service_r
 REVOKE ALL ON TABLE @app@.policies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.policies TO authenticated, service_role;
 CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @app@.policies FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'ai_summary', 'coverage_summary', 'fine_print_summary');
 CREATE TRIGGER policies_touch BEFORE UPDATE ON @app@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @app@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -1130,7 +1134,7 @@ CREATE POLICY claims_delete ON @app@.claims FOR DELETE TO authenticated, service
 REVOKE ALL ON TABLE @app@.claims FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.claims TO authenticated, service_role;
 CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @app@.claims FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'claim_status', 'ai_risk_score', 'risk_factors');
 CREATE TRIGGER claims_touch BEFORE UPDATE ON @app@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @app@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -1183,7 +1187,7 @@ CREATE POLICY documents_own ON @app@.documents FOR ALL TO authenticated, service
 REVOKE ALL ON TABLE @app@.documents FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @app@.documents FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
+    EXECUTE FUNCTION padlock.guard_columns('id', 'is_encrypted', 'encryption_key_id', 'encryption_algorithm',
         'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
 CREATE TRIGGER documents_pending BEFORE INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_queue AFTER INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();

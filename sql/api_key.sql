@@ -199,8 +199,23 @@ SELECT pg_temp.become('anon', '', :'header1');
 SELECT (rotate_api_key(jsonb_build_object('key_id', :'first1', 'overlap_minutes', 43200)) -> 'old_key' ->> 'expires_at')::timestamptz - now() < interval '1 day' AS not_prolonged;
 SELECT given, (rotate_api_key(jsonb_build_object('key_id', :'first1', 'overlap_minutes', given)) -> 'old_key' ->> 'expires_at')::timestamptz - now() AS ends_in
   FROM unnest(ARRAY[60, 120]) AS given;
-SELECT r -> 'key' ->> 'label' AS label, r -> 'key' ->> 'expires_at' AS expires_at
-  FROM rotate_api_key(jsonb_build_object('key_id', :'first1', 'label', 'renamed', 'expires_at', '2101-01-01T00:00:00Z')) AS r;
+SELECT r -> 'key' ->> 'label' AS label, (r -> 'key' ->> 'expires_at')::timestamptz - now() AS ends_in
+  FROM rotate_api_key(jsonb_build_object('key_id', :'first1', 'label', 'renamed', 'expires_at', now() + interval '30 minutes')) AS r;
+-- A key makes no key that outlives it, neither a second one nor the one after it.
+SAVEPOINT s;
+SELECT rotate_api_key(jsonb_build_object('key_id', :'first1', 'expires_at', '2101-01-01T00:00:00Z'));
+ROLLBACK TO s;
+SELECT create_api_key(jsonb_build_object('label', 'for ever', 'expires_at', now() + interval '61 minutes'));
+ROLLBACK TO s;
+SELECT create_api_key(jsonb_build_object('label', 'for ever', 'expires_at', 'infinity'));
+ROLLBACK TO s;
+SELECT (create_api_key('{"label": "as long as I live"}') #>> '{key,expires_at}')::timestamptz - now() AS ends_in;
+SELECT (rotate_api_key(jsonb_build_object('key_id', :'first1', 'overlap_minutes', 10)) #>> '{key,expires_at}')::timestamptz - now() AS ends_in;
+SELECT (rotate_api_key(jsonb_build_object('key_id', :'first1')) #>> '{old_key,expires_at}')::timestamptz - now() AS not_prolonged;
+ROLLBACK TO s;
+SELECT pg_temp.become('authenticated', :'admin', '');
+SELECT create_api_key(jsonb_build_object('label', 'of an admin', 'company_id', :'one')) #>> '{key,expires_at}' AS never;
+SELECT pg_temp.become('anon', '', :'header1');
 -- Without overlap the old key, here the one that calls, ends at once.
 SELECT (rotate_api_key(jsonb_build_object('key_id', :'first1', 'overlap_minutes', 0)) -> 'old_key' ->> 'expires_at')::timestamptz - now() AS ends_in;
 SELECT pg_temp.company(:'key1') AS old;

@@ -9,8 +9,7 @@ INSERT INTO users (id, email) VALUES ('ad000000-0000-4000-8000-000000000001', 'u
 BEGIN;
 SELECT pg_temp.become('authenticated', '{"sub": "ad000000-0000-4000-8000-000000000001"}',
                       '{"x-forwarded-for": "203.0.113.9", "user-agent": "browser/1"}', '/policies');
-INSERT INTO policies (id, user_id, policy_number)
-VALUES ('ad000000-0000-4000-8000-0000000000b1', padlock.uid(), 'P-1');
+INSERT INTO policies (user_id, policy_number) VALUES (padlock.uid(), 'P-1') RETURNING id AS policy \gset
 UPDATE policies SET policy_number = 'P-2';
 UPDATE policies SET policy_number = 'P-2';
 SAVEPOINT undone;
@@ -18,9 +17,9 @@ UPDATE policies SET policy_number = 'P-3';
 ROLLBACK TO undone;
 DELETE FROM policies;
 COMMIT;
-SELECT user_id, company_id, action, table_name, record_id, old_values ->> 'policy_number' AS old,
+SELECT user_id, company_id, action, table_name, old_values ->> 'policy_number' AS old,
        new_values ->> 'policy_number' AS new, ip_address, user_agent, request_path
-  FROM audit_logs WHERE record_id = 'ad000000-0000-4000-8000-0000000000b1' ORDER BY action;
+  FROM audit_logs WHERE record_id = :'policy' ORDER BY action;
 
 -- Contents stay out of the trail; facts about them are in it.
 INSERT INTO documents (id, user_id, title) VALUES ('ad000000-0000-4000-8000-0000000000d1', 'ad000000-0000-4000-8000-000000000001', 'Title');

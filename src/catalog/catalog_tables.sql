@@ -31,6 +31,9 @@ CREATE TABLE @extschema@.insurance_companies (
 );
 COMMENT ON TABLE @extschema@.insurance_companies IS 'padlock: insurers of the marketplace';
 COMMENT ON COLUMN @extschema@.insurance_companies.api_key IS 'how the newest API key is shown: its prefix and last four characters, never the key';
+-- One company, whatever the letter case and the spaces of its name.
+CREATE UNIQUE INDEX insurance_companies_same_name_key ON @extschema@.insurance_companies
+    (pg_catalog.lower(pg_catalog.regexp_replace(pg_catalog.btrim(name), '[[:space:]]+', ' ', 'g')));
 CREATE INDEX insurance_companies_active_idx ON @extschema@.insurance_companies (is_active);
 ALTER TABLE @extschema@.insurance_companies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.insurance_companies FORCE ROW LEVEL SECURITY;
@@ -46,8 +49,9 @@ CREATE POLICY insurance_companies_delete ON @extschema@.insurance_companies FOR 
 REVOKE ALL ON TABLE @extschema@.insurance_companies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, UPDATE ON TABLE @extschema@.insurance_companies TO anon;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_companies TO authenticated, service_role;
+-- The name too: renaming to one that is taken would tell of a company that is hidden.
 CREATE TRIGGER insurance_companies_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_companies FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'name', 'is_active', 'api_key', 'business_registration_number', 'license_number', 'regulatory_body');
 CREATE TRIGGER insurance_companies_touch BEFORE UPDATE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER insurance_companies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER insurance_companies_audit_truncate AFTER TRUNCATE ON @extschema@.insurance_companies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -142,7 +146,7 @@ CREATE POLICY insurance_products_delete ON @extschema@.insurance_products FOR DE
 REVOKE ALL ON TABLE @extschema@.insurance_products FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.insurance_products TO anon, authenticated, service_role;
 CREATE TRIGGER insurance_products_guard BEFORE INSERT OR UPDATE ON @extschema@.insurance_products FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('last_crawled_at', 'source_url', 'provenance');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'last_crawled_at', 'source_url', 'provenance');
 CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW
     WHEN (NEW.provenance <> '{}' AND NEW.provenance = OLD.provenance) EXECUTE FUNCTION padlock.drop_provenance();
 CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @extschema@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();

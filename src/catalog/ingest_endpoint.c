@@ -237,13 +237,16 @@ company_exists(Datum company_id)
 	return padlock_spi_execute(&select, &company_id, NULL, false) > 0;
 }
 
-/* Find a company by name, in any letter case if not exactly. */
+/* A company's name as the index insurance_companies_same_name_key has it. */
+#define SAME_NAME(name) "lower(regexp_replace(btrim(" name "), '[[:space:]]+', ' ', 'g'))"
+
+/* Find a company by name, whatever its letter case and spaces. */
 static bool
 find_company(Datum name, pg_uuid_t *company_id)
 {
 	static PadlockStatement select = {
-		.sql = "SELECT id FROM @app@.insurance_companies WHERE lower(name) = lower($1)"
-		" ORDER BY (name = $1) DESC, created_at, id LIMIT 1",
+		.sql = "SELECT id FROM @app@.insurance_companies"
+		" WHERE " SAME_NAME("name") " = " SAME_NAME("$1"),
 		.nargs = 1,
 		.argtypes = {TEXTOID}
 	};

@@ -36,7 +36,7 @@ CREATE POLICY policies_own ON @extschema@.policies FOR ALL TO authenticated, ser
 REVOKE ALL ON TABLE @extschema@.policies FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.policies TO authenticated, service_role;
 CREATE TRIGGER policies_guard BEFORE INSERT OR UPDATE ON @extschema@.policies FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('ai_summary', 'coverage_summary', 'fine_print_summary');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'ai_summary', 'coverage_summary', 'fine_print_summary');
 CREATE TRIGGER policies_touch BEFORE UPDATE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER policies_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.policies FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER policies_audit_truncate AFTER TRUNCATE ON @extschema@.policies FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -77,7 +77,7 @@ CREATE POLICY claims_delete ON @extschema@.claims FOR DELETE TO authenticated, s
 REVOKE ALL ON TABLE @extschema@.claims FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.claims TO authenticated, service_role;
 CREATE TRIGGER claims_guard BEFORE INSERT OR UPDATE ON @extschema@.claims FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('claim_status', 'ai_risk_score', 'risk_factors');
+    EXECUTE FUNCTION padlock.guard_columns('id', 'claim_status', 'ai_risk_score', 'risk_factors');
 CREATE TRIGGER claims_touch BEFORE UPDATE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER claims_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.claims FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER claims_audit_truncate AFTER TRUNCATE ON @extschema@.claims FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -130,7 +130,7 @@ CREATE POLICY documents_own ON @extschema@.documents FOR ALL TO authenticated, s
 REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
-    EXECUTE FUNCTION padlock.guard_columns('is_encrypted', 'encryption_key_id', 'encryption_algorithm',
+    EXECUTE FUNCTION padlock.guard_columns('id', 'is_encrypted', 'encryption_key_id', 'encryption_algorithm',
         'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
 CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();

@@ -75,18 +75,19 @@ typedef struct KeyRow
 {
 	pg_uuid_t	id;
 	pg_uuid_t	company_id;
+	TimestampTz expires_at;
 	uint8		hash[SHA256_LENGTH];
 	bool		is_live;		/* neither revoked nor expired; the rest is set then only */
 } KeyRow;
 
-/* Is a time column NULL or still to come? */
-static bool
-is_open(HeapTuple row, TupleDesc desc, const char *column)
+/* A time column; DT_NOEND when it is NULL. */
+static TimestampTz
+time_of(HeapTuple row, TupleDesc desc, const char *column)
 {
 	bool		isnull;
 	Datum		value = padlock_lookup_column(row, desc, column, &isnull);
 
-	return isnull || DatumGetTimestampTz(value) > GetCurrentTimestamp();
+	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
 
 static void
@@ -99,10 +100,12 @@ read_key_row(HeapTuple row, TupleDesc desc, void *result)
 	Datum		id = padlock_lookup_column(row, desc, "id", &no_id);
 	Datum		company = padlock_lookup_column(row, desc, "company_id", &no_company);
 	Datum		hash = padlock_lookup_column(row, desc, "key_hash", &no_hash);
+	TimestampTz now = GetCurrentTimestamp();
 
+	key->expires_at = time_of(row, desc, "expires_at");
 	if (no_id || no_company || no_hash ||
 		VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) != sizeof(key->hash) ||
-		!is_open(row, desc, "expires_at") || !is_open(row, desc, "revoked_at"))
+		key->expires_at <= now || time_of(row, desc, "revoked_at") <= now)
 		return;
 	key->id = *DatumGetUUIDP(id);
 	key->company_id = *DatumGetUUIDP(company);
@@ -111,7 +114,7 @@ read_key_row(HeapTuple row, TupleDesc desc, void *result)
 }
 
 bool
-padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active)
+padlock_api_key_verify(const char *key, PadlockKeyHolder *holder)
 {
 	bytea	   *hash;
 	KeyRow		row = {{{0}}};
@@ -123,8 +126,9 @@ padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_act
 							F_BYTEAEQ, PointerGetDatum(hash), read_key_row, &row) ||
 		!row.is_live || CRYPTO_memcmp(row.hash, VARDATA(hash), sizeof(row.hash)) != 0)
 		return false;
-	*company_id = row.company_id;
-	if (!padlock_lookup_company(company_id, company_active))
+	holder->company_id = row.company_id;
+	holder->expires_at = row.expires_at;
+	if (!padlock_lookup_company(&holder->company_id, &holder->company_active))
 		return false;
 	padlock_api_key_note_use(&row.id);
 	return true;

@@ -21,11 +21,19 @@
 	" 'created_at', created_at, 'expires_at', expires_at, 'revoked_at', revoked_at," \
 	" 'last_used_at', last_used_at)"
 
+/* Whose a valid key is, and until when: DT_NOEND when it has no end. */
+typedef struct PadlockKeyHolder
+{
+	pg_uuid_t	company_id;
+	bool		company_active;
+	TimestampTz expires_at;
+} PadlockKeyHolder;
+
 /*
- * Check a key as a client sent it.  True, with the company's id and whether
- * it is active, when the key exists, is not revoked and has not expired.
+ * Check a key as a client sent it.  True, with its holder, when the key
+ * exists, is not revoked and has not expired.
  */
-extern bool padlock_api_key_verify(const char *key, pg_uuid_t *company_id, bool *company_active);
+extern bool padlock_api_key_verify(const char *key, PadlockKeyHolder *holder);
 
 /*
  * A new random key's text, which is stored nowhere.  *display gets the form

@@ -101,15 +101,28 @@ choose_company(KeyRequest *request, const pg_uuid_t *own)
 		no_company();
 }
 
-/* Note an expiry that has passed already. */
+/*
+ * The latest end of a key that the caller may make: a company's key makes no
+ * key that outlives it, or a key that got into wrong hands would never end.
+ */
+static TimestampTz
+latest_expiry(void)
+{
+	return padlock_caller_is_privileged() ? DT_NOEND : padlock_caller()->key_expires_at;
+}
+
+/* Note an expiry that has passed already, or is later than a company's own key may give. */
 static void
 check_expiry(PadlockBody *body)
 {
 	BodyValue  *expires_at = padlock_body_value(body, "expires_at");
 
-	if (expires_at->present && !expires_at->invalid &&
-		DatumGetTimestampTz(expires_at->value) <= GetCurrentTimestamp())
+	if (!expires_at->present || expires_at->invalid)
+		return;
+	if (DatumGetTimestampTz(expires_at->value) <= GetCurrentTimestamp())
 		padlock_body_problem(body, "expires_at", "must be in the future");
+	if (DatumGetTimestampTz(expires_at->value) > latest_expiry())
+		padlock_body_problem(body, "expires_at", "must not be later than the expiry of the key that calls");
 }
 
 /* Let the caller in, count the call, read the body. */
@@ -197,9 +210,9 @@ static Jsonb *
 add_key(KeyRequest *request, const char *key, const char *display, const char *label)
 {
 	BodyValue  *expires_at = padlock_body_value(&request->body, "expires_at");
-	TimestampTz time = expires_at->present ? DatumGetTimestampTz(expires_at->value) : 0;
+	TimestampTz time = expires_at->present ? DatumGetTimestampTz(expires_at->value) : latest_expiry();
 	Jsonb	   *row = padlock_api_key_store(&request->company_id, key, display, label,
-											expires_at->present ? &time : NULL);
+											TIMESTAMP_IS_NOEND(time) ? NULL : &time);
 
 	show_key(&request->company_id, display);
 	return DatumGetJsonbP(SPI_datumTransfer(JsonbPGetDatum(row), false, -1));

@@ -312,8 +312,15 @@ connection_address(void)
 static PadlockProblem
 read_key(const char *key)
 {
-	caller.has_company = padlock_api_key_verify(key, &caller.company_id, &caller.company_active);
-	return caller.has_company ? PADLOCK_NO_PROBLEM : PADLOCK_BAD_KEY;
+	PadlockKeyHolder holder;
+
+	if (!padlock_api_key_verify(key, &holder))
+		return PADLOCK_BAD_KEY;
+	caller.has_company = true;
+	caller.company_id = holder.company_id;
+	caller.company_active = holder.company_active;
+	caller.key_expires_at = holder.expires_at;
+	return PADLOCK_NO_PROBLEM;
 }
 
 /* Take company, address and user agent; what is wrong with the headers, or the key. */

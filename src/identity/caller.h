@@ -8,6 +8,7 @@
 #ifndef PADLOCK_CALLER_H
 #define PADLOCK_CALLER_H
 
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 /* What the outer role (SET ROLE, not SECURITY DEFINER) is to padlock. */
@@ -45,6 +46,7 @@ typedef struct PadlockCaller
 	bool		has_company;	/* a valid API key */
 	pg_uuid_t	company_id;
 	bool		company_active;
+	TimestampTz key_expires_at; /* DT_NOEND: never */
 
 	/* NULL when not known; texts are bounded and valid in the database encoding */
 	const char *ip_address;

@@ -8,11 +8,18 @@
  * an UPDATE that changes a guarded column is refused, an INSERT gets the
  * column's default.  Admins, service_role and the table's owner are free.
  *
+ * A guarded id keeps people from probing: the primary key's index looks past
+ * row security, and inserting a hidden row's id would tell that it is there.
+ * A trigger cannot tell a chosen id from a default, so an INSERT always gets a
+ * fresh one, unless the id is of a row of the caller's own: there the conflict
+ * is no news, and INSERT ... ON CONFLICT (id) DO UPDATE works.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -21,9 +28,12 @@
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/uuid.h"
 
 #include "identity/caller.h"
+#include "identity/lookup.h"
 
 PG_FUNCTION_INFO_V1(padlock_guard_columns);
 
@@ -99,11 +109,45 @@ column_default(Relation rel, int column, EState *estate, bool *isnull)
 						isnull);
 }
 
+/* Does a row belong to the calling user, or to the calling company? */
+static void
+read_own(HeapTuple row, TupleDesc desc, void *result)
+{
+	const PadlockCaller *caller = padlock_caller();
+	bool		isnull;
+	Datum		owner = padlock_lookup_column(row, desc, "user_id", &isnull);
+	bool		is_own = !isnull && caller->has_user &&
+		memcmp(DatumGetUUIDP(owner), &caller->user_id, UUID_LEN) == 0;
+
+	owner = padlock_lookup_column(row, desc, "company_id", &isnull);
+	if (!isnull && caller->has_company && caller->company_active)
+		is_own = is_own || memcmp(DatumGetUUIDP(owner), &caller->company_id, UUID_LEN) == 0;
+	*(bool *) result = is_own;
+}
+
+/* Is the guarded column an id that names a row of the caller's own already? */
+static bool
+is_own_id(TriggerData *trigger, int i, int column)
+{
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	bool		is_own = false;
+	bool		isnull;
+	Datum		id;
+
+	if (strcmp(trigger->tg_trigger->tgargs[i], "id") != 0 ||
+		TupleDescAttr(desc, column - 1)->atttypid != UUIDOID)
+		return false;
+	id = heap_getattr(trigger->tg_trigtuple, column, desc, &isnull);
+	return !isnull && padlock_lookup_row(RelationGetRelid(trigger->tg_relation), F_UUID_EQ, id,
+										 read_own, &is_own) && is_own;
+}
+
 /* Give an INSERT the defaults of all guarded columns. */
 static HeapTuple
 guard_insert(TriggerData *trigger)
 {
 	int			count = trigger->tg_trigger->tgnargs;
+	int			replaced = 0;
 	int		   *columns = palloc(sizeof(int) * Max(count, 1));
 	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(count, 1));
@@ -112,11 +156,16 @@ guard_insert(TriggerData *trigger)
 
 	for (int i = 0; i < count; i++)
 	{
-		columns[i] = guarded_column(trigger, i);
-		values[i] = column_default(trigger->tg_relation, columns[i], estate, &nulls[i]);
+		int			column = guarded_column(trigger, i);
+
+		if (is_own_id(trigger, i, column))
+			continue;
+		columns[replaced] = column;
+		values[replaced] = column_default(trigger->tg_relation, column, estate, &nulls[replaced]);
+		replaced++;
 	}
 	row = heap_modify_tuple_by_cols(trigger->tg_trigtuple, trigger->tg_relation->rd_att,
-									count, columns, values, nulls);
+									replaced, columns, values, nulls);
 	FreeExecutorState(estate);
 	return row;
 }

@@ -176,15 +176,14 @@ set_locally(const char *name, const char *value)
 static Datum
 authenticate_company(const char *key)
 {
-	pg_uuid_t	company;
-	bool		active;
+	PadlockKeyHolder holder;
 
-	if (!padlock_api_key_verify(key, &company, &active))
+	if (!padlock_api_key_verify(key, &holder))
 		refuse(JWT_OK);
 	set_locally(PADLOCK_VERIFIED_KEY, key);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(
 		psprintf("{\"company_id\": \"%s\"}",
-				 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&company))))));
+				 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&holder.company_id))))));
 }
 
 /* Make a token's user the caller of this transaction. */

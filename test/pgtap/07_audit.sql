@@ -59,8 +59,12 @@ DO $$
 DECLARE
     c change;
 BEGIN
-    FOR c IN SELECT * FROM change ORDER BY n LOOP
+    FOR i IN 1 .. (SELECT max(n) FROM change) LOOP
+        SELECT * INTO c FROM change WHERE n = i;
         INSERT INTO kept SELECT c.n, a.* FROM t.trail(c.who, c.statement) AS a;
+        -- who may not choose ids gets another
+        UPDATE change SET statement = replace(statement, c.record::text, k.record_id::text), record = k.record_id
+          FROM kept k WHERE k.n = c.n AND change.record = c.record AND change.n >= c.n AND k.action = 'INSERT';
     END LOOP;
 END
 $$;

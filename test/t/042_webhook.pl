@@ -205,6 +205,29 @@ is_deeply([ $answer->{status}, @{ $answer->{body}{product} }{qw(product_name pre
 is($answer->{body}{message}, 'Product updated. What the insurer set stays: currency, is_active, maximum_age, premium_amount.', 'and the answer says so');
 is_deeply($answer->{body}{extracted_data}, { product_code => 'G-1', product_name => 'Gold', deductible => 5 }, 'what was not taken is not told as taken');
 
+# --- one company, whatever its spelling, also for two at a time ----------------------
+
+is(ingest(body(company_name => "harbour\t  MUTUAL", product_code => 'G-1', product_name => 'Gold'))->{body}{product}{company_id}, $company, 'spaces make no other company');
+sub ingest_sql
+{
+	my ($name, $code) = @_;
+	return qq{SELECT set_config('request.headers', '{"x-webhook-secret": "$secret"}', true) IS NULL;
+		SELECT ai_product_ingest('{"source_url": "$url", "company_name": "$name", "product_name": "Twin $code", "product_code": "$code", "premium_amount": 5}') #>> '{product,company_id}';};
+}
+my $first = $node->background_psql('postgres');
+$first->query_safe('BEGIN;' . ingest_sql('Twin Insurance', 'T1'));
+my ($twin, $errors) = ('', '');
+my $second_session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'BEGIN;' . ingest_sql('TWIN  insurance', 'T2') . 'COMMIT' ],
+	'>', \$twin, '2>', \$errors, IPC::Run::timeout(60));
+ok(wait_for($node, 'postgres', q(SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%ai_product_ingest%'), '1'), 'the second waits for the first');
+$first->query_safe('COMMIT');
+$first->quit;
+$second_session->finish;
+is($errors, '', 'and goes on');
+is(query(q(SELECT count(*), min(name) FROM insurance_companies WHERE name ILIKE 'twin%')), '1|Twin Insurance', 'with the one company');
+is(query(q(SELECT count(DISTINCT company_id), count(*) FROM insurance_products WHERE product_code IN ('T1', 'T2'))), '1|2', 'which has both products');
+is(rpc($node, { user => $admin }, 'company_onboard', { name => ' twin INSURANCE', contact_email => 'a@twin.example' })->{status}, 409, 'nor can it be onboarded again in another spelling');
+
 # --- from SQL, the limit, the setting -------------------------------------------------
 
 is(query(qq{SELECT set_config('request.headers', '{"x-webhook-secret": "$secret"}', false) IS NULL;
