@@ -146,7 +146,13 @@ CREATE FUNCTION padlock.rotate_jwt_key(alg text DEFAULT 'ES256') RETURNS text
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'padlock_rotate_jwt_key';
 REVOKE ALL ON FUNCTION padlock.rotate_jwt_key(text) FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.rotate_jwt_key(text) IS 'Sign tokens with a fresh key and keep the old ones for verification; returns the new kid';
+COMMENT ON FUNCTION padlock.rotate_jwt_key(text) IS 'Sign tokens with the prepared key, or a fresh one, and keep the old ones for verification; returns its kid';
+
+CREATE FUNCTION padlock.prepare_jwt_key(alg text DEFAULT 'ES256') RETURNS text
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'padlock_prepare_jwt_key';
+REVOKE ALL ON FUNCTION padlock.prepare_jwt_key(text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.prepare_jwt_key(text) IS 'Make the key that rotate_jwt_key() will sign with, and publish it before; returns its kid';
 
 CREATE FUNCTION padlock.jwks() RETURNS jsonb
 LANGUAGE C STABLE

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -32,6 +33,7 @@
 #include "identity/jwt.h"
 #include "identity/jwt_internal.h"
 
+#define MAX_EXPONENT	1000	/* of a number in a claim; the server's end at 16383 digits after the point */
 #define ES256_HALF		32		/* bytes of r and of s (RFC 7518, 3.4) */
 
 /* The parts of a compact JWS; pointers into the token's text. */
@@ -128,13 +130,35 @@ has_foreign_escape(const char *json)
 	return false;
 }
 
-/* Decoded bytes as a JSON text of the server's encoding; NULL when they are none. */
+/*
+ * Has a number an exponent that no numeric of the server can hold?  One within
+ * MAX_EXPONENT can, with as many digits as fit into a token.
+ */
+static bool
+has_huge_number(const char *json)
+{
+	bool		in_string = false;
+
+	for (; *json != '\0'; json++)
+	{
+		if (in_string && *json == '\\' && json[1] != '\0')
+			json++;
+		else if (*json == '"')
+			in_string = !in_string;
+		else if (!in_string && isdigit((unsigned char) *json) && (json[1] == 'e' || json[1] == 'E') &&
+				 labs(strtol(json + 2, NULL, 10)) > MAX_EXPONENT)
+			return true;
+	}
+	return false;
+}
+
+/* Decoded bytes as a JSON text of the server's encoding; NULL when they are none, or none that jsonb can hold. */
 static char *
 as_text(unsigned char *bytes, int length)
 {
 	if (memchr(bytes, '\0', length) != NULL ||
 		!pg_verify_mbstr(PG_UTF8, (char *) bytes, length, true) ||
-		has_foreign_escape((char *) bytes))
+		has_foreign_escape((char *) bytes) || has_huge_number((char *) bytes))
 		return NULL;
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
 		return from_utf8(bytes, length);
@@ -372,7 +396,7 @@ signing_key(void)
 	const JwtKeySet *set = jwt_keys();
 
 	for (int i = 0; i < set->count; i++)
-		if (!set->keys[i].is_refresh && set->keys[i].can_sign)
+		if (!set->keys[i].is_refresh && !set->keys[i].is_next && set->keys[i].can_sign)
 			return &set->keys[i];
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

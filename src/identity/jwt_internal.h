@@ -35,6 +35,7 @@ typedef struct JwtKey
 {
 	JwtAlgorithm algorithm;
 	bool		is_refresh;		/* makes refresh tokens and nothing else */
+	bool		is_next;		/* published and verifies, but signs only after the next rotation */
 	bool		can_sign;		/* the private part is there */
 	char	   *kid;			/* NULL when it has none */
 	EVP_PKEY   *pkey;			/* all but HS256 */
@@ -86,10 +87,14 @@ extern JwtKeySet *jwt_keys(void);
 extern void jwt_create_file(const JwtKeySet *set);
 
 /*
- * Put a fresh key before the keys of the file, durably and in one step; the
- * private parts of the other asymmetric keys are dropped.
+ * Put the next key, or without one a fresh key, before the keys of the file,
+ * durably and in one step; the private parts of the other asymmetric keys are
+ * dropped.  Returns the kid of the key that signs now.
  */
-extern void jwt_rotate_file(const JwtKey *fresh);
+extern char *jwt_rotate_file(const JwtKey *fresh);
+
+/* Add a fresh key as the next one, likewise; an error (55000) if there is a next one. */
+extern char *jwt_prepare_file(const JwtKey *fresh);
 
 /* Room set-up, called by padlock_identity_init: settings. */
 extern void jwt_keys_init(void);

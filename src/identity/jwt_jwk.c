@@ -365,7 +365,7 @@ is_for_us(const Jwk *jwk, const JwtKey *key)
 {
 	if (jwk->limits_operations && !jwk->may_sign_or_verify)
 		return false;
-	return jwk->member[USE] == NULL || member_is(jwk, USE, "sig") ||
+	return jwk->member[USE] == NULL || member_is(jwk, USE, "sig") || key->is_next ||
 		(key->is_refresh && key->algorithm == JWT_HS256);
 }
 
@@ -382,6 +382,7 @@ read_key(const Jwk *jwk, JwtKey *key, bool *used)
 	const char *problem;
 
 	key->is_refresh = member_is(jwk, USE, "refresh");
+	key->is_next = member_is(jwk, USE, "next");
 	*used = kind_of(jwk, &key->algorithm) && is_for_us(jwk, key);
 	if (!*used)
 		return NULL;
@@ -650,9 +651,13 @@ append_private(StringInfo out, const JwtKey *key)
 void
 jwt_append_jwk(StringInfo out, const JwtKey *key, bool with_private)
 {
+	const char *use = key->is_refresh ? "refresh" : "sig";
+
+	/* the public is not concerned with who signs */
+	if (key->is_next && with_private)
+		use = "next";
 	append_required(out, key);
-	appendStringInfo(out, ",\"alg\":\"%s\",\"use\":\"%s\"", algorithm_names[key->algorithm],
-					 key->is_refresh ? "refresh" : "sig");
+	appendStringInfo(out, ",\"alg\":\"%s\",\"use\":\"%s\"", algorithm_names[key->algorithm], use);
 	if (key->kid != NULL)
 	{
 		appendStringInfoString(out, ",\"kid\":");

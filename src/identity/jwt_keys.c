@@ -184,8 +184,8 @@ format_set(StringInfo text, const JwtKeySet *set)
 	for (int i = 0; i < set->count; i++)
 	{
 		appendStringInfoString(text, i > 0 ? ",\n" : "\n");
-		/* only the first signs: other asymmetric keys lose their private part */
-		jwt_append_jwk(text, &set->keys[i], i == 0);
+		/* only the first signs, and the next: other asymmetric keys lose their private part */
+		jwt_append_jwk(text, &set->keys[i], i == 0 || set->keys[i].is_next);
 	}
 	appendStringInfoString(text, "\n]}\n");
 }
@@ -240,22 +240,62 @@ link_into_place(const char *path)
 	fsync_fname(folder[0] != '\0' ? folder : ".", true);
 }
 
-/* The file's keys as they are now, behind a fresh one. */
-static void
-put_first(const JwtKey *fresh, JwtKeySet *set)
+/* Where the next key is in a set; -1 without one. */
+static int
+find_next(const JwtKeySet *set)
 {
-	const JwtKeySet *old;
+	for (int i = 0; i < set->count; i++)
+		if (set->keys[i].is_next)
+			return i;
+	return -1;
+}
 
-	checked_at = 0;
-	old = jwt_keys();
-	if (old->count == JWT_MAX_KEYS)
+/* Make room for one more key at a place. */
+static void
+insert_key(JwtKeySet *set, int place, const JwtKey *key)
+{
+	if (set->count == JWT_MAX_KEYS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the key file is full: it holds %d keys", JWT_MAX_KEYS),
 				 errhint("Remove keys whose tokens have expired from the file.")));
-	set->keys[0] = *fresh;
-	memcpy(set->keys + 1, old->keys, old->count * sizeof(JwtKey));
-	set->count = old->count + 1;
+	memmove(set->keys + place + 1, set->keys + place, (set->count - place) * sizeof(JwtKey));
+	set->keys[place] = *key;
+	set->count++;
+}
+
+/* Let the next key sign, or without one the fresh one; its kid. */
+static const char *
+arrange_rotation(JwtKeySet *set, const JwtKey *fresh)
+{
+	int			next = find_next(set);
+	JwtKey		signer = next >= 0 ? set->keys[next] : *fresh;
+
+	if (next >= 0)
+	{
+		memmove(set->keys + next, set->keys + next + 1, (set->count - next - 1) * sizeof(JwtKey));
+		set->count--;
+		signer.is_next = false;
+	}
+	insert_key(set, 0, &signer);
+	return signer.kid;
+}
+
+/* Let the fresh key be the next; its kid. */
+static const char *
+arrange_preparation(JwtKeySet *set, const JwtKey *fresh)
+{
+	JwtKey		next = *fresh;
+	int			present = find_next(set);
+
+	if (present >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key file holds a next key already"),
+				 errhint("Run SELECT padlock.rotate_jwt_key() to sign with it.")));
+	next.is_next = true;
+	insert_key(set, set->count, &next);
+	return next.kid;
 }
 
 void
@@ -281,11 +321,13 @@ jwt_create_file(const JwtKeySet *set)
 	checked_at = 0;				/* look at the file at the next use */
 }
 
-void
-jwt_rotate_file(const JwtKey *fresh)
+/* Replace the file by its keys as they are arranged with a fresh one. */
+static char *
+rewrite_file(const JwtKey *fresh, const char *(*arrange) (JwtKeySet *, const JwtKey *))
 {
 	JwtKeySet	set;			/* borrows all its keys */
 	char	   *path;
+	char	   *volatile kid = NULL;
 	int			fd;
 
 	require_setting();
@@ -293,7 +335,9 @@ jwt_rotate_file(const JwtKey *fresh)
 	fd = create_new(path);
 	PG_TRY();
 	{
-		put_first(fresh, &set);
+		checked_at = 0;
+		set = *jwt_keys();
+		kid = pstrdup(arrange(&set, fresh));
 		write_set(fd, path, &set);
 		durable_rename(path, jwt_keys_file, ERROR);
 	}
@@ -304,4 +348,17 @@ jwt_rotate_file(const JwtKey *fresh)
 	}
 	PG_END_TRY();
 	checked_at = 0;
+	return kid;
+}
+
+char *
+jwt_rotate_file(const JwtKey *fresh)
+{
+	return rewrite_file(fresh, arrange_rotation);
+}
+
+char *
+jwt_prepare_file(const JwtKey *fresh)
+{
+	return rewrite_file(fresh, arrange_preparation);
 }

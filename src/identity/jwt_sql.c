@@ -30,6 +30,7 @@
 
 PG_FUNCTION_INFO_V1(padlock_create_jwt_keys);
 PG_FUNCTION_INFO_V1(padlock_rotate_jwt_key);
+PG_FUNCTION_INFO_V1(padlock_prepare_jwt_key);
 PG_FUNCTION_INFO_V1(padlock_jwks);
 PG_FUNCTION_INFO_V1(padlock_authenticate);
 
@@ -86,12 +87,9 @@ padlock_create_jwt_keys(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(kid);
 }
 
-/*
- * padlock.rotate_jwt_key(alg text) returns text: sign with a fresh key from
- * now on, keep the others for verification only, and return the new kid.
- */
-Datum
-padlock_rotate_jwt_key(PG_FUNCTION_ARGS)
+/* Make a fresh key and let the file take it; the kid that change answers with. */
+static Datum
+change_file(FunctionCallInfo fcinfo, char *(*change) (const JwtKey *))
 {
 	JwtAlgorithm algorithm;
 	JwtKeySet	set;
@@ -103,8 +101,7 @@ padlock_rotate_jwt_key(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		jwt_make_key(algorithm, false, &set.keys[set.count++]);
-		jwt_rotate_file(&set.keys[0]);
-		kid = cstring_to_text(set.keys[0].kid);
+		kid = cstring_to_text(change(&set.keys[0]));
 	}
 	PG_FINALLY();
 	{
@@ -112,6 +109,27 @@ padlock_rotate_jwt_key(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	PG_RETURN_TEXT_P(kid);
+}
+
+/*
+ * padlock.rotate_jwt_key(alg text) returns text: sign with the next key from
+ * now on, or without one with a fresh key, keep the others for verification
+ * only, and return the kid that signs.
+ */
+Datum
+padlock_rotate_jwt_key(PG_FUNCTION_ARGS)
+{
+	return change_file(fcinfo, jwt_rotate_file);
+}
+
+/*
+ * padlock.prepare_jwt_key(alg text) returns text: make the next key, which
+ * jwks() shows at once and the next rotation signs with, and return its kid.
+ */
+Datum
+padlock_prepare_jwt_key(PG_FUNCTION_ARGS)
+{
+	return change_file(fcinfo, jwt_prepare_file);
 }
 
 /*

@@ -57,7 +57,7 @@ INSERT INTO wanted VALUES
     ('padlock.authenticate', 'token text', 'jsonb', 'v', 'u', 'aus'), ('padlock.jwks', '', 'jsonb', 's', 'u', 'aus'),
     ('padlock.check_request', '', 'void', 's', 'u', 'aus'),
     ('padlock.create_jwt_keys', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
-    ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
+    ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''), ('padlock.prepare_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     -- triggers
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''), ('padlock.keep_super_admin', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
@@ -102,14 +102,14 @@ SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''sea
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
-                    'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'],
+                    'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
 SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be leakproof');
 SELECT is_empty('SELECT name FROM ours WHERE lanname NOT IN (''c'', ''sql'')', 'logic is in C');
 SELECT set_eq('SELECT name FROM ours WHERE lanname = ''sql''', ARRAY['padlock.definitions'], 'but for a text');
 SELECT is_empty('SELECT name FROM ours WHERE coalesce(length(obj_description(oid, ''pg_proc'')), 0) < 10', 'each function has a comment');
-SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.may_manage_user', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key'], 'NULL is answered by NULL by these only');
+SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.may_manage_user', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'], 'NULL is answered by NULL by these only');
 
 -- Gateways pass one unnamed body, so these have no argument names.
 SELECT is_empty('SELECT name FROM ours WHERE proargnames IS NOT NULL AND pg_get_function_arguments(oid) ~ ''^jsonb''', 'a body has no name');

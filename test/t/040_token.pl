@@ -19,7 +19,7 @@ use Test::More;
 my $json = JSON::PP->new->canonical->utf8;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $file = "$dir/keys.json";
-my $node = new_cluster('token', conf => "padlock.jwt_keys_file = '$file'\nlog_min_messages = warning\n");
+my $node = new_cluster('token', conf => "padlock.jwt_keys_file = '$file'\nlog_min_messages = warning\npadlock.email_confirmation = off\npadlock.password_cost = 14\n");
 my $id = fill($node, 'postgres');
 my $far = 4_000_000_000;
 
@@ -145,6 +145,8 @@ sub failure
 	return $err;
 }
 
+sub split_kid { return $json->decode(decode_base64url((split /\./, $_[0])[0]))->{kid} }
+
 sub keys_in_file { return @{ $json->decode(slurp_file($file))->{keys} } }
 
 like(failure('SELECT padlock.jwks()'), qr/cannot be used\nDETAIL:  File ".*keys\.json": It cannot be opened: No such file/, 'no file yet');
@@ -176,10 +178,24 @@ is((stat $file)[2] & 07777, 0600, 'mode after rotation');
 my $public = $json->decode(query('SET ROLE anon; SELECT padlock.jwks()'));
 is(join(' ', map { $_->{alg} } @{ $public->{keys} }), 'RS256 EdDSA ES256', 'jwks() has the public keys');
 is(scalar(grep { grep { /^(d|p|q|dp|dq|qi|k)$/ } keys %$_ } @{ $public->{keys} }), 0, 'and nothing secret');
+my $signer = query('SELECT padlock.rotate_jwt_key()');
+my $next = query('SELECT padlock.prepare_jwt_key()');
+my ($next_key) = grep { ($_->{kid} // '') eq $next } keys_in_file();
+is((keys_in_file())[0]{kid}, $signer, 'a prepared key does not sign yet');
+ok((keys_in_file())[0]{d}, 'the one that signs can go on');
+is((grep { $_->{kid} eq $next } @{ $json->decode(query('SELECT padlock.jwks()'))->{keys} })[0]{use}, 'sig', 'but it is published');
+is(verdict(token('ES256', pem_of('next', $next_key), { alg => 'ES256', kid => $next }, \%claims)), 'ok', 'and verifies');
+is(split_kid(query("SELECT sign_up('{\"email\": \"next\@x.example\", \"password\": \"correct horse battery\"}') ->> 'access_token'")), $signer, 'tokens are signed with the old one');
+like(failure('SELECT padlock.prepare_jwt_key()'), qr/holds a next key already/, 'there is one next key');
+is(query("SELECT padlock.rotate_jwt_key('HS256')"), $next, 'a rotation takes the prepared key');
+is(scalar(keys_in_file()), 7, 'and makes no other');
+is(split_kid(query("SELECT sign_in('{\"email\": \"next\@x.example\", \"password\": \"correct horse battery\"}') ->> 'access_token'")), $next, 'which signs now');
+is(scalar(grep { $_->{d} } keys_in_file()), 1, 'and alone has its private part');
+like(failure('SET ROLE service_role; SELECT padlock.prepare_jwt_key()'), qr/permission denied/, 'not for service_role');
 put("$file.new", '');
 like(failure('SELECT padlock.rotate_jwt_key()'), qr/could not create file ".*\.new": File exists\nHINT:  Another session/, 'writers lock each other out');
 unlink "$file.new";
-query('SELECT padlock.rotate_jwt_key()') for 1 .. 11;
+query('SELECT padlock.rotate_jwt_key()') for 1 .. 9;
 like(failure('SELECT padlock.rotate_jwt_key()'), qr/key file is full: it holds 16 keys/, 'a full file');
 ok(!-e "$file.new", 'a failed rotation leaves nothing');
 like(failure('SET ROLE service_role; SELECT padlock.rotate_jwt_key()'), qr/permission denied/, 'not for service_role');
@@ -378,6 +394,10 @@ foreach my $case (
 	[ 'not UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xff"}), $bad_claims ], [ 'overlong UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xc0\xaf"}), $bad_claims ],
 	[ 'surrogate', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xed\xa0\x80"}), $bad_claims ], [ 'half a pair', qq({"sub": "$id->{maya}", "exp": $far, "x": "\\ud800"}), $bad_claims ],
 	[ 'more after it', qq({"sub": "$id->{maya}", "exp": $far} {}), $bad_claims ], [ 'deep', '{"x": ' . '[' x 5000 . ']' x 5000 . '}', $bad_claims ],
+	(map { my $number = $_; map { [ "$number in $_->[0]", qq({"sub": "$id->{maya}", "exp": $far, $_->[1]}) =~ s/N/$number/r, $bad_claims ] }
+		[ 'a claim', '"x": N' ], [ 'a list', '"x": [1, N]' ], [ 'an object', '"x": {"y": N}' ] } '1e999999', '-1E+999999', '1.5e-999999', '0e2000', '1e' . '9' x 30),
+	[ 'a text like a number', qq({"sub": "$id->{maya}", "exp": $far, "x": "\\"1e999999", "1e999999": 1e1000}), 'ok' ],
+	[ '11,000 digits', qq({"sub": "$id->{maya}", "exp": $far, "x": 0.) . '1' x 11000 . 'e-1000}', 'ok' ],
 	[ 'UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "name": "Zo\xc3\xab \xf0\x9f\xa6\x8a"}), 'ok' ])
 {
 	my ($name, $payload, $wanted) = @$case;
@@ -388,6 +408,24 @@ expect('longer', good('HS256', {}, { %claims, x => 'x' x 13000 }), $malformed);
 expect('1 MB', good('HS256', {}, { %claims, x => 'x' x 750000 }), $malformed);
 expect('1 MB of header', token('HS256', $pem{HS256}, { alg => 'HS256', x => 'x' x 750000 }, \%claims), $malformed);
 check('payloads');
+
+# claims and headers damaged at random, and truly signed: taken or refused, and
+# never another error
+{
+	my $seed = 4711;
+	srand $seed;
+	my @pieces = ('{', '}', '[', ']', '"', ',', ':', '\\', '\\u00', '\\ud83e', 'e', 'E99', '-', '.', '0', '1e9999999', 'null', 'true', "\0", "\xff", "\xc3", ' ', "\n", '"sub"', '"exp"', '4000000000', '"iss": "padlock"');
+	foreach my $i (1 .. 400)
+	{
+		my @part = ($json->encode({ alg => 'HS256', typ => 'JWT' }), qq({"sub": "$id->{maya}", "exp": $far, "role": "authenticated", "x": [1.5e3, {"y": "\\u00eb"}], "session_id": "x"}));
+		my $text = \$part[rand 4 < 1 ? 0 : 1];
+		substr($$text, rand length($$text), int(rand 3)) = $pieces[rand @pieces] for 0 .. rand 4;
+		push @tokens, token('HS256', $pem{HS256}, @part);
+	}
+	my @odd = grep { !/^(?:ok|it .*|no key verifies it|its claims .*)$/ } verdicts(@tokens);
+	is(join("\n", @odd), '', "damaged tokens (seed $seed): no other error");
+	@tokens = ();
+}
 like(failure('SELECT padlock.authenticate(' . sql_literal(good('HS256', {}, { %claims, exp => 1 })) . ')'),
 	qr/^(?:.*:)?\s*ERROR:  authentication failed\nDETAIL:  The token has expired\./, 'what a client is told');
 
