@@ -168,6 +168,32 @@ INSERT INTO matrix VALUES
     ('DELETE FROM job_queue',
      '{42501,42501,42501,42501,42501,42501,0 rows}'),
 
+    ('SELECT FROM rate_limit_rules WHERE endpoint = ''product_search''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
+    -- limits that guard accounts are for super admins
+    ('UPDATE rate_limit_rules SET max_requests = 1 WHERE endpoint = ''sign_in''',
+     '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,0 rows}'),
+    ('UPDATE rate_limit_rules SET endpoint = ''sign_in_failure'' WHERE endpoint = ''product_search''',
+     '{42501,0 rows,0 rows,0 rows,42501,23505,42501}'),
+    ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests, company_id) VALUES (''sign_in'', ''ip'', 1, NULL)',
+     '{42501,42501,42501,42501,42501,23505,42501}'),
+    ('DELETE FROM rate_limit_rules WHERE endpoint = ''sign_in''',
+     '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,0 rows}'),
+    ('TRUNCATE rate_limit_rules',
+     '{42501,42501,42501,42501,42501,42501,42501}'),
+
+    -- who writes the mail that carries a token can have the token
+    ('SELECT FROM padlock.email_templates WHERE name = ''confirm_email''',
+     '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
+    ('INSERT INTO padlock.email_templates (name, subject, text_body) VALUES (''x'', ''x'', ''x'')',
+     '{42501,42501,42501,42501,42501,1 rows,42501}'),
+    ('UPDATE padlock.email_templates SET subject = ''x'' WHERE name = ''confirm_email''',
+     '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,0 rows}'),
+    ('DELETE FROM padlock.email_templates WHERE name = ''confirm_email''',
+     '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,0 rows}'),
+    ('TRUNCATE padlock.email_templates',
+     '{42501,42501,42501,42501,42501,42501,42501}'),
+
     ('UPDATE rate_limit_rules SET max_requests = 1 WHERE endpoint = ''product_search''',
      '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
     ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES (''x'', ''ip'', 1)',
