@@ -66,7 +66,7 @@ SELECT is_empty($$SELECT * FROM pg_default_acl$$, 'no default rights are changed
 -- Functions.
 SELECT is_empty($$SELECT p.oid::regprocedure FROM our_function p JOIN pg_language l ON l.oid = prolang WHERE lanname = 'c' AND probin <> '$libdir/padlock'$$, 'C comes from our library');
 -- how a query is run is a function's own affair; whom it believes, and what it may, is not
-SELECT is_empty($$SELECT p.oid::regprocedure, c FROM our_function p, unnest(proconfig) c WHERE c <> 'search_path=pg_catalog, pg_temp' AND c !~ '^(jit|plan_cache_mode|work_mem|enable_\w+)='$$, 'no function changes a setting that gives or takes rights');
+SELECT is_empty($$SELECT p.oid::regprocedure, c FROM our_function p, unnest(proconfig) c WHERE c <> 'search_path=pg_catalog, pg_temp' AND c !~ '^(jit|plan_cache_mode|work_mem|client_min_messages|enable_\w+)='$$, 'no function changes a setting that gives or takes rights');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM our_function p WHERE prorettype IN ('cstring'::regtype, 'internal'::regtype) OR 'internal'::regtype = ANY (proargtypes)$$,
                 'none takes or gives raw pointers');
 SELECT is_empty($$SELECT evtname FROM pg_event_trigger UNION ALL SELECT oprname FROM pg_operator WHERE oprnamespace IN ('public'::regnamespace, 'padlock'::regnamespace)
