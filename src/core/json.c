@@ -57,14 +57,19 @@ too_deep(const char *json)
  * A copy in which escapes that the parser cannot convert are question marks:
  * that of NUL, and in a database that is not UTF-8 any beyond ASCII, for which
  * it would even raise an error.  One odd header must not hide all the others.
+ * A text without escapes is given back as it is: the parser writes nothing.
  */
 static char *
 without_foreign_escapes(const char *json)
 {
 	bool		ascii_only = GetDatabaseEncoding() != PG_UTF8;
-	char	   *copy = pstrdup(json);
-	char	   *escape = strchr(copy, '\\');
+	char	   *copy;
+	char	   *escape;
 
+	if (strchr(json, '\\') == NULL)
+		return (char *) json;
+	copy = pstrdup(json);
+	escape = strchr(copy, '\\');
 	while (escape != NULL && escape[1] != '\0')
 	{
 		if (escape[1] == 'u' && strspn(escape + 2, "0123456789abcdefABCDEF") >= 4)

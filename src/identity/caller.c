@@ -29,14 +29,16 @@
 
 #include <arpa/inet.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "core/json.h"
@@ -151,15 +153,21 @@ setting(const char *name)
 static PadlockRole
 outer_role(void)
 {
-	Oid			role = GetOuterUserId();
+	PadlockRole role = PADLOCK_ROLE_OTHER;
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetOuterUserId()));
+	const char *name;
 
-	if (role == get_role_oid("service_role", true))
-		return PADLOCK_ROLE_SERVICE;
-	if (role == get_role_oid("authenticated", true))
-		return PADLOCK_ROLE_AUTHENTICATED;
-	if (role == get_role_oid("anon", true))
-		return PADLOCK_ROLE_ANON;
-	return PADLOCK_ROLE_OTHER;
+	if (!HeapTupleIsValid(tuple))
+		return role;
+	name = NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname);
+	if (strcmp(name, "service_role") == 0)
+		role = PADLOCK_ROLE_SERVICE;
+	else if (strcmp(name, "authenticated") == 0)
+		role = PADLOCK_ROLE_AUTHENTICATED;
+	else if (strcmp(name, "anon") == 0)
+		role = PADLOCK_ROLE_ANON;
+	ReleaseSysCache(tuple);
+	return role;
 }
 
 /* Parse 8-4-4-4-12 hexadecimal digits; false for anything else. */

@@ -33,6 +33,7 @@
 #include "identity/jwt.h"
 #include "identity/jwt_internal.h"
 
+#define MAX_KNOWN_HEADER	256	/* bytes in base64url of a header that is remembered */
 #define MAX_EXPONENT	1000	/* of a number in a claim; the server's end at 16383 digits after the point */
 #define ES256_HALF		32		/* bytes of r and of s (RFC 7518, 3.4) */
 
@@ -51,7 +52,7 @@ typedef struct Compact
 typedef struct Header
 {
 	JwtAlgorithm algorithm;
-	char	   *kid;			/* NULL when absent */
+	const char *kid;			/* NULL when absent */
 } Header;
 
 /* Split "header.payload.signature"; false unless all three are there.  An empty payload may be. */
@@ -130,6 +131,18 @@ has_foreign_escape(const char *json)
 	return false;
 }
 
+/* Could it be?  Nearly no token has what looks like an exponent, even in its texts. */
+static bool
+may_have_huge_number(const char *json)
+{
+	char		before = '\0';
+
+	for (; *json != '\0'; before = *json++)
+		if ((*json == 'e' || *json == 'E') && before >= '0' && before <= '9')
+			return true;
+	return false;
+}
+
 /*
  * Has a number an exponent that no numeric of the server can hold?  One within
  * MAX_EXPONENT can, with as many digits as fit into a token.
@@ -139,6 +152,8 @@ has_huge_number(const char *json)
 {
 	bool		in_string = false;
 
+	if (!may_have_huge_number(json))
+		return false;
 	for (; *json != '\0'; json++)
 	{
 		if (in_string && *json == '\\' && json[1] != '\0')
@@ -180,12 +195,13 @@ is_known_type(const PadlockJsonMember *type)
 	return pg_strcasecmp(name, "jwt") == 0 || pg_strcasecmp(name, "at+jwt") == 0;
 }
 
+/* Read a header's JSON; kid is palloc'd. */
 static bool
-read_header(const Compact *parts, Header *header)
+parse_header(const char *encoded, size_t encoded_length, Header *header)
 {
 	PadlockJsonMember members[] = {{"alg"}, {"kid"}, {"typ"}, {"crit"}};
 	int			length;
-	unsigned char *bytes = decode_part(parts->header, parts->header_length, &length);
+	unsigned char *bytes = decode_part(encoded, encoded_length, &length);
 	char	   *text = bytes != NULL ? as_text(bytes, length) : NULL;
 
 	if (text == NULL || !padlock_json_members(text, members, lengthof(members)) ||
@@ -194,6 +210,38 @@ read_header(const Compact *parts, Header *header)
 		return false;
 	header->kid = members[1].value;
 	return jwt_algorithm_by_name(members[0].value, &header->algorithm);
+}
+
+/*
+ * The header of a token.  Those of one issuer are alike to the letter, so the
+ * last good one is remembered: what it says depends on nothing else.
+ */
+static bool
+read_header(const Compact *parts, Header *header)
+{
+	static char known[MAX_KNOWN_HEADER];
+	static size_t known_length = 0;
+	static char known_kid[MAX_KNOWN_HEADER];
+	static Header known_header;
+
+	if (parts->header_length == known_length &&
+		memcmp(parts->header, known, known_length) == 0)
+	{
+		*header = known_header;
+		return true;
+	}
+	if (!parse_header(parts->header, parts->header_length, header))
+		return false;
+	if (parts->header_length <= sizeof(known) &&
+		(header->kid == NULL || strlen(header->kid) < sizeof(known_kid)))
+	{
+		known_length = parts->header_length;
+		memcpy(known, parts->header, known_length);
+		known_header = *header;
+		if (header->kid != NULL)
+			known_header.kid = strcpy(known_kid, header->kid);
+	}
+	return true;
 }
 
 bool
