@@ -84,7 +84,8 @@ padlock_request_password_reset(PG_FUNCTION_ARGS)
 /*
  * reset_password(jsonb {token, password}) returns jsonb: set a password by
  * the token of request_password_reset, and end all sessions.  200 {success,
- * message}; errors 400, 429.
+ * message}; errors 400 (also when the token was mailed to an address that is no
+ * longer the user's), 429.
  */
 Datum
 padlock_reset_password(PG_FUNCTION_ARGS)
@@ -96,7 +97,8 @@ padlock_reset_password(PG_FUNCTION_ARGS)
 	padlock_limit_request("reset_password");
 	request_read(fcinfo, &body, reset_fields, lengthof(reset_fields));
 	if (!one_time_token_use(request_secret(&body, "token"), RESET_PASSWORD, &token) ||
-		!token.has_user || !account_read(&token.user_id, &account))
+		!token.has_user || !account_read(&token.user_id, &account) ||
+		strcmp(account_address(token.email), account_address(account.email)) != 0)
 		request_refuse_token("token is not valid, was used, or has expired");
 
 	account_set_password(&account.id, hash_secret(&body, "password"));

@@ -63,7 +63,8 @@ request_proves(const char *stored, const char *address, const char *password)
 	padlock_limit_account(FAILURE_ANYWHERE, address);
 	if (!password_verify(password, stored, account_password_costs()))
 		return false;
-	request_forget_failures(address);
+	padlock_forget_account(FAILURE, address);
+	padlock_give_back_account(FAILURE_ANYWHERE, address);
 	return true;
 }
 

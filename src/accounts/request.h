@@ -36,13 +36,13 @@ extern bool request_session(pg_uuid_t *session_id);
 
 /*
  * Is it the password of this hash (NULL: there is none)?  The attempt counts
- * for the address, apart for where it comes from and for all together; beyond
- * the limits of wrong ones in a row the answer is 429, and a right one is not
+ * for the address: wrong ones in a row from one place, and wrong ones from
+ * wherever; beyond these limits the answer is 429, and a right one is not
  * looked at either.  The same work whether or not there is a hash.
  */
 extern bool request_proves(const char *stored, const char *address, const char *password);
 
-/* Forget the wrong passwords for an address: the caller's, and all together. */
+/* Forget the wrong passwords for an address: from the caller's place, and from wherever. */
 extern void request_forget_failures(const char *address);
 
 /* The calling user's account; 401 (SQL: 28000) without. */

@@ -30,11 +30,17 @@
 	"(revoked_at IS NOT NULL OR expires_at <= pg_catalog.now()" \
 	" OR last_used_at <= pg_catalog.now() - pg_catalog.make_interval(secs => $1))"
 
-/* At most as many as surely fit into the time of the daily maintenance. */
+/*
+ * At most as many as surely fit into the time of the daily maintenance.  Those
+ * that were idle go when they expire: databases and roles may have idle limits
+ * of their own, of which the maintenance knows nothing.
+ */
 static PadlockStatement clean_statement = {
 	"DELETE FROM padlock.sessions WHERE id = ANY (ARRAY("
-	"SELECT id FROM padlock.sessions WHERE " HAS_ENDED " LIMIT 100000 FOR UPDATE SKIP LOCKED))",
-	1, {FLOAT8OID}
+	"SELECT id FROM padlock.sessions"
+	" WHERE revoked_at IS NOT NULL OR expires_at <= pg_catalog.now()"
+	" LIMIT 100000 FOR UPDATE SKIP LOCKED))",
+	0
 };
 
 /* Of one user: those that have ended, and those beyond the newest $3. */
@@ -149,11 +155,10 @@ session_open(const Account *account, Session *session)
 void
 session_clean(void)
 {
-	Datum		value = seconds(accounts_session_idle_limit);
 	PadlockUserContext saved;
 
 	store_open(&saved);
-	(void) store_run(&clean_statement, &value, NULL);
+	(void) store_run(&clean_statement, NULL, NULL);
 	store_close(&saved);
 }
 

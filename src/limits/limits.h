@@ -33,4 +33,11 @@ extern void padlock_limit_account(const char *attempt, const char *address);
 /* Forget the attempts on an account (account_ip: the caller's), after one that was right. */
 extern void padlock_forget_account(const char *attempt, const char *address);
 
+/*
+ * Take back the attempt that padlock_limit_account() counted just now, since it
+ * was right.  Unlike forgetting, that tells nobody else who counts attempts on
+ * the account, and gives no new ones to who guesses.
+ */
+extern void padlock_give_back_account(const char *attempt, const char *address);
+
 #endif							/* PADLOCK_LIMITS_H */

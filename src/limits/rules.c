@@ -247,14 +247,32 @@ padlock_limit_account(const char *attempt, const char *address)
 		refuse(attempt, &rule, &answer);
 }
 
+/* The counter of attempts on an account; false when there is no such limit. */
+static bool
+find_account_key(LimitKey *key, const char *attempt, const char *address)
+{
+	LimitRule	rule;
+
+	if (!limits_are_attached() || !rule_for(attempt, &rule))
+		return false;
+	account_key(key, attempt, address, &rule);
+	return true;
+}
+
 void
 padlock_forget_account(const char *attempt, const char *address)
 {
-	LimitRule	rule;
 	LimitKey	key;
 
-	if (!limits_are_attached() || !rule_for(attempt, &rule))
-		return;
-	account_key(&key, attempt, address, &rule);
-	(void) limits_reset(&key);
+	if (find_account_key(&key, attempt, address))
+		(void) limits_reset(&key);
+}
+
+void
+padlock_give_back_account(const char *attempt, const char *address)
+{
+	LimitKey	key;
+
+	if (find_account_key(&key, attempt, address))
+		limits_give_back(&key);
 }

@@ -551,6 +551,25 @@ limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer)
 	return admitted;
 }
 
+void
+limits_give_back(const LimitKey *key)
+{
+	uint64		hash = hash_key(key);
+	LWLock	   *lock = lock_of(hash);
+	uint32		slot;
+
+	LWLockAcquire(lock, LW_SHARED);
+	slot = find(key, hash);
+	if (slot != NO_SLOT)
+	{
+		SpinLockAcquire(&entries[slot].mutex);
+		rate_window_give_back(&entries[slot].window);
+		SpinLockRelease(&entries[slot].mutex);
+		pg_atomic_write_u32(&table->changed, 1);
+	}
+	LWLockRelease(lock);
+}
+
 bool
 limits_reset(const LimitKey *key)
 {

@@ -83,6 +83,12 @@ extern void limits_make_key(LimitKey *key, const char *identifier, size_t identi
  */
 extern bool limits_check(const LimitKey *key, uint32 limit, LimitAnswer *answer);
 
+/*
+ * Take back what limits_check() counted just now.  Nothing is taken back when
+ * a sub-window has begun meanwhile: at worst one request too many is counted.
+ */
+extern void limits_give_back(const LimitKey *key);
+
 /* Forget a counter; false when there is none. */
 extern bool limits_reset(const LimitKey *key);
 

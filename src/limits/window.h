@@ -143,6 +143,16 @@ rate_window_admit(RateWindow *window, uint32_t limit, int64_t span, int64_t now)
 	return true;
 }
 
+/* Take back a request of the newest sub-window, if there is one. */
+static inline void
+rate_window_give_back(RateWindow *window)
+{
+	if (window->current == 0)
+		return;
+	window->current--;
+	window->total--;
+}
+
 /*
  * How long until fewer than limit are in the window, after
  * rate_window_advance().
