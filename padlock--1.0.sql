@@ -605,6 +605,32 @@ REVOKE ALL ON FUNCTION padlock.worker_status() FROM PUBLIC, anon, authenticated,
 GRANT EXECUTE ON FUNCTION padlock.worker_status() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.worker_status() IS 'The background workers of all databases: state (stopped, starting, idle, busy), since when, the job at hand, and restarts after failures';
 
+CREATE FUNCTION padlock.register_job_handler(job_type_val text, function_val regprocedure, role_val regrole DEFAULT NULL, timeout_seconds integer DEFAULT NULL) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_register_job_handler';
+REVOKE ALL ON FUNCTION padlock.register_job_handler(text, regprocedure, regrole, integer) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.register_job_handler(text, regprocedure, regrole, integer) TO service_role;
+COMMENT ON FUNCTION padlock.register_job_handler(text, regprocedure, regrole, integer) IS 'Have jobs of a type done by a function that takes the payload and returns the result, both jsonb, with the rights of a role that the caller is a member of';
+
+CREATE FUNCTION padlock.unregister_job_handler(job_type_val text) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_unregister_job_handler';
+REVOKE ALL ON FUNCTION padlock.unregister_job_handler(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.unregister_job_handler(text) TO service_role;
+COMMENT ON FUNCTION padlock.unregister_job_handler(text) IS 'Forget the handler of a job type; false when there was none';
+
+CREATE FUNCTION padlock.list_job_handlers(OUT job_type text, OUT function text, OUT role text, OUT timeout_seconds integer,
+	OUT registered_by text, OUT registered_at timestamptz, OUT problem text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_list_job_handlers';
+REVOKE ALL ON FUNCTION padlock.list_job_handlers() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.list_job_handlers() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.list_job_handlers() IS 'The registered job types, and why the handler of one cannot run, NULL when it can';
+
 -- The user's objects: not members of the extension, made by padlock.install().
 CREATE FUNCTION padlock.definitions() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1256,6 +1282,28 @@ CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_te
 -- What a mail said does not outlive it.
 CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @app@.job_queue FOR EACH ROW
     WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();
+-- Job types of users: the function that does a job, and as whom.  Functions
+-- and roles stand here by name, as OIDs would not survive a dump.
+CREATE TABLE padlock.job_handlers (
+    job_type text PRIMARY KEY
+        CONSTRAINT job_handlers_job_type CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
+    function_schema text NOT NULL,
+    function_name text NOT NULL,
+    role_name text NOT NULL,
+    timeout_seconds integer
+        CONSTRAINT job_handlers_timeout CHECK (timeout_seconds BETWEEN 1 AND 86400),
+    registered_by text NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE padlock.job_handlers IS 'padlock: functions that do jobs of registered types; written by register_job_handler()';
+COMMENT ON COLUMN padlock.job_handlers.role_name IS 'whose rights the function runs with';
+COMMENT ON COLUMN padlock.job_handlers.timeout_seconds IS 'NULL: padlock.handler_timeout';
+COMMENT ON COLUMN padlock.job_handlers.registered_by IS 'must be, and stay, a member of that role';
+ALTER TABLE padlock.job_handlers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_handlers FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.job_handlers FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER job_handlers_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.job_handlers FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER job_handlers_audit_truncate AFTER TRUNCATE ON padlock.job_handlers FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 $definitions$::text $function$;
 COMMENT ON FUNCTION padlock.definitions() IS 'The statements that define the tables, types, indexes, policies and triggers that padlock.install() makes';
 

@@ -80,6 +80,13 @@ padlock_job_refuse(const char *format,...)
 			 errmsg_internal("%s", message)));
 }
 
+void
+padlock_job_refuse_type(const PadlockJob *job)
+{
+	padlock_job_refuse("no worker handles jobs of type \"%s\": register a function for it with padlock.register_job_handler()",
+					   job->type);
+}
+
 /* A text of the payload, or NULL. */
 static char *
 payload_text(const PadlockJob *job, const char *key)

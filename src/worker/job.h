@@ -40,6 +40,21 @@ extern const PadlockJobType padlock_job_ai_crawl;
 extern const PadlockJobType padlock_job_product_refresh;
 extern const PadlockJobType padlock_job_email_notification;
 
+/* Is this one of the types above? */
+extern bool padlock_job_type_is_builtin(const char *name);
+
+/*
+ * The type whose jobs a user's function does, if one is registered for that
+ * name, or NULL.  Called without a transaction.
+ */
+extern const PadlockJobType *padlock_sql_handler(const char *job_type);
+
+/*
+ * Has this process become so large, by what users' functions left in it, that
+ * it should be started anew?
+ */
+extern bool padlock_sql_handler_leaked(void);
+
 /*
  * Begin a transaction as the extension's owner, with a snapshot and time
  * limits; the current memory context stays.  The owner's rights are needed
@@ -58,6 +73,15 @@ extern void padlock_worker_abort(void);
  * commit; an error when the claim is lost.
  */
 extern void padlock_worker_begin_claimed(void);
+
+/*
+ * Put off the end of the current job's lease to now + lease_ms, in the
+ * transaction at hand; an error when the claim is lost.
+ */
+extern void padlock_worker_hold_job(int64 lease_ms);
+
+/* Refuse a job since nobody does jobs of its type. */
+extern void padlock_job_refuse_type(const PadlockJob *job) pg_attribute_noreturn();
 
 /* Raise a failure that no retry can mend. */
 extern void padlock_job_refuse(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();

@@ -2,7 +2,7 @@
  *
  * settings.c
  *	  The settings of room worker: how many workers and where, and the limits
- *	  that the helper programs keep.
+ *	  that users' functions and the helper programs keep.
  *
  * All may be changed by a reload; a worker takes a change up before its next
  * job, the launcher at once.  Only padlock.allow_private_addresses opens a
@@ -21,6 +21,9 @@
 
 int			padlock_worker_count = 2;
 char	   *padlock_databases = NULL;
+
+int			padlock_handler_timeout = 30 * 1000;
+int			padlock_handler_memory = 1024;
 
 int			padlock_html_max_size = 8 * 1024;
 int			padlock_pdf_max_size = 32 * 1024;
@@ -50,6 +53,10 @@ typedef struct NumberSetting
 static const NumberSetting number_settings[] = {
 	{"padlock.worker_count", "Number of background workers in each database with padlock; 0 starts none.",
 	&padlock_worker_count, 0, 64, 0},
+	{"padlock.handler_timeout", "Time allowed for a registered function to do one job.",
+	&padlock_handler_timeout, 1000, 24 * 60 * 60 * 1000, GUC_UNIT_MS},
+	{"padlock.handler_memory", "Private memory allowed for a worker while a registered function runs.",
+	&padlock_handler_memory, 128, 1024 * 1024, GUC_UNIT_MB},
 	{"padlock.html_max_size", "Largest web page that is read, after decoding.",
 	&padlock_html_max_size, 1, 64 * 1024, GUC_UNIT_KB},
 	{"padlock.pdf_max_size", "Largest PDF that is read.",

@@ -13,6 +13,9 @@
 extern int	padlock_worker_count;	/* workers a database */
 extern char *padlock_databases; /* comma list, '' = all */
 
+extern int	padlock_handler_timeout;	/* ms */
+extern int	padlock_handler_memory; /* MB */
+
 extern int	padlock_html_max_size;	/* kB, decoded */
 extern int	padlock_pdf_max_size;	/* kB */
 extern int	padlock_pdf_max_pages;

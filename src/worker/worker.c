@@ -276,11 +276,10 @@ claim(const char *worker_id, PadlockJob *job, TimestampTz *due)
 	return claimed;
 }
 
-/* Put off the end of the current job's lease, in the transaction at hand. */
-static void
-extend_lease(void)
+void
+padlock_worker_hold_job(int64 lease_ms)
 {
-	if (!padlock_queue_extend(&current_job->id, current_job->attempt, LEASE_MS))
+	if (!padlock_queue_extend(&current_job->id, current_job->attempt, lease_ms))
 		ereport(ERROR,
 				(errcode(PADLOCK_ERRCODE_CLAIM_LOST),
 				 errmsg("the claim of the job was lost")));
@@ -291,7 +290,7 @@ void
 padlock_worker_begin_claimed(void)
 {
 	padlock_worker_begin();
-	extend_lease();
+	padlock_worker_hold_job(LEASE_MS);
 }
 
 /* Write the uses of API keys, when it is time; the database's first worker does. */
@@ -315,12 +314,13 @@ padlock_worker_heartbeat(void)
 		!TimestampDifferenceExceeds(lease_extended_at, GetCurrentTimestamp(), HEARTBEAT_MS))
 		return;
 	padlock_worker_begin();
-	extend_lease();
+	padlock_worker_hold_job(LEASE_MS);
 	padlock_worker_commit();
 }
 
+/* One of padlock's own types, or NULL. */
 static const PadlockJobType *
-find_job_type(const char *name)
+find_builtin(const char *name)
 {
 	for (int i = 0; i < lengthof(job_types); i++)
 		if (strcmp(job_types[i]->name, name) == 0)
@@ -328,16 +328,23 @@ find_job_type(const char *name)
 	return NULL;
 }
 
+bool
+padlock_job_type_is_builtin(const char *name)
+{
+	return find_builtin(name) != NULL;
+}
+
 /* Run the job's handler and end the job in the transaction it leaves. */
 static void
 do_job(const PadlockJob *job)
 {
-	const PadlockJobType *type = find_job_type(job->type);
+	const PadlockJobType *type = find_builtin(job->type);
 	Jsonb	   *result;
 
 	if (type == NULL)
-		padlock_job_refuse("no worker handles jobs of type \"%s\": the types are pdf_extraction, ai_crawl, product_refresh and email_notification",
-						   job->type);
+		type = padlock_sql_handler(job->type);
+	if (type == NULL)
+		padlock_job_refuse_type(job);
 	result = type->run(job);
 	if (!padlock_queue_complete(&job->id, job->attempt, result))
 		ereport(ERROR,
@@ -374,7 +381,7 @@ recover(MemoryContext context)
 static void
 report_failure(const PadlockJob *job, ErrorData *error)
 {
-	const PadlockJobType *type = find_job_type(job->type);
+	const PadlockJobType *type = find_builtin(job->type);
 	bool		permanent = error->sqlerrcode == PADLOCK_ERRCODE_REFUSED;
 	bool		final = permanent || job->attempt >= job->max_attempts;
 	char	   *message = pnstrdup(error->message,
@@ -552,6 +559,8 @@ padlock_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		if (padlock_sql_handler_leaked())
+			proc_exit(0);
 		leave_unless_installed();
 		flush_key_uses();
 

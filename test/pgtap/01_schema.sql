@@ -13,7 +13,7 @@ CREATE TEMP VIEW ours AS
 
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
-                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates',
+                    'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
                     'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens'],
               'the tables are these and no others');
 
@@ -75,6 +75,9 @@ INSERT INTO wanted VALUES
 ('padlock.email_templates', 0, ARRAY[
     'name text not null', 'subject text not null', 'text_body text not null', 'html_body text',
     'updated_at timestamp with time zone not null default now()']),
+('padlock.job_handlers', 0, ARRAY[
+    'job_type text not null', 'function_schema text not null', 'function_name text not null', 'role_name text not null', 'timeout_seconds integer',
+    'registered_by text not null', 'registered_at timestamp with time zone not null default now()']),
 ('padlock.api_keys', 1, ARRAY[
     'key_hash bytea not null', 'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'display text not null',
     'label text not null', 'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone',
@@ -108,7 +111,7 @@ CREATE TEMP TABLE key (name text, definition text);
 INSERT INTO key VALUES
     ('users', 'PRIMARY KEY (id)'), ('insurance_companies', 'PRIMARY KEY (id)'), ('insurance_products', 'PRIMARY KEY (id)'),
     ('policies', 'PRIMARY KEY (id)'), ('claims', 'PRIMARY KEY (id)'), ('documents', 'PRIMARY KEY (id)'), ('admin_users', 'PRIMARY KEY (id)'),
-    ('job_queue', 'PRIMARY KEY (id)'), ('padlock.email_templates', 'PRIMARY KEY (name)'),
+    ('job_queue', 'PRIMARY KEY (id)'), ('padlock.email_templates', 'PRIMARY KEY (name)'), ('padlock.job_handlers', 'PRIMARY KEY (job_type)'),
     ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
@@ -199,6 +202,7 @@ SELECT is_empty('SELECT attrelid::regclass FROM pg_attribute JOIN ours ON ours.o
 
 SELECT has_trigger('padlock', 'email_templates', 'email_templates_touch', 'mail templates have it, too');
 SELECT has_trigger('padlock', 'email_templates', 'email_templates_audit', 'and are audited');
+SELECT has_trigger('padlock', 'job_handlers', 'job_handlers_audit', 'as are the handlers of job types');
 SELECT has_trigger('public', 'job_queue', 'job_queue_redact_email', 'tokens leave a mail''s job with its end');
 
 -- Partitions of the trail: this month and those to come, and one for the rest.

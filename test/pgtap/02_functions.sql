@@ -72,7 +72,12 @@ INSERT INTO wanted VALUES
     ('padlock.rate_limit_stats', 'OUT keys integer, OUT max_keys integer, OUT allowed bigint, OUT refused bigint, OUT evicted bigint, OUT memory_bytes bigint',
         'record', 'v', 'u', 'ms'),
     ('padlock.worker_status', 'OUT pid integer, OUT database text, OUT state text, OUT job_id uuid, OUT job_type text,'
-        ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 'ms');
+        ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 'ms'),
+    ('padlock.register_job_handler', 'job_type_val text, function_val regprocedure, role_val regrole DEFAULT NULL::regrole, timeout_seconds integer DEFAULT NULL::integer',
+        'void', 'v', 'u', 's'),
+    ('padlock.unregister_job_handler', 'job_type_val text', 'boolean', 'v', 'u', 's'),
+    ('padlock.list_job_handlers', 'OUT job_type text, OUT function text, OUT role text, OUT timeout_seconds integer,'
+        ' OUT registered_by text, OUT registered_at timestamp with time zone, OUT problem text', 'SETOF record', 'v', 'u', 'ms');
 
 CREATE TEMP VIEW found AS
     SELECT o.oid, o.name, pg_get_function_arguments(o.oid) AS arguments, pg_get_function_result(o.oid) AS result, provolatile, proparallel,
@@ -120,7 +125,8 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
        unnest(ARRAY['enqueue_job(''x'', ''{}'')', 'check_rate_limit(''x'', ''x'')', 'padlock.reset_rate_limit(''x'', ''x'')', 'get_next_job(''x'')', 'complete_job(gen_random_uuid())', 'fail_job(gen_random_uuid(), ''x'')',
                     'enqueue_pdf_extraction(gen_random_uuid(), ''https://x.example/x.pdf'')', 'schedule_daily_ai_crawls()', 'cleanup_old_jobs()',
                     'job_worker()', 'padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()',
-                    'padlock.worker_status()', 'padlock.wants_install()']) AS call;
+                    'padlock.worker_status()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
+                    'padlock.unregister_job_handler(''x'')', 'padlock.list_job_handlers()']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
   FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
                     'revoke_session(''{}'')', 'change_password(''{}'')', 'change_email(''{}'')']) AS call;
