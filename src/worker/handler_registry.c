@@ -213,18 +213,13 @@ text_column(HeapTuple tuple, TupleDesc desc, const char *column)
 	return TextDatumGetCString(padlock_lookup_column(tuple, desc, column, &isnull));
 }
 
-/* Read a job type's row; false when there is none. */
-static bool
-read_registration(const char *job_type, Registration *row)
+/* Row reader: take a handler's row. */
+static void
+read_row(HeapTuple tuple, TupleDesc desc, void *result)
 {
-	Oid			relid = get_relname_relid("job_handlers", get_namespace_oid("padlock", false));
-	TupleDesc	desc;
-	HeapTuple	tuple = padlock_lookup_row(relid, F_TEXTEQ, CStringGetTextDatum(job_type), &desc);
+	Registration *row = result;
 	bool		isnull;
 
-	if (tuple == NULL)
-		return false;
-	row->job_type = job_type;
 	row->schema = text_column(tuple, desc, "function_schema");
 	row->name = text_column(tuple, desc, "function_name");
 	row->role_name = text_column(tuple, desc, "role_name");
@@ -233,7 +228,16 @@ read_registration(const char *job_type, Registration *row)
 															   &isnull));
 	if (isnull)
 		row->timeout_seconds = 0;
-	return true;
+}
+
+/* Read a job type's row; false when there is none. */
+static bool
+read_registration(const char *job_type, Registration *row)
+{
+	Oid			relid = get_relname_relid("job_handlers", get_namespace_oid("padlock", false));
+
+	row->job_type = job_type;
+	return padlock_lookup_row(relid, F_TEXTEQ, CStringGetTextDatum(job_type), read_row, row);
 }
 
 bool
