@@ -493,6 +493,88 @@ REVOKE ALL ON FUNCTION @extschema@.change_email(jsonb) FROM PUBLIC, anon, authen
 GRANT EXECUTE ON FUNCTION @extschema@.change_email(jsonb) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.change_email(jsonb) IS 'Endpoint: have a token for a new address mailed there';
 
+-- room envelope
+-- Sealed messages and the keyring.  encrypt() and decrypt() have no SET clause,
+-- which would cost as much as they do: they look nothing up by search path.
+
+CREATE FUNCTION padlock.encrypt(plaintext bytea, key_id text, context jsonb) RETURNS bytea
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'padlock_encrypt';
+REVOKE ALL ON FUNCTION padlock.encrypt(bytea, text, jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.encrypt(bytea, text, jsonb) TO service_role;
+COMMENT ON FUNCTION padlock.encrypt(bytea, text, jsonb) IS 'Encrypt with the active key of that key_id, bound to a context, a JSON object of strings; gives an AWS Encryption SDK message';
+
+CREATE FUNCTION padlock.decrypt(message bytea, expected_context jsonb) RETURNS bytea
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'padlock_decrypt';
+REVOKE ALL ON FUNCTION padlock.decrypt(bytea, jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.decrypt(bytea, jsonb) TO service_role;
+COMMENT ON FUNCTION padlock.decrypt(bytea, jsonb) IS 'Decrypt a message that encrypt() made with exactly this context';
+
+CREATE FUNCTION padlock.init_keyring() RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_init_keyring';
+REVOKE ALL ON FUNCTION padlock.init_keyring() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.init_keyring() IS 'Make the key file of padlock.key_file, if there is none yet, and the key of documents; true if the file was made';
+
+CREATE FUNCTION padlock.create_key(key_id text, provider text DEFAULT 'local', provider_key_id text DEFAULT NULL) RETURNS text
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_create_key';
+REVOKE ALL ON FUNCTION padlock.create_key(text, text, text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.create_key(text, text, text) IS 'Make a key and return its name';
+
+CREATE FUNCTION padlock.rotate_key(key_id text) RETURNS text
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_rotate_key';
+REVOKE ALL ON FUNCTION padlock.rotate_key(text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.rotate_key(text) IS 'Make another version of a key and return its name; the one before only decrypts from then on';
+
+CREATE FUNCTION padlock.rewrap_keyring(provider text DEFAULT 'local', provider_key_id text DEFAULT NULL) RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_rewrap_keyring';
+REVOKE ALL ON FUNCTION padlock.rewrap_keyring(text, text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.rewrap_keyring(text, text) IS 'Have every key wrapped anew by a provider''s key; what they encrypted stays as it is; returns how many';
+
+CREATE FUNCTION padlock.destroy_key(key_name text) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_destroy_key';
+REVOKE ALL ON FUNCTION padlock.destroy_key(text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.destroy_key(text) IS 'Forget a key that is not active, and with it all that it encrypted';
+
+CREATE FUNCTION padlock.lock_keyring() RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'padlock_lock_keyring';
+REVOKE ALL ON FUNCTION padlock.lock_keyring() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.lock_keyring() IS 'Wipe this database''s keys from memory at once, until unlock_keyring(); returns how many';
+
+CREATE FUNCTION padlock.unlock_keyring() RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_unlock_keyring';
+REVOKE ALL ON FUNCTION padlock.unlock_keyring() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.unlock_keyring() IS 'Unlock this database''s keys, those of key services by a background worker; returns how many were unlocked at once';
+
+CREATE FUNCTION padlock.keyring(OUT key_name text, OUT state text, OUT provider text, OUT provider_key_id text,
+	OUT unlocked boolean, OUT wraps bigint, OUT created_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_keyring';
+REVOKE ALL ON FUNCTION padlock.keyring() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.keyring() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.keyring() IS 'The keys: state, who wraps them, whether they are unlocked, and how many data keys they have wrapped at most';
+
+CREATE FUNCTION padlock.keyring_changed() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_keyring_changed';
+REVOKE ALL ON FUNCTION padlock.keyring_changed() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.keyring_changed() IS 'Trigger that makes all sessions read the keyring again';
+
 -- room catalog
 CREATE FUNCTION padlock.drop_provenance() RETURNS trigger
 LANGUAGE C
@@ -933,6 +1015,45 @@ CREATE INDEX one_time_tokens_expires_at_idx ON padlock.one_time_tokens (expires_
 ALTER TABLE padlock.one_time_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.one_time_tokens FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.one_time_tokens FROM PUBLIC, anon, authenticated, service_role;
+
+-- Key encryption keys, each wrapped by its provider.  No role but the owner
+-- reads or writes here.
+CREATE TABLE padlock.keys (
+    key_id text NOT NULL CONSTRAINT keys_key_id CHECK (key_id ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    version integer NOT NULL CONSTRAINT keys_version CHECK (version > 0),
+    state text NOT NULL CONSTRAINT keys_state CHECK (state IN ('pending', 'active', 'decrypt-only', 'destroyed')),
+    provider text NOT NULL,
+    provider_key_id text,
+    wrapped bytea,
+    rewrap_provider text,
+    rewrap_provider_key_id text,
+    wraps_from bigint NOT NULL,
+    wraps_to bigint,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    retired_at timestamptz,
+    destroyed_at timestamptz,
+    PRIMARY KEY (key_id, version),
+    CONSTRAINT keys_wrapped CHECK ((wrapped IS NULL) = (state IN ('pending', 'destroyed')))
+);
+COMMENT ON TABLE padlock.keys IS 'padlock: keys that wrap the keys of documents, themselves wrapped by a provider';
+COMMENT ON COLUMN padlock.keys.version IS 'key_id/version is the name that documents and messages carry';
+COMMENT ON COLUMN padlock.keys.state IS 'pending: a worker is to make it; active: encrypts; decrypt-only; destroyed';
+COMMENT ON COLUMN padlock.keys.wrapped IS 'the key, as the provider encrypted it';
+COMMENT ON COLUMN padlock.keys.rewrap_provider IS 'the provider by which a worker is to wrap the key anew';
+COMMENT ON COLUMN padlock.keys.wraps_from IS 'key_wraps when the key was made: what it wrapped was counted from there, up to wraps_to';
+CREATE UNIQUE INDEX keys_active ON padlock.keys (key_id) WHERE state = 'active';
+ALTER TABLE padlock.keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.keys FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.keys FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER keys_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.keyring_changed();
+CREATE TRIGGER keys_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('wrapped');
+CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- Counts the data keys that all keys of this database wrap, in steps of what a
+-- session takes at a time.
+CREATE SEQUENCE padlock.key_wraps AS bigint INCREMENT BY 64 MINVALUE 0 START WITH 0;
+COMMENT ON SEQUENCE padlock.key_wraps IS 'padlock: how many data keys were wrapped, at most';
+REVOKE ALL ON SEQUENCE padlock.key_wraps FROM PUBLIC, anon, authenticated, service_role;
 
 CREATE TYPE @app@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
 COMMENT ON TYPE @app@.policy_type_enum IS 'padlock: kinds of insurance';

@@ -167,6 +167,18 @@ index_exists(IndexStmt *statement)
 }
 
 static bool
+sequence_exists(CreateSeqStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->sequence, NoLock, true);
+
+	if (!OidIsValid(relid))
+		return false;
+	check_ours(RelationRelationId, relid, relation_owner(relid), "relation",
+			   statement->sequence->relname);
+	return true;
+}
+
+static bool
 view_exists(ViewStmt *statement)
 {
 	Oid			relid = RangeVarGetRelid(statement->view, NoLock, true);
@@ -206,6 +218,8 @@ object_exists(Node *statement)
 			return table_exists((CreateStmt *) statement);
 		case T_CreateEnumStmt:
 			return enum_exists((CreateEnumStmt *) statement);
+		case T_CreateSeqStmt:
+			return sequence_exists((CreateSeqStmt *) statement);
 		case T_ViewStmt:
 			return view_exists((ViewStmt *) statement);
 		case T_IndexStmt:

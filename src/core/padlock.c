@@ -18,6 +18,7 @@
 #include "accounts/accounts.h"
 #include "core/core.h"
 #include "email/email.h"
+#include "envelope/envelope.h"
 #include "identity/caller.h"
 #include "limits/limits.h"
 #include "queue/queue.h"
@@ -43,6 +44,7 @@ _PG_init(void)
 	padlock_limits_init();
 	padlock_queue_init();
 	padlock_accounts_init();
+	padlock_envelope_init();
 	padlock_email_init();
 	padlock_worker_init();
 

@@ -1,0 +1,346 @@
+/*-------------------------------------------------------------------------
+ *
+ * keyring_rows.c
+ *	  Keys as rows of padlock.keys: which are active, and unlocking those that
+ *	  the key file wrapped.
+ *
+ * Sealing asks for the active key of a key_id each time, so that row is cached
+ * in the session until padlock.keys changes: a trigger invalidates the table's
+ * relcache entry, which tells all sessions when the change commits.  No cached
+ * row holds a key.
+ *
+ * Wraps are counted by a sequence of the whole database, in steps of
+ * WRAPS_RESERVED that a session uses up: sequences neither roll back nor lock.
+ * A key has wrapped at most what the sequence went on since it was made.
+ *
+ * Locking contract: whoever unlocks a key holds AccessShareLock on padlock.keys
+ * from before reading the row until the key is in memory, and destroy_key()
+ * holds AccessExclusiveLock from before wiping the memory until it commits.  So
+ * a destroyed key is never put back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "envelope/crypto.h"
+#include "envelope/keyring.h"
+
+#define WRAPS_RESERVED 64		/* the sequence's increment */
+
+PG_FUNCTION_INFO_V1(padlock_keyring_changed);
+
+/* All rows as this session last read them. */
+static List *cached_rows = NIL;
+static bool cache_valid = false;	/* nothing changed since */
+static uint64 changes_seen = 0;
+static MemoryContext cache_context = NULL;
+static Oid	cached_table = InvalidOid;
+
+static int64 wraps_reserved = 0;	/* by all sessions, when this one reserved its last */
+static int	wraps_left = 0;
+
+static void
+forget_rows(Datum arg, Oid relid)
+{
+	if (relid == cached_table || !OidIsValid(relid))
+	{
+		cache_valid = false;
+		changes_seen++;
+	}
+}
+
+/* The OID of a relation of schema padlock. */
+static Oid
+internal_relation(const char *name)
+{
+	Oid			relid = get_relname_relid(name, get_namespace_oid("padlock", false));
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"padlock.%s\" does not exist", name),
+				 errhint("Run SELECT padlock.install() as the owner of the extension.")));
+	return relid;
+}
+
+Relation
+keyring_open_table(LOCKMODE lock)
+{
+	return table_open(internal_relation("keys"), lock);
+}
+
+/* A column's value; NULL columns leave isnull true. */
+static Datum
+column(TupleTableSlot *slot, const char *name, bool *isnull)
+{
+	int			number = SPI_fnumber(slot->tts_tupleDescriptor, name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"padlock.keys\" lacks column \"%s\"", name)));
+	return slot_getattr(slot, number, isnull);
+}
+
+static char *
+text_column(TupleTableSlot *slot, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(slot, name, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static int64
+count_column(TupleTableSlot *slot, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(slot, name, &isnull);
+
+	return isnull ? -1 : DatumGetInt64(value);
+}
+
+static KeyringRow *
+read_row(TupleTableSlot *slot)
+{
+	KeyringRow *row = palloc0(sizeof(KeyringRow));
+	bool		isnull;
+	Datum		wrapped = column(slot, "wrapped", &isnull);
+
+	if (!isnull)
+		row->wrapped = DatumGetByteaPCopy(wrapped);
+	row->key_id = text_column(slot, "key_id");
+	row->version = DatumGetInt32(column(slot, "version", &isnull));
+	row->state = text_column(slot, "state");
+	row->provider = text_column(slot, "provider");
+	row->provider_key_id = text_column(slot, "provider_key_id");
+	row->rewrap_provider = text_column(slot, "rewrap_provider");
+	row->rewrap_provider_key_id = text_column(slot, "rewrap_provider_key_id");
+	row->wraps_from = count_column(slot, "wraps_from");
+	row->wraps_to = count_column(slot, "wraps_to");
+	row->created_at = DatumGetTimestampTz(column(slot, "created_at", &isnull));
+	snprintf(row->name, sizeof(row->name), "%s/%d", row->key_id, row->version);
+	return row;
+}
+
+List *
+keyring_rows(Relation keys)
+{
+	/* not the query's snapshot: what was committed since counts, see the locking contract */
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(keys, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(keys, NULL);
+	List	   *rows = NIL;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		rows = lappend(rows, read_row(slot));
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return rows;
+}
+
+KeyringRow *
+keyring_row(List *rows, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		KeyringRow *row = lfirst(cell);
+
+		if (strcmp(row->name, name) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+/* The row of a key_id in that state, or NULL. */
+static KeyringRow *
+row_in_state(List *rows, const char *key_id, const char *state)
+{
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		KeyringRow *row = lfirst(cell);
+
+		if (strcmp(row->key_id, key_id) == 0 && strcmp(row->state, state) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+/* Read the rows into the cache, unless they are there. */
+static void
+cache_rows(void)
+{
+	static bool registered = false;
+	MemoryContext caller;
+	Relation	keys;
+	uint64		changes;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_rows, (Datum) 0);
+		cache_context = AllocSetContextCreate(CacheMemoryContext, "padlock keyring",
+											   ALLOCSET_SMALL_SIZES);
+		registered = true;
+	}
+	if (cache_valid)
+		return;
+	cached_rows = NIL;
+	MemoryContextReset(cache_context);
+	keys = keyring_open_table(AccessShareLock);
+	cached_table = RelationGetRelid(keys);
+	changes = changes_seen;
+	caller = MemoryContextSwitchTo(cache_context);
+	cached_rows = keyring_rows(keys);
+	MemoryContextSwitchTo(caller);
+	cache_valid = changes == changes_seen;
+	table_close(keys, AccessShareLock);
+}
+
+const KeyringRow *
+keyring_active_row(const char *key_id)
+{
+	KeyringRow *row;
+
+	cache_rows();
+	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
+	if (row != NULL)
+		return row;
+	if (row_in_state(cached_rows, key_id, KEY_PENDING) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("key \"%s\" is not made yet", key_id),
+				 errhint("A background worker is to make it: see padlock.worker_status() and job_queue.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("key \"%s\" does not exist", key_id),
+			 errhint("Make the first one with padlock.init_keyring(), others with padlock.create_key().")));
+}
+
+bool
+padlock_active_key(const char *key_id, char *key_name)
+{
+	KeyringRow *row;
+
+	cache_rows();
+	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
+	if (row != NULL)
+		strlcpy(key_name, row->name, PADLOCK_KEY_NAME_SIZE);
+	return row != NULL;
+}
+
+void
+keyring_count_wrap(const KeyringRow *row)
+{
+	PreventCommandIfReadOnly("padlock.encrypt()");
+	if (wraps_left == 0)
+	{
+		wraps_reserved = nextval_internal(internal_relation("key_wraps"), false) + WRAPS_RESERVED;
+		wraps_left = WRAPS_RESERVED;
+	}
+	if (wraps_reserved - row->wraps_from > KEYRING_MAX_WRAPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("key \"%s\" has encrypted too much", row->name),
+				 errhint("Replace it with padlock.rotate_key().")));
+	wraps_left--;
+}
+
+/* Wraps that sessions have reserved so far. */
+static int64
+last_wraps(void)
+{
+	LOCAL_FCINFO(call, 1);
+	Datum		value;
+
+	InitFunctionCallInfoData(*call, NULL, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = ObjectIdGetDatum(internal_relation("key_wraps"));
+	call->args[0].isnull = false;
+	value = pg_sequence_last_value(call);
+	return call->isnull ? 0 : DatumGetInt64(value) + WRAPS_RESERVED;
+}
+
+int64
+keyring_wraps(const KeyringRow *row)
+{
+	return (row->wraps_to >= 0 ? row->wraps_to : last_wraps()) - row->wraps_from;
+}
+
+/* Unwrap a row's KEK by the key file and put it into memory. */
+static void
+unlock_local(const KeyringRow *row, uint8 *kek)
+{
+	key_file_unwrap(row->name, row->wrapped, kek);
+	if (padlock_keyring_put(row->name, kek))
+		return;
+	envelope_wipe(kek, PADLOCK_KEK_SIZE);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("keyring is locked"),
+			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.")));
+}
+
+bool
+keyring_kek(const char *name, uint8 *kek)
+{
+	Relation	keys;
+	KeyringRow *row;
+	bool		found;
+
+	if (padlock_keyring_get(name, kek))
+		return true;
+	keys = keyring_open_table(AccessShareLock);
+	row = keyring_row(keyring_rows(keys), name);
+	found = row != NULL && row->wrapped != NULL;
+	if (found && strcmp(row->provider, PADLOCK_LOCAL_PROVIDER) == 0)
+		unlock_local(row, kek);
+	else if (found)
+	{
+		keyring_want();
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("key \"%s\" is locked", name),
+				 keyring_is_locked() ?
+				 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.") :
+				 errhint("A background worker is asking \"%s\" for it; try again.", row->provider)));
+	}
+	table_close(keys, AccessShareLock);
+	return found;
+}
+
+/*
+ * padlock.keyring_changed() trigger: AFTER any change of padlock.keys, FOR EACH
+ * STATEMENT; makes all sessions read it again.
+ */
+Datum
+padlock_keyring_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("keyring_changed must be fired as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * seal.c
+ *	  Sealing and opening with keys of the keyring: padlock.encrypt() and
+ *	  padlock.decrypt(), and the same for C.
+ *
+ * Memory: the argument as it was fetched, and one result of exactly its size.
+ * Large results would be mapped from the system and given back each time, and
+ * clearing their pages costs three times the cipher; so a session that handles
+ * large ones has malloc keep up to KEEP_MEMORY.
+ *
+ * The SQL functions have no SET clause, which would cost as much as sealing
+ * does: nothing here looks a name up in the search path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <malloc.h>
+
+#include "access/detoast.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "core/errors.h"
+#include "envelope/keyring.h"
+#include "envelope/message.h"
+
+/* From here on malloc maps memory, unless it is told otherwise. */
+#define LARGE_MESSAGE	(128 * 1024)
+#define KEEP_MEMORY		(64 * 1024 * 1024)	/* bytes a session */
+#define MAX_MAPPED		(32 * 1024 * 1024)	/* glibc takes no more */
+
+/* Wrapped keys of one message that are tried: its writer chose their number. */
+#define MAX_KEYS_TRIED	8
+
+PG_FUNCTION_INFO_V1(padlock_encrypt);
+PG_FUNCTION_INFO_V1(padlock_decrypt);
+
+static void
+keep_memory(size_t length)
+{
+	static bool kept = false;
+
+	if (kept || length < LARGE_MESSAGE)
+		return;
+	(void) mallopt(M_MMAP_THRESHOLD, MAX_MAPPED);
+	(void) mallopt(M_TRIM_THRESHOLD, KEEP_MEMORY);
+	kept = true;
+}
+
+static EnvelopeBytes
+bytes_of(const void *data, size_t length)
+{
+	EnvelopeBytes bytes = {data, length};
+
+	return bytes;
+}
+
+static EnvelopeBytes
+bytes_of_bytea(const bytea *value)
+{
+	return bytes_of(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+/* Seal a draft under a KEK of the keyring into a new bytea. */
+static bytea *
+seal_draft(EnvelopeDraft *draft, const char *key_name)
+{
+	size_t		size = envelope_sealed_size(draft);
+	uint8		kek[PADLOCK_KEK_SIZE];
+	bytea	   *message;
+	bool		done;
+
+	if (size > MaxAllocSize - VARHDRSZ)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("message would be too long"),
+				 errdetail("It would take %zu bytes, of %zu at most.", size,
+						   (size_t) (MaxAllocSize - VARHDRSZ))));
+	message = palloc(VARHDRSZ + size);
+	SET_VARSIZE(message, VARHDRSZ + size);
+	if (!keyring_kek(key_name, kek))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("key \"%s\" does not exist", key_name)));
+	draft->kek = kek;
+	done = envelope_seal(draft, (uint8 *) VARDATA(message));
+	envelope_wipe(kek, sizeof(kek));
+	if (!done)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not encrypt")));
+	return message;
+}
+
+bytea *
+padlock_seal(const void *plaintext, size_t length, const char *key_id,
+			 const PadlockContextEntry *context, int entries, char *key_name)
+{
+	bytea	   *serialized;
+	const KeyringRow *row;
+	char		name[PADLOCK_KEY_NAME_SIZE];
+	bytea	   *message;
+	EnvelopeDraft draft = {
+		.plaintext = {plaintext, length},
+		.key_namespace = {(const uint8 *) KEYRING_NAMESPACE, strlen(KEYRING_NAMESPACE)},
+		.frame_length = ENVELOPE_FRAME_LENGTH
+	};
+
+	padlock_require_preload("encryption");
+	keep_memory(length);
+	serialized = envelope_serialize_context(context, entries);
+	row = keyring_active_row(key_id);
+	keyring_count_wrap(row);
+	strlcpy(name, row->name, sizeof(name));
+	draft.context = bytes_of_bytea(serialized);
+	draft.key_name = bytes_of(name, strlen(name));
+	message = seal_draft(&draft, name);
+	pfree(serialized);
+	if (key_name != NULL)
+		strlcpy(key_name, name, PADLOCK_KEY_NAME_SIZE);
+	return message;
+}
+
+/* The one answer to a message that cannot be opened, whatever is wrong. */
+static void pg_attribute_noreturn()
+refuse_message(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION), errmsg("message could not be decrypted")));
+}
+
+/* Unwrap the data key by a KEK of the keyring; false when it is another's, unknown or wrong. */
+static bool
+unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, uint8 *data_key)
+{
+	char		name[PADLOCK_KEY_NAME_SIZE];
+	uint8		kek[PADLOCK_KEK_SIZE];
+	bool		done;
+
+	if (key->key_namespace.length != strlen(KEYRING_NAMESPACE) ||
+		memcmp(key->key_namespace.data, KEYRING_NAMESPACE, strlen(KEYRING_NAMESPACE)) != 0 ||
+		key->key_name.length >= sizeof(name))
+		return false;
+	memcpy(name, key->key_name.data, key->key_name.length);
+	name[key->key_name.length] = '\0';
+	if (!keyring_kek(name, kek))
+		return false;
+	done = envelope_unwrap(message, key, kek, data_key);
+	envelope_wipe(kek, sizeof(kek));
+	return done;
+}
+
+/* Find the message's data key. */
+static bool
+find_data_key(EnvelopeMessage *message, uint8 *data_key)
+{
+	EnvelopeWrappedKey key;
+
+	for (int i = 0; i < MAX_KEYS_TRIED && envelope_next_key(message, &key); i++)
+		if (unwrap(message, &key, data_key))
+			return true;
+	return false;
+}
+
+/* Decrypt a parsed message, or refuse it. */
+static bytea *
+open_message(EnvelopeMessage *message)
+{
+	uint8		data_key[PADLOCK_KEK_SIZE];
+	bytea	   *plaintext;
+	bool		done;
+
+	if (!find_data_key(message, data_key))
+		refuse_message();
+	plaintext = MemoryContextAllocExtended(CurrentMemoryContext,
+										   VARHDRSZ + message->plaintext_length,
+										   MCXT_ALLOC_NO_OOM);
+	done = plaintext != NULL &&
+		envelope_open(message, data_key, (uint8 *) VARDATA(plaintext));
+	envelope_wipe(data_key, sizeof(data_key));
+	if (plaintext == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (!done)
+		refuse_message();
+	SET_VARSIZE(plaintext, VARHDRSZ + message->plaintext_length);
+	return plaintext;
+}
+
+bytea *
+padlock_open(const void *bytes, size_t length, const PadlockContextEntry *context, int entries)
+{
+	EnvelopeMessage message;
+	bytea	   *expected;
+	bytea	   *plaintext;
+	bool		same;
+
+	padlock_require_preload("decryption");
+	keep_memory(length);
+	expected = envelope_serialize_context(context, entries);
+	if (!envelope_parse(bytes, length, &message))
+		refuse_message();
+	plaintext = open_message(&message);
+	/* the message's own context is authentic now, so this compares what its writer bound */
+	same = message.context.length == VARSIZE_ANY_EXHDR(expected) &&
+		memcmp(message.context.data, VARDATA_ANY(expected), message.context.length) == 0;
+	pfree(expected);
+	if (!same)
+	{
+		envelope_wipe(VARDATA(plaintext), message.plaintext_length);
+		refuse_message();
+	}
+	return plaintext;
+}
+
+/* The entries of a jsonb object of texts; an error for anything else. */
+static PadlockContextEntry *
+entries_of(Jsonb *json, int *count)
+{
+	PadlockContextEntry *entries;
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&iterator, &value, false);
+
+	*count = 0;
+	entries = palloc(sizeof(PadlockContextEntry) * Max(JB_ROOT_COUNT(json), 1));
+	while (token == WJB_BEGIN_OBJECT || token == WJB_VALUE)
+	{
+		token = JsonbIteratorNext(&iterator, &value, true);
+		if (token != WJB_KEY)
+			break;
+		entries[*count].key = pnstrdup(value.val.string.val, value.val.string.len);
+		token = JsonbIteratorNext(&iterator, &value, true);
+		if (value.type != jbvString)
+			break;
+		entries[(*count)++].value = pnstrdup(value.val.string.val, value.val.string.len);
+	}
+	if (token != WJB_END_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("encryption context must be a JSON object of strings")));
+	return entries;
+}
+
+/* The context argument; 22004 when it is NULL, since binding to nothing must be said. */
+static PadlockContextEntry *
+context_argument(FunctionCallInfo fcinfo, int number, int *count)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("encryption context must not be null"),
+				 errhint("Pass '{}' for an empty one.")));
+	return entries_of(PG_GETARG_JSONB_P(number), count);
+}
+
+/*
+ * padlock.encrypt(plaintext bytea, key_id text, context jsonb) returns bytea:
+ * seal under the active key of key_id; see padlock_seal().  NULL gives NULL.
+ */
+Datum
+padlock_encrypt(PG_FUNCTION_ARGS)
+{
+	PadlockContextEntry *context;
+	int			entries;
+	bytea	   *plaintext;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("key_id must not be null")));
+	context = context_argument(fcinfo, 2, &entries);
+	keep_memory(toast_raw_datum_size(PG_GETARG_DATUM(0)));
+	plaintext = PG_GETARG_BYTEA_PP(0);
+	PG_RETURN_BYTEA_P(padlock_seal(VARDATA_ANY(plaintext), VARSIZE_ANY_EXHDR(plaintext),
+								   text_to_cstring(PG_GETARG_TEXT_PP(1)), context, entries,
+								   NULL));
+}
+
+/*
+ * padlock.decrypt(message bytea, expected_context jsonb) returns bytea: open
+ * what was sealed with that context; see padlock_open().  NULL gives NULL.
+ */
+Datum
+padlock_decrypt(PG_FUNCTION_ARGS)
+{
+	PadlockContextEntry *context;
+	int			entries;
+	bytea	   *message;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	context = context_argument(fcinfo, 1, &entries);
+	keep_memory(toast_raw_datum_size(PG_GETARG_DATUM(0)));
+	message = PG_GETARG_BYTEA_PP(0);
+	PG_RETURN_BYTEA_P(padlock_open(VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message),
+								   context, entries));
+}

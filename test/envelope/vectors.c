@@ -1,0 +1,470 @@
+/*-------------------------------------------------------------------------
+ *
+ * vectors.c
+ *	  The envelope's primitives and messages against published vectors, and
+ *	  against every way to damage a message.
+ *
+ * Usage: vectors FILE...  Prints TAP.  A file is a Wycheproof JSON file of
+ * AES-GCM or HKDF-SHA-512, or the AWS Encryption SDK's known answers for key
+ * commitment; what a file holds for other parameters than ours is passed over
+ * and counted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <openssl/evp.h>
+
+#include "envelope/message.h"
+
+#define MAX_VECTOR 65536
+
+typedef struct Counts
+{
+	int			good;
+	int			bad;
+	int			other;
+} Counts;
+
+static int	tests = 0;
+
+static void
+ok(bool good, const char *format, const char *what, int number)
+{
+	printf("%sok %d - ", good ? "" : "not ", ++tests);
+	printf(format, what, number);
+	putchar('\n');
+}
+
+static size_t
+from_hex(const char *hex, uint8_t *bytes)
+{
+	size_t		length = strlen(hex) / 2;
+
+	for (size_t i = 0; i < length && i < MAX_VECTOR; i++)
+	{
+		unsigned	byte = 0;
+
+		sscanf(hex + 2 * i, "%2x", &byte);
+		bytes[i] = byte;
+	}
+	return length;
+}
+
+static size_t
+field(json_t *test, const char *name, uint8_t *bytes)
+{
+	return from_hex(json_string_value(json_object_get(test, name)), bytes);
+}
+
+static void
+count(Counts *counts, bool as_marked, const char *file, json_t *test)
+{
+	if (as_marked)
+		counts->good++;
+	else
+	{
+		counts->bad++;
+		printf("# %s: tcId %d\n", file, (int) json_integer_value(json_object_get(test, "tcId")));
+	}
+}
+
+static bool
+is_valid(json_t *test)
+{
+	return strcmp(json_string_value(json_object_get(test, "result")), "valid") == 0;
+}
+
+/* One AES-GCM vector: opening says what is marked, and sealing gives the same bytes. */
+static bool
+check_gcm(json_t *test)
+{
+	static uint8_t key[MAX_VECTOR], iv[MAX_VECTOR], aad[MAX_VECTOR], message[MAX_VECTOR];
+	static uint8_t sealed[MAX_VECTOR], tag[MAX_VECTOR], output[MAX_VECTOR], made[64];
+	size_t		aad_length = field(test, "aad", aad);
+	size_t		length = field(test, "msg", message);
+	EnvelopeCipher *opening;
+	EnvelopeCipher *sealing;
+	bool		good;
+
+	field(test, "key", key);
+	field(test, "iv", iv);
+	field(test, "ct", sealed);
+	field(test, "tag", tag);
+	opening = envelope_cipher_begin(key, false);
+	sealing = envelope_cipher_begin(key, true);
+	good = envelope_cipher_open(opening, iv, aad, aad_length, sealed, length, tag,
+								output) == is_valid(test);
+	if (good && is_valid(test))
+		good = memcmp(output, message, length) == 0 &&
+			envelope_cipher_seal(sealing, iv, aad, aad_length, message, length, output, made) &&
+			memcmp(output, sealed, length) == 0 && memcmp(made, tag, ENVELOPE_TAG_SIZE) == 0;
+	envelope_cipher_end(opening);
+	envelope_cipher_end(sealing);
+	return good;
+}
+
+static bool
+check_hkdf(json_t *test)
+{
+	static uint8_t ikm[MAX_VECTOR], salt[MAX_VECTOR], info[MAX_VECTOR], okm[MAX_VECTOR];
+	static uint8_t output[MAX_VECTOR];
+	uint8_t		prk[ENVELOPE_HASH_SIZE];
+	size_t		ikm_length = field(test, "ikm", ikm);
+	size_t		salt_length = field(test, "salt", salt);
+	size_t		info_length = field(test, "info", info);
+	size_t		size = json_integer_value(json_object_get(test, "size"));
+	bool		made;
+
+	field(test, "okm", okm);
+	made = envelope_hkdf_extract(salt, salt_length, ikm, ikm_length, prk) &&
+		envelope_hkdf_expand(prk, info, info_length, output, size);
+	return is_valid(test) ? made && memcmp(output, okm, size) == 0 : !made;
+}
+
+static bool
+is_ours(json_t *group, bool gcm)
+{
+	return !gcm || (json_integer_value(json_object_get(group, "keySize")) == 256 &&
+					json_integer_value(json_object_get(group, "ivSize")) == 96 &&
+					json_integer_value(json_object_get(group, "tagSize")) == 128);
+}
+
+static void
+check_wycheproof(const char *file, json_t *root)
+{
+	const char *algorithm = json_string_value(json_object_get(root, "algorithm"));
+	bool		gcm = strcmp(algorithm, "AES-GCM") == 0;
+	Counts		counts = {0};
+	size_t		i;
+	size_t		j;
+	json_t	   *group;
+	json_t	   *test;
+
+	json_array_foreach(json_object_get(root, "testGroups"), i, group)
+		json_array_foreach(json_object_get(group, "tests"), j, test)
+		{
+			if (is_ours(group, gcm))
+				count(&counts, gcm ? check_gcm(test) : check_hkdf(test), file, test);
+			else
+				counts.other++;
+		}
+	printf("# %s: %d as marked, %d of other parameters\n", algorithm, counts.good, counts.other);
+	ok(counts.bad == 0 && counts.good > 0, "%s: all %d as marked", algorithm, counts.good);
+}
+
+static size_t
+from_base64(const char *text, uint8_t *bytes)
+{
+	size_t		length = strlen(text);
+	int			decoded = EVP_DecodeBlock(bytes, (const unsigned char *) text, (int) length);
+
+	for (const char *end = text + length; end > text && end[-1] == '='; end--)
+		decoded--;
+	return decoded;
+}
+
+/* Is the plaintext the concatenation of the frames the vector lists? */
+static bool
+is_expected(json_t *test, const uint8_t *plaintext, size_t length)
+{
+	size_t		at = 0;
+	size_t		i;
+	json_t	   *frame;
+
+	json_array_foreach(json_object_get(test, "plaintext-frames"), i, frame)
+	{
+		size_t		size = json_string_length(frame);
+
+		if (at + size > length || memcmp(plaintext + at, json_string_value(frame), size) != 0)
+			return false;
+		at += size;
+	}
+	return at == length;
+}
+
+/* Suite 0x0478 opens as marked; the signed suite 0x0578 is refused. */
+static void
+check_commitment(const char *file, json_t *root)
+{
+	static uint8_t bytes[MAX_VECTOR], data_key[MAX_VECTOR], plaintext[MAX_VECTOR];
+	Counts		counts = {0};
+	size_t		i;
+	json_t	   *test;
+
+	json_array_foreach(json_object_get(root, "tests"), i, test)
+	{
+		size_t		length = from_base64(json_string_value(json_object_get(test, "ciphertext")),
+										 bytes);
+		bool		signed_suite = bytes[1] == 0x05;
+		bool		valid = json_is_true(json_object_get(test, "status")) && !signed_suite;
+		EnvelopeMessage message;
+		bool		opened;
+
+		from_base64(json_string_value(json_object_get(test, "decrypted-dek")), data_key);
+		opened = envelope_parse(bytes, length, &message) &&
+			envelope_open(&message, data_key, plaintext);
+		if (opened == valid && (!valid || is_expected(test, plaintext, message.plaintext_length)))
+			counts.good++;
+		else
+		{
+			counts.bad++;
+			printf("# %s: %s\n", file, json_string_value(json_object_get(test, "comment")));
+		}
+	}
+	ok(counts.bad == 0 && counts.good > 0, "%s: all %d as marked", "key commitment", counts.good);
+}
+
+static void
+check_file(const char *file)
+{
+	json_error_t error;
+	json_t	   *root = json_load_file(file, 0, &error);
+
+	if (root == NULL)
+		ok(false, "%s can be read (line %d)", file, error.line);
+	else if (json_object_get(root, "testGroups") != NULL)
+		check_wycheproof(file, root);
+	else
+		check_commitment(file, root);
+	json_decref(root);
+}
+
+/* A draft of length bytes in frames of 16, with a context of two entries. */
+static EnvelopeDraft
+draft_of(const uint8_t *plaintext, size_t length)
+{
+	static const uint8_t context[] = "\0\2\0\1a\0\1b\0\2cc\0";
+	static const uint8_t kek[ENVELOPE_KEY_SIZE] = "0123456789abcdef0123456789abcde";
+	EnvelopeDraft draft = {{plaintext, length}, {context, sizeof(context)},
+	{(const uint8_t *) "ns", 2}, {(const uint8_t *) "name", 4}, kek, 16};
+
+	return draft;
+}
+
+/* Open a message with the draft's KEK as a reader does; plaintext has room for it. */
+static bool
+open_bytes(const uint8_t *bytes, size_t length, const EnvelopeDraft *draft, uint8_t *plaintext)
+{
+	EnvelopeMessage message;
+	EnvelopeWrappedKey key;
+	uint8_t		data_key[ENVELOPE_KEY_SIZE];
+
+	return envelope_parse(bytes, length, &message) && envelope_next_key(&message, &key) &&
+		key.key_namespace.length == 2 && memcmp(key.key_namespace.data, "ns", 2) == 0 &&
+		key.key_name.length == 4 && memcmp(key.key_name.data, "name", 4) == 0 &&
+		envelope_unwrap(&message, &key, draft->kek, data_key) &&
+		envelope_open(&message, data_key, plaintext);
+}
+
+/* Round trips at sizes around the frames' edges. */
+static void
+check_round_trips(void)
+{
+	static uint8_t plaintext[100], sealed[1000], opened[1000];
+	int			bad = 0;
+
+	for (size_t i = 0; i < sizeof(plaintext); i++)
+		plaintext[i] = (uint8_t) (i * 7);
+	for (size_t length = 0; length <= sizeof(plaintext); length++)
+	{
+		EnvelopeDraft draft = draft_of(plaintext, length);
+		size_t		size = envelope_sealed_size(&draft);
+
+		if (!envelope_seal(&draft, sealed) || !open_bytes(sealed, size, &draft, opened) ||
+			memcmp(opened, plaintext, length) != 0)
+			bad++;
+	}
+	ok(bad == 0, "%s of 0 to %d bytes", "round trips", (int) sizeof(plaintext));
+}
+
+/* Every bit of every byte changed, every shorter message, a longer one: all refused. */
+static void
+check_damage(void)
+{
+	static uint8_t plaintext[40], sealed[1000], opened[1000];
+	EnvelopeDraft draft = draft_of(plaintext, sizeof(plaintext));
+	size_t		size = envelope_sealed_size(&draft);
+	int			accepted = 0;
+
+	envelope_seal(&draft, sealed);
+	for (size_t i = 0; i < size; i++)
+		for (int change = 1; change < 256; change++)
+		{
+			sealed[i] ^= change;
+			accepted += open_bytes(sealed, size, &draft, opened);
+			sealed[i] ^= change;
+		}
+	ok(accepted == 0, "%s of %d is refused", "every change of a byte", (int) size);
+
+	accepted = 0;
+	for (size_t length = 0; length < size; length++)
+	{
+		/* of this size exactly, so that a read past its end shows under a checker */
+		uint8_t    *copy = malloc(length + 1);
+
+		memcpy(copy, sealed, length);
+		accepted += open_bytes(copy, length, &draft, opened);
+		free(copy);
+	}
+	sealed[size] = 0;
+	accepted += open_bytes(sealed, size + 1, &draft, opened);
+	ok(accepted == 0 && open_bytes(sealed, size, &draft, opened),
+	   "%s is refused, %d bytes are not", "a cut or extended message", (int) size);
+}
+
+/* Frames from one message in another, and in another order. */
+static void
+check_splices(void)
+{
+	static uint8_t plaintext[48], one[1000], two[1000], opened[1000];
+	EnvelopeDraft draft = draft_of(plaintext, sizeof(plaintext));
+	size_t		size = envelope_sealed_size(&draft);
+	size_t		body = size - 2 * 48 - 56;
+	int			accepted = 0;
+
+	envelope_seal(&draft, one);
+	envelope_seal(&draft, two);
+	ok(memcmp(one + body, two + body, size - body) != 0 &&
+	   memcmp(one + 3, two + 3, ENVELOPE_MESSAGE_ID_SIZE) != 0,
+	   "%s make %d unlike messages", "equal plaintexts", 2);
+	memcpy(one + body, two + body, 48);
+	accepted += open_bytes(one, size, &draft, opened);
+	envelope_seal(&draft, one);
+	memcpy(two, one, size);
+	memcpy(two + body, one + body + 48, 48);
+	memcpy(two + body + 48, one + body, 48);
+	accepted += open_bytes(two, size, &draft, opened);
+	memcpy(two + body, one + body, 48);
+	memcpy(two + body + 48, one + body + 96, 56);
+	accepted += open_bytes(two, size - 48, &draft, opened);
+	ok(accepted == 0, "%s are refused (%d)", "exchanged and left out frames", 3);
+}
+
+/* Random bytes behind a sound beginning, and claims of sizes that are not there. */
+static void
+check_noise(unsigned seed)
+{
+	static uint8_t plaintext[40], sealed[1000], opened[1000];
+	EnvelopeDraft draft = draft_of(plaintext, sizeof(plaintext));
+	size_t		size = envelope_sealed_size(&draft);
+	int			accepted = 0;
+
+	srand(seed);
+	envelope_seal(&draft, sealed);
+	for (int i = 0; i < 200000; i++)
+	{
+		uint8_t    *noise = malloc(size);
+		size_t		from = rand() % size;
+		size_t		length = from + rand() % (size - from);
+
+		memcpy(noise, sealed, size);
+		for (size_t at = from; at < length; at++)
+			noise[at] = (rand() & 3) ? rand() : 0xFF;
+		if (memcmp(noise, sealed, length) != 0 || length < size)
+			accepted += open_bytes(noise, length, &draft, opened);
+		free(noise);
+	}
+	ok(accepted == 0, "%s: none of %d is opened", "random damage", 200000);
+}
+
+static void
+check_contexts(void)
+{
+	static const struct
+	{
+		const char *bytes;
+		size_t		length;
+		bool		valid;
+	}			cases[] = {
+		{"", 0, true}, {"\0", 1, false}, {"\0\0", 2, false},
+		{"\0\1\0\1a\0\1b", 8, true}, {"\0\1\0\1a\0\1b\0", 9, false}, {"\0\1\0\1a\0\2b", 8, false},
+		{"\0\2\0\1a\0\1b\0\1a\0\1b", 14, false}, {"\0\2\0\1b\0\1b\0\1a\0\1b", 14, false},
+		{"\0\2\0\1a\0\1b\0\1b\0\1b", 14, true}, {"\0\2\0\1a\0\1b\0\2aa\0\0", 14, true},
+		{"\377\377\0\1a\0\1b", 8, false}, {"\0\1\377\377a\0\1b", 8, false},
+	};
+	int			bad = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		EnvelopeBytes context = {(const uint8_t *) cases[i].bytes, cases[i].length};
+
+		bad += envelope_context_is_valid(context) != cases[i].valid;
+	}
+	ok(bad == 0, "%s: %d wrong", "contexts in canonical form", bad);
+}
+
+/* RFC 4231, test cases 1, 2, 6 (a key longer than a block). */
+static void
+check_hmac(void)
+{
+	static const struct
+	{
+		const char *key;
+		const char *data;
+		const char *hash;
+	}			cases[] = {
+		{"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
+		"87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cdedaa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854"},
+		{"4a656665", "7768617420646f2079612077616e7420666f72206e6f7468696e673f",
+		"164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"},
+		{NULL, "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d2048617368204b6579204669727374",
+		"80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"},
+	};
+	int			bad = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		static uint8_t key[MAX_VECTOR], data[MAX_VECTOR], expected[MAX_VECTOR];
+		uint8_t		hash[ENVELOPE_HASH_SIZE];
+		size_t		key_length = 131;
+
+		memset(key, 0xaa, key_length);
+		if (cases[i].key != NULL)
+			key_length = from_hex(cases[i].key, key);
+		from_hex(cases[i].hash, expected);
+		bad += !envelope_hmac(key, key_length, data, from_hex(cases[i].data, data), hash) ||
+			memcmp(hash, expected, sizeof(hash)) != 0;
+	}
+	ok(bad == 0, "%s: %d wrong", "HMAC-SHA-512 of RFC 4231", bad);
+}
+
+static void
+check_own_gcm(void)
+{
+	/* NIST's GCM revised specification, test case 16 */
+	json_t	   *test = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+								 "key", "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+								 "iv", "cafebabefacedbaddecaf888",
+								 "aad", "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+								 "msg", "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+								 "ct", "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662",
+								 "tag", "76fc6ece0f4e1768cddf8853bb2d551b",
+								 "result", "valid");
+
+	ok(check_gcm(test), "%s, test case %d", "GCM specification", 16);
+	json_object_set_new(test, "tag", json_string("76fc6ece0f4e1768cddf8853bb2d551a"));
+	json_object_set_new(test, "result", json_string("invalid"));
+	ok(check_gcm(test), "%s, test case %d with another tag", "GCM specification", 16);
+	json_decref(test);
+}
+
+int
+main(int argc, char **argv)
+{
+	check_hmac();
+	check_own_gcm();
+	check_contexts();
+	check_round_trips();
+	check_damage();
+	check_splices();
+	check_noise(argc);
+	for (int i = 1; i < argc; i++)
+		check_file(argv[i]);
+	printf("1..%d\n", tests);
+	return 0;
+}
