@@ -4,9 +4,9 @@
  *	  The primitives of the envelope, on OpenSSL.
  *
  * OpenSSL 3 looks an algorithm up by name each time it is named, under a lock;
- * here each is looked up once a process.  HMAC and HKDF are built from the
- * hash, since a message needs three HMACs and EVP_KDF's set-up costs as much as
- * all of them.
+ * here the cipher is looked up once a process.  HMAC and HKDF are built from
+ * the SHA512_ functions, which OpenSSL calls deprecated: a message needs three
+ * HMACs of a few bytes, and through EVP their set-up costs more than the hash.
  *
  * Contexts hold expanded keys in memory that a core dump contains, so each is
  * freed, and thereby wiped by OpenSSL, as soon as its message is done.
@@ -20,13 +20,13 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 
 #define HASH_BLOCK_SIZE 128		/* of SHA-512 */
 #define INNER_PAD		0x36
 #define OUTER_PAD		0x5c
 
 static EVP_CIPHER *aes_256_gcm = NULL;
-static EVP_MD *sha_512 = NULL;
 
 EnvelopeCipher *
 envelope_cipher_begin(const uint8_t *key, bool sealing)
@@ -92,95 +92,89 @@ envelope_cipher_open(EnvelopeCipher *cipher, const uint8_t *iv, const void *aad,
 		EVP_CipherFinal_ex(cipher, rest, &written) == 1;
 }
 
-/* hash = SHA-512(pad(key) || first || second); key is a block, padded by zeros. */
-static bool
-hash_padded(EVP_MD_CTX *digest, const uint8_t *key, uint8_t pad, const void *first,
-			size_t first_length, const void *second, size_t second_length, uint8_t *hash)
+/* Begin the hash of a key's block, every byte of it changed by pad. */
+static void
+begin_padded(SHA512_CTX *hash, const uint8_t *block, uint8_t pad)
 {
-	uint8_t		block[HASH_BLOCK_SIZE];
-	bool		done;
+	uint8_t		padded[HASH_BLOCK_SIZE];
 
 	for (int i = 0; i < HASH_BLOCK_SIZE; i++)
-		block[i] = key[i] ^ pad;
-	done = EVP_DigestInit_ex2(digest, sha_512, NULL) == 1 &&
-		EVP_DigestUpdate(digest, block, HASH_BLOCK_SIZE) == 1 &&
-		EVP_DigestUpdate(digest, first, first_length) == 1 &&
-		EVP_DigestUpdate(digest, second, second_length) == 1 &&
-		EVP_DigestFinal_ex(digest, hash, NULL) == 1;
-	OPENSSL_cleanse(block, sizeof(block));
-	return done;
-}
-
-/* The HMAC of two pieces of data, one after the other. */
-static bool
-hmac_two(const void *key, size_t key_length, const void *first, size_t first_length,
-		 const void *second, size_t second_length, uint8_t *hash)
-{
-	uint8_t		padded[HASH_BLOCK_SIZE] = {0};
-	uint8_t		inner[ENVELOPE_HASH_SIZE];
-	EVP_MD_CTX *digest;
-	bool		done;
-
-	if (sha_512 == NULL)
-		sha_512 = EVP_MD_fetch(NULL, "SHA2-512", NULL);
-	digest = EVP_MD_CTX_new();
-	done = sha_512 != NULL && digest != NULL;
-	if (key_length <= HASH_BLOCK_SIZE)
-		memcpy(padded, key, key_length);
-	else
-		done = done && EVP_DigestInit_ex2(digest, sha_512, NULL) == 1 &&
-			EVP_DigestUpdate(digest, key, key_length) == 1 &&
-			EVP_DigestFinal_ex(digest, padded, NULL) == 1;
-	done = done &&
-		hash_padded(digest, padded, INNER_PAD, first, first_length, second, second_length,
-					inner) &&
-		hash_padded(digest, padded, OUTER_PAD, inner, sizeof(inner), NULL, 0, hash);
-	EVP_MD_CTX_free(digest);
+		padded[i] = block[i] ^ pad;
+	SHA512_Init(hash);
+	SHA512_Update(hash, padded, sizeof(padded));
 	OPENSSL_cleanse(padded, sizeof(padded));
-	OPENSSL_cleanse(inner, sizeof(inner));
-	return done;
 }
 
-bool
+/* Set up a key, which any number of HMACs may use. */
+static void
+set_key(EnvelopeHmacKey *hmac, const void *key, size_t length)
+{
+	uint8_t		block[HASH_BLOCK_SIZE] = {0};
+
+	if (length > HASH_BLOCK_SIZE)
+		SHA512(key, length, block);
+	else if (length > 0)
+		memcpy(block, key, length);
+	begin_padded(&hmac->inner, block, INNER_PAD);
+	begin_padded(&hmac->outer, block, OUTER_PAD);
+	OPENSSL_cleanse(block, sizeof(block));
+}
+
+/* End an HMAC whose data the inner hash has taken in; wipes what made it. */
+static void
+end_hmac(EnvelopeHmacKey *running, uint8_t *hash)
+{
+	SHA512_Final(hash, &running->inner);
+	SHA512_Update(&running->outer, hash, ENVELOPE_HASH_SIZE);
+	SHA512_Final(hash, &running->outer);
+	OPENSSL_cleanse(running, sizeof(*running));
+}
+
+void
 envelope_hmac(const void *key, size_t key_length, const void *data, size_t length, uint8_t *hash)
 {
-	return hmac_two(key, key_length, data, length, NULL, 0, hash);
+	EnvelopeHmacKey hmac;
+
+	set_key(&hmac, key, key_length);
+	SHA512_Update(&hmac.inner, data, length);
+	end_hmac(&hmac, hash);
 }
 
-bool
+void
 envelope_hkdf_extract(const void *salt, size_t salt_length, const void *input_key,
-					  size_t input_length, uint8_t *prk)
+					  size_t input_length, EnvelopeHmacKey *prk)
 {
+	uint8_t		hash[ENVELOPE_HASH_SIZE];
+
 	/* a missing salt is a block of zeros, which is what an empty key is padded to */
-	return hmac_two(salt, salt_length, input_key, input_length, NULL, 0, prk);
+	envelope_hmac(salt, salt_length, input_key, input_length, hash);
+	set_key(prk, hash, sizeof(hash));
+	OPENSSL_cleanse(hash, sizeof(hash));
 }
 
-bool
-envelope_hkdf_expand(const uint8_t *prk, const void *info, size_t info_length, uint8_t *output,
-					 size_t length)
+void
+envelope_hkdf_expand(const EnvelopeHmacKey *prk, const void *info, size_t info_length,
+					 uint8_t *output, size_t length)
 {
-	size_t		room = info_length + 1;
 	uint8_t		block[ENVELOPE_HASH_SIZE];
-	uint8_t    *tail;
-	bool		done = length <= 255 * ENVELOPE_HASH_SIZE;
+	uint8_t		n = 0;
 
 	/* T(n) = HMAC(prk, T(n - 1) || info || n) */
-	tail = OPENSSL_malloc(room);
-	if (tail == NULL)
-		return false;
-	memcpy(tail, info, info_length);
-	for (size_t at = 0, n = 1; done && at < length; at += ENVELOPE_HASH_SIZE, n++)
+	while (length > 0)
 	{
-		size_t		part = length - at < ENVELOPE_HASH_SIZE ? length - at : ENVELOPE_HASH_SIZE;
+		EnvelopeHmacKey running = *prk;
+		size_t		part = length < sizeof(block) ? length : sizeof(block);
 
-		tail[info_length] = (uint8_t) n;
-		done = hmac_two(prk, ENVELOPE_HASH_SIZE, block, n > 1 ? sizeof(block) : 0,
-						tail, room, block);
-		memcpy(output + at, block, part);
+		if (n++ > 0)
+			SHA512_Update(&running.inner, block, sizeof(block));
+		SHA512_Update(&running.inner, info, info_length);
+		SHA512_Update(&running.inner, &n, 1);
+		end_hmac(&running, block);
+		memcpy(output, block, part);
+		output += part;
+		length -= part;
 	}
-	OPENSSL_free(tail);
 	OPENSSL_cleanse(block, sizeof(block));
-	return done;
 }
 
 bool

@@ -16,6 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* the SHA512_ functions, see crypto.c */
+#ifndef OPENSSL_SUPPRESS_DEPRECATED
+#define OPENSSL_SUPPRESS_DEPRECATED
+#endif
+#include <openssl/sha.h>
+
 #define ENVELOPE_KEY_SIZE	32	/* bytes of an AES-256 key */
 #define ENVELOPE_IV_SIZE	12
 #define ENVELOPE_TAG_SIZE	16
@@ -23,6 +29,13 @@
 
 /* A key set up for AES-256-GCM, for sealing or for opening. */
 typedef struct evp_cipher_ctx_st EnvelopeCipher;
+
+/* An HMAC key: the hashes that its two padded blocks begin. */
+typedef struct EnvelopeHmacKey
+{
+	SHA512_CTX	inner;
+	SHA512_CTX	outer;
+} EnvelopeHmacKey;
 
 /* Set up a key; NULL on failure. */
 extern EnvelopeCipher *envelope_cipher_begin(const uint8_t *key, bool sealing);
@@ -49,16 +62,17 @@ extern bool envelope_cipher_open(EnvelopeCipher *cipher, const uint8_t *iv,
 								 const uint8_t *tag, uint8_t *output);
 
 /* HMAC-SHA-512 (RFC 2104). */
-extern bool envelope_hmac(const void *key, size_t key_length, const void *data, size_t length,
+extern void envelope_hmac(const void *key, size_t key_length, const void *data, size_t length,
 						  uint8_t *hash);
 
-/* The first step of HKDF-SHA-512 (RFC 5869): a pseudo-random key of ENVELOPE_HASH_SIZE. */
-extern bool envelope_hkdf_extract(const void *salt, size_t salt_length,
-								  const void *input_key, size_t input_length, uint8_t *prk);
+/* The first step of HKDF-SHA-512 (RFC 5869): a pseudo-random key.  The caller wipes it. */
+extern void envelope_hkdf_extract(const void *salt, size_t salt_length,
+								  const void *input_key, size_t input_length,
+								  EnvelopeHmacKey *prk);
 
 /* The second: length bytes, at most 255 * ENVELOPE_HASH_SIZE. */
-extern bool envelope_hkdf_expand(const uint8_t *prk, const void *info, size_t info_length,
-								 uint8_t *output, size_t length);
+extern void envelope_hkdf_expand(const EnvelopeHmacKey *prk, const void *info,
+								 size_t info_length, uint8_t *output, size_t length);
 
 /* Random bytes for keys, from OpenSSL's private generator. */
 extern bool envelope_random(void *output, size_t length);

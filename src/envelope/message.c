@@ -171,23 +171,21 @@ envelope_context_is_valid(EnvelopeBytes context)
 	return count > 0 && !reader.failed && reader.left == 0;
 }
 
-static bool
+static void
 derive(const uint8_t *data_key, const uint8_t *message_id, DerivedKeys *keys)
 {
 	static const uint8_t content_info[] = {SUITE_ID >> 8, SUITE_ID & 0xFF,
 	'D', 'E', 'R', 'I', 'V', 'E', 'K', 'E', 'Y'};
 	static const uint8_t commitment_info[] = {'C', 'O', 'M', 'M', 'I', 'T', 'K', 'E', 'Y'};
-	uint8_t		prk[ENVELOPE_HASH_SIZE];
-	bool		done;
+	EnvelopeHmacKey prk;
 
-	done = envelope_hkdf_extract(message_id, ENVELOPE_MESSAGE_ID_SIZE, data_key,
-								 ENVELOPE_KEY_SIZE, prk) &&
-		envelope_hkdf_expand(prk, content_info, sizeof(content_info), keys->content,
-							 ENVELOPE_KEY_SIZE) &&
-		envelope_hkdf_expand(prk, commitment_info, sizeof(commitment_info), keys->commitment,
-							 ENVELOPE_KEY_SIZE);
-	envelope_wipe(prk, sizeof(prk));
-	return done;
+	envelope_hkdf_extract(message_id, ENVELOPE_MESSAGE_ID_SIZE, data_key, ENVELOPE_KEY_SIZE,
+						  &prk);
+	envelope_hkdf_expand(&prk, content_info, sizeof(content_info), keys->content,
+						 ENVELOPE_KEY_SIZE);
+	envelope_hkdf_expand(&prk, commitment_info, sizeof(commitment_info), keys->commitment,
+						 ENVELOPE_KEY_SIZE);
+	envelope_wipe(&prk, sizeof(prk));
 }
 
 /* What a frame's tag covers besides the content; returns its length. */
@@ -322,13 +320,14 @@ envelope_seal(const EnvelopeDraft *draft, uint8_t *output)
 		uint8_t		wrap_iv[ENVELOPE_IV_SIZE];
 	}			fresh;			/* drawn at once: a draw costs more than its bytes */
 	DerivedKeys keys;
-	EnvelopeCipher *cipher = NULL;
+	EnvelopeCipher *cipher;
 	uint8_t    *frames = NULL;
 	bool		done;
 
-	if (envelope_random(&fresh, sizeof(fresh)) &&
-		derive(fresh.data_key, fresh.message_id, &keys))
-		cipher = envelope_cipher_begin(keys.content, true);
+	if (!envelope_random(&fresh, sizeof(fresh)))
+		return false;
+	derive(fresh.data_key, fresh.message_id, &keys);
+	cipher = envelope_cipher_begin(keys.content, true);
 	if (cipher != NULL)
 		frames = put_header(output, draft, fresh.data_key, fresh.message_id, fresh.wrap_iv,
 							&keys, cipher);
@@ -530,11 +529,11 @@ bool
 envelope_open(const EnvelopeMessage *message, const uint8_t *data_key, uint8_t *plaintext)
 {
 	DerivedKeys keys;
-	EnvelopeCipher *cipher = NULL;
+	EnvelopeCipher *cipher;
 	bool		done;
 
-	if (derive(data_key, message->id, &keys))
-		cipher = envelope_cipher_begin(keys.content, false);
+	derive(data_key, message->id, &keys);
+	cipher = envelope_cipher_begin(keys.content, false);
 	done = cipher != NULL && verify_header(message, &keys, cipher) &&
 		open_frames(message, cipher, plaintext);
 	envelope_cipher_end(cipher);

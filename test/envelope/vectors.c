@@ -113,17 +113,19 @@ check_hkdf(json_t *test)
 {
 	static uint8_t ikm[MAX_VECTOR], salt[MAX_VECTOR], info[MAX_VECTOR], okm[MAX_VECTOR];
 	static uint8_t output[MAX_VECTOR];
-	uint8_t		prk[ENVELOPE_HASH_SIZE];
+	EnvelopeHmacKey prk;
 	size_t		ikm_length = field(test, "ikm", ikm);
 	size_t		salt_length = field(test, "salt", salt);
 	size_t		info_length = field(test, "info", info);
 	size_t		size = json_integer_value(json_object_get(test, "size"));
-	bool		made;
 
+	/* what is marked invalid asks for more than HKDF can make, as no caller does */
+	if (!is_valid(test))
+		return size > 255 * ENVELOPE_HASH_SIZE;
 	field(test, "okm", okm);
-	made = envelope_hkdf_extract(salt, salt_length, ikm, ikm_length, prk) &&
-		envelope_hkdf_expand(prk, info, info_length, output, size);
-	return is_valid(test) ? made && memcmp(output, okm, size) == 0 : !made;
+	envelope_hkdf_extract(salt, salt_length, ikm, ikm_length, &prk);
+	envelope_hkdf_expand(&prk, info, info_length, output, size);
+	return memcmp(output, okm, size) == 0;
 }
 
 static bool
@@ -427,8 +429,8 @@ check_hmac(void)
 		if (cases[i].key != NULL)
 			key_length = from_hex(cases[i].key, key);
 		from_hex(cases[i].hash, expected);
-		bad += !envelope_hmac(key, key_length, data, from_hex(cases[i].data, data), hash) ||
-			memcmp(hash, expected, sizeof(hash)) != 0;
+		envelope_hmac(key, key_length, data, from_hex(cases[i].data, data), hash);
+		bad += memcmp(hash, expected, sizeof(hash)) != 0;
 	}
 	ok(bad == 0, "%s: %d wrong", "HMAC-SHA-512 of RFC 4231", bad);
 }
