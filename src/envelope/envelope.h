@@ -7,7 +7,7 @@
  * encryption key (KEK) of the keyring.  KEKs are rows of padlock.keys, wrapped
  * by a provider: the local key file, which any process can read, or a key
  * service, which only workers may ask.  Unwrapped KEKs are kept in shared
- * memory, by database and name, until the keyring is locked or the server
+ * memory, by database and id, until the keyring is locked or the server
  * stops.
  *
  * A KEK's name is its key_id and version, "documents/2": messages carry it,
@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "utils/uuid.h"
 
 #define PADLOCK_KEK_SIZE		32
 #define PADLOCK_KEY_NAME_SIZE	80	/* bytes of a name with its NUL, at most */
@@ -94,7 +95,8 @@ typedef enum PadlockKeyTaskKind
 typedef struct PadlockKeyTask
 {
 	PadlockKeyTaskKind kind;
-	char	   *name;			/* of the KEK; also what the service should bind the blob to */
+	pg_uuid_t	id;				/* of the KEK, to put and get it by */
+	char	   *name;			/* its name; also what the service should bind the blob to */
 	char	   *provider;		/* to ask: "aws_kms", "google_kms", "vault" */
 	char	   *provider_key_id;	/* the service's name of its key */
 	bytea	   *wrapped;		/* UNLOCK: the opaque blob; otherwise NULL */
@@ -115,10 +117,10 @@ extern bool padlock_keyring_wanted(void);
  * Unlock a KEK for all sessions of this database.  True unless the keyring was
  * locked meanwhile or the memory is full.  No transaction needed.
  */
-extern bool padlock_keyring_put(const char *name, const uint8 *kek);
+extern bool padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek);
 
 /* Copy an unlocked KEK; false when it is locked.  The caller wipes it. */
-extern bool padlock_keyring_get(const char *name, uint8 *kek);
+extern bool padlock_keyring_get(const pg_uuid_t *id, uint8 *kek);
 
 /*
  * Store how a provider wrapped a KEK.  A key that was being made becomes the
@@ -126,7 +128,7 @@ extern bool padlock_keyring_get(const char *name, uint8 *kek);
  * row is gone, destroyed, or no longer waits for this provider.  Needs a
  * transaction, without an SPI connection around it.
  */
-extern bool padlock_keyring_store(const char *name, const char *provider,
+extern bool padlock_keyring_store(const pg_uuid_t *id, const char *provider,
 								  const char *provider_key_id,
 								  const void *wrapped, size_t length);
 

@@ -4,6 +4,7 @@
 CREATE TABLE padlock.keys (
     key_id text NOT NULL CONSTRAINT keys_key_id CHECK (key_id ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
     version integer NOT NULL CONSTRAINT keys_version CHECK (version > 0),
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid() CONSTRAINT keys_id UNIQUE,
     state text NOT NULL CONSTRAINT keys_state CHECK (state IN ('pending', 'active', 'decrypt-only', 'destroyed')),
     provider text NOT NULL,
     provider_key_id text,
@@ -20,6 +21,7 @@ CREATE TABLE padlock.keys (
 );
 COMMENT ON TABLE padlock.keys IS 'padlock: keys that wrap the keys of documents, themselves wrapped by a provider';
 COMMENT ON COLUMN padlock.keys.version IS 'key_id/version is the name that documents and messages carry';
+COMMENT ON COLUMN padlock.keys.id IS 'of the key itself, by which it is found in memory: names may return after a rollback or a restore';
 COMMENT ON COLUMN padlock.keys.state IS 'pending: a worker is to make it; active: encrypts; decrypt-only; destroyed';
 COMMENT ON COLUMN padlock.keys.wrapped IS 'the key, as the provider encrypted it';
 COMMENT ON COLUMN padlock.keys.rewrap_provider IS 'the provider by which a worker is to wrap the key anew';

@@ -33,6 +33,7 @@
 typedef struct KeyringRow
 {
 	char		name[PADLOCK_KEY_NAME_SIZE];
+	pg_uuid_t	id;
 	char	   *key_id;
 	int			version;
 	char	   *state;
@@ -52,7 +53,7 @@ typedef struct KeyringRow
  */
 extern void keyring_memory_init(void);
 extern bool keyring_is_locked(void);
-extern void keyring_forget(const char *name);
+extern void keyring_forget(const pg_uuid_t *id);
 extern int	keyring_lock_all(void);	/* wipe, and keep others from putting; returns how many */
 extern void keyring_allow(void);	/* the contrary */
 extern void keyring_want(void); /* have a worker unlock what is missing */
@@ -80,12 +81,14 @@ extern void keyring_count_wrap(const KeyringRow *row);
 /* How many data keys a KEK has wrapped, at most. */
 extern int64 keyring_wraps(const KeyringRow *row);
 
+/* The row of a KEK by name, from a cache, or NULL. */
+extern const KeyringRow *keyring_named_row(const char *name);
+
 /*
- * The KEK of that name: from memory, or unlocked by the key file.  False when
- * there is none or it was destroyed; 55000 when it is locked.  The caller
- * wipes it.
+ * A row's KEK: from memory, or unlocked by the key file.  False when it is not
+ * made yet or was destroyed; 55000 when it is locked.  The caller wipes it.
  */
-extern bool keyring_kek(const char *name, uint8 *kek);
+extern bool keyring_kek(const KeyringRow *row, uint8 *kek);
 
 /* key_file.c: the local provider. */
 extern void key_file_init(void);

@@ -42,7 +42,7 @@
 typedef struct KeyringSlot
 {
 	Oid			database;		/* InvalidOid: free */
-	char		name[PADLOCK_KEY_NAME_SIZE];
+	pg_uuid_t	id;
 	uint8		kek[PADLOCK_KEK_SIZE];
 } KeyringSlot;
 
@@ -138,15 +138,15 @@ keyring_memory_init(void)
 	shmem_startup_hook = attach_memory;
 }
 
-/* This database's KEK of that name, or NULL.  The lock is held. */
+/* This database's KEK of that id, or NULL.  The lock is held. */
 static KeyringSlot *
-find_slot(const char *name)
+find_slot(const pg_uuid_t *id)
 {
 	for (int i = 0; i < memory->used; i++)
 	{
 		KeyringSlot *slot = &memory->slots[i];
 
-		if (slot->database == MyDatabaseId && strcmp(slot->name, name) == 0)
+		if (slot->database == MyDatabaseId && memcmp(&slot->id, id, sizeof(pg_uuid_t)) == 0)
 			return slot;
 	}
 	return NULL;
@@ -192,14 +192,14 @@ is_locked(void)
 }
 
 bool
-padlock_keyring_get(const char *name, uint8 *kek)
+padlock_keyring_get(const pg_uuid_t *id, uint8 *kek)
 {
 	KeyringSlot *slot;
 
 	if (memory == NULL)
 		return false;
 	LWLockAcquire(memory_lock, LW_SHARED);
-	slot = find_slot(name);
+	slot = find_slot(id);
 	if (slot != NULL)
 		memcpy(kek, slot->kek, PADLOCK_KEK_SIZE);
 	LWLockRelease(memory_lock);
@@ -207,7 +207,7 @@ padlock_keyring_get(const char *name, uint8 *kek)
 }
 
 bool
-padlock_keyring_put(const char *name, const uint8 *kek)
+padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek)
 {
 	bool		put;
 
@@ -217,12 +217,12 @@ padlock_keyring_put(const char *name, const uint8 *kek)
 	put = !is_locked();
 	if (put)
 	{
-		KeyringSlot *slot = find_slot(name);
+		KeyringSlot *slot = find_slot(id);
 
 		if (slot == NULL)
 			slot = free_slot();
 		slot->database = MyDatabaseId;
-		strlcpy(slot->name, name, PADLOCK_KEY_NAME_SIZE);
+		slot->id = *id;
 		memcpy(slot->kek, kek, PADLOCK_KEK_SIZE);
 	}
 	LWLockRelease(memory_lock);
@@ -241,12 +241,12 @@ keyring_is_locked(void)
 }
 
 void
-keyring_forget(const char *name)
+keyring_forget(const pg_uuid_t *id)
 {
 	KeyringSlot *slot;
 
 	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
-	slot = find_slot(name);
+	slot = find_slot(id);
 	if (slot != NULL)
 		envelope_wipe(slot, sizeof(KeyringSlot));
 	LWLockRelease(memory_lock);

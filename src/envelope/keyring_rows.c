@@ -39,6 +39,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/uuid.h"
 
 #include "envelope/crypto.h"
 #include "envelope/keyring.h"
@@ -127,6 +128,7 @@ read_row(TupleTableSlot *slot)
 
 	if (!isnull)
 		row->wrapped = DatumGetByteaPCopy(wrapped);
+	row->id = *DatumGetUUIDP(column(slot, "id", &isnull));
 	row->key_id = text_column(slot, "key_id");
 	row->version = DatumGetInt32(column(slot, "version", &isnull));
 	row->state = text_column(slot, "state");
@@ -288,12 +290,19 @@ keyring_wraps(const KeyringRow *row)
 	return (row->wraps_to >= 0 ? row->wraps_to : last_wraps()) - row->wraps_from;
 }
 
+const KeyringRow *
+keyring_named_row(const char *name)
+{
+	cache_rows();
+	return keyring_row(cached_rows, name);
+}
+
 /* Unwrap a row's KEK by the key file and put it into memory. */
 static void
 unlock_local(const KeyringRow *row, uint8 *kek)
 {
 	key_file_unwrap(row->name, row->wrapped, kek);
-	if (padlock_keyring_put(row->name, kek))
+	if (padlock_keyring_put(&row->id, kek))
 		return;
 	envelope_wipe(kek, PADLOCK_KEK_SIZE);
 	ereport(ERROR,
@@ -302,30 +311,36 @@ unlock_local(const KeyringRow *row, uint8 *kek)
 			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.")));
 }
 
+/* Ask a worker for a key service's KEK, and say so. */
+static void
+miss_remote(const KeyringRow *row)
+{
+	keyring_want();
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("key \"%s\" is locked", row->name),
+			 keyring_is_locked() ?
+			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.") :
+			 errhint("A background worker is to ask \"%s\" for it; try again.", row->provider)));
+}
+
 bool
-keyring_kek(const char *name, uint8 *kek)
+keyring_kek(const KeyringRow *row, uint8 *kek)
 {
 	Relation	keys;
-	KeyringRow *row;
+	KeyringRow *now;
 	bool		found;
 
-	if (padlock_keyring_get(name, kek))
+	if (padlock_keyring_get(&row->id, kek))
 		return true;
 	keys = keyring_open_table(AccessShareLock);
-	row = keyring_row(keyring_rows(keys), name);
-	found = row != NULL && row->wrapped != NULL;
-	if (found && strcmp(row->provider, PADLOCK_LOCAL_PROVIDER) == 0)
-		unlock_local(row, kek);
+	now = keyring_row(keyring_rows(keys), row->name);
+	found = now != NULL && now->wrapped != NULL &&
+		memcmp(&now->id, &row->id, sizeof(pg_uuid_t)) == 0;
+	if (found && strcmp(now->provider, PADLOCK_LOCAL_PROVIDER) == 0)
+		unlock_local(now, kek);
 	else if (found)
-	{
-		keyring_want();
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("key \"%s\" is locked", name),
-				 keyring_is_locked() ?
-				 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.") :
-				 errhint("A background worker is asking \"%s\" for it; try again.", row->provider)));
-	}
+		miss_remote(now);
 	table_close(keys, AccessShareLock);
 	return found;
 }

@@ -338,13 +338,13 @@ rewrap_local(const KeyringRow *row, const uint8 *kek)
 	static PadlockStatement update = {
 		.sql = "UPDATE padlock.keys SET provider = 'local', provider_key_id = NULL, wrapped = $2,"
 		" rewrap_provider = NULL, rewrap_provider_key_id = NULL"
-		" WHERE key_id || '/' || version = $1",
+		" WHERE id = $1",
 		.nargs = 2,
-		.argtypes = {TEXTOID, BYTEAOID}
+		.argtypes = {UUIDOID, BYTEAOID}
 	};
 	Datum		values[2];
 
-	values[0] = CStringGetTextDatum(row->name);
+	values[0] = UUIDPGetDatum(&row->id);
 	values[1] = PointerGetDatum(key_file_wrap(row->name, kek));
 	(void) change(&update, values, NULL);
 }
@@ -362,7 +362,7 @@ rewrap_all_local(List *rows)
 		KeyringRow *row = lfirst(cell);
 		uint8		kek[PADLOCK_KEK_SIZE];
 
-		if (row->wrapped != NULL && keyring_kek(row->name, kek))
+		if (row->wrapped != NULL && keyring_kek(row, kek))
 			envelope_wipe(kek, sizeof(kek));
 	}
 	(void) key_file_make(false);
@@ -371,7 +371,7 @@ rewrap_all_local(List *rows)
 		KeyringRow *row = lfirst(cell);
 		uint8		kek[PADLOCK_KEK_SIZE];
 
-		if (row->wrapped == NULL || !keyring_kek(row->name, kek))
+		if (row->wrapped == NULL || !keyring_kek(row, kek))
 			continue;
 		rewrap_local(row, kek);
 		envelope_wipe(kek, sizeof(kek));
@@ -428,12 +428,12 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 	static PadlockStatement update = {
 		.sql = "UPDATE padlock.keys SET state = 'destroyed', wrapped = NULL, destroyed_at = now(),"
 		" rewrap_provider = NULL, rewrap_provider_key_id = NULL"
-		" WHERE key_id || '/' || version = $1",
+		" WHERE id = $1",
 		.nargs = 1,
-		.argtypes = {TEXTOID}
+		.argtypes = {UUIDOID}
 	};
 	char	   *name = required_argument(fcinfo, "key_name");
-	Datum		value = CStringGetTextDatum(name);
+	Datum		value;
 	PadlockUserContext saved;
 	KeyringRow *row = keyring_row(begin_change(&saved, AccessExclusiveLock), name);
 
@@ -445,8 +445,9 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("key \"%s\" is active", name),
 				 errhint("Replace it with padlock.rotate_key() first.")));
+	value = UUIDPGetDatum(&row->id);
 	(void) change(&update, &value, NULL);
-	keyring_forget(name);
+	keyring_forget(&row->id);
 	padlock_restore_user(&saved);
 	PG_RETURN_VOID();
 }
@@ -479,7 +480,7 @@ unlock_all_local(bool *others)
 
 		if (!is_local(row->provider))
 			*others = true;
-		else if (row->wrapped != NULL && keyring_kek(row->name, kek))
+		else if (row->wrapped != NULL && keyring_kek(row, kek))
 		{
 			envelope_wipe(kek, sizeof(kek));
 			count++;
@@ -524,7 +525,7 @@ put_row(ReturnSetInfo *result, const KeyringRow *row)
 	values[2] = CStringGetTextDatum(row->provider);
 	nulls[3] = row->provider_key_id == NULL;
 	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(row->provider_key_id);
-	values[4] = BoolGetDatum(padlock_keyring_get(row->name, kek));
+	values[4] = BoolGetDatum(padlock_keyring_get(&row->id, kek));
 	envelope_wipe(kek, sizeof(kek));
 	values[5] = Int64GetDatum(keyring_wraps(row));
 	values[6] = TimestampTzGetDatum(row->created_at);

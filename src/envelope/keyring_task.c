@@ -26,6 +26,7 @@ make_task(PadlockKeyTaskKind kind, const KeyringRow *row, char *provider, char *
 	PadlockKeyTask *task = palloc0(sizeof(PadlockKeyTask));
 
 	task->kind = kind;
+	task->id = row->id;
 	task->name = pstrdup(row->name);
 	task->provider = provider;
 	task->provider_key_id = provider_key_id;
@@ -36,10 +37,10 @@ make_task(PadlockKeyTaskKind kind, const KeyringRow *row, char *provider, char *
 
 /* Is the KEK in memory? */
 static bool
-is_unlocked(const char *name)
+is_unlocked(const pg_uuid_t *id)
 {
 	uint8		kek[PADLOCK_KEK_SIZE];
-	bool		unlocked = padlock_keyring_get(name, kek);
+	bool		unlocked = padlock_keyring_get(id, kek);
 
 	envelope_wipe(kek, sizeof(kek));
 	return unlocked;
@@ -50,7 +51,7 @@ static PadlockKeyTask *
 task_of(const KeyringRow *row)
 {
 	bool		local = strcmp(row->provider, PADLOCK_LOCAL_PROVIDER) == 0;
-	bool		unlocked = is_unlocked(row->name);
+	bool		unlocked = is_unlocked(&row->id);
 
 	if (strcmp(row->state, KEY_PENDING) == 0)
 		return make_task(PADLOCK_KEY_MAKE, row, row->provider, row->provider_key_id);
@@ -89,18 +90,18 @@ activate(Datum *values)
 	static PadlockStatement retire = {
 		.sql = "UPDATE padlock.keys k SET state = 'decrypt-only', retired_at = now(),"
 		" wraps_to = (SELECT last_value + 64 FROM padlock.key_wraps)"
-		" FROM padlock.keys p WHERE p.key_id || '/' || p.version = $1 AND p.state = 'pending'"
+		" FROM padlock.keys p WHERE p.id = $1 AND p.state = 'pending'"
 		" AND p.provider = $2 AND p.provider_key_id IS NOT DISTINCT FROM $3"
 		" AND k.key_id = p.key_id AND k.state = 'active'",
 		.nargs = 3,
-		.argtypes = {TEXTOID, TEXTOID, TEXTOID}
+		.argtypes = {UUIDOID, TEXTOID, TEXTOID}
 	};
 	static PadlockStatement make_active = {
 		.sql = "UPDATE padlock.keys SET state = 'active', wrapped = $4"
-		" WHERE key_id || '/' || version = $1 AND state = 'pending'"
+		" WHERE id = $1 AND state = 'pending'"
 		" AND provider = $2 AND provider_key_id IS NOT DISTINCT FROM $3",
 		.nargs = 4,
-		.argtypes = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID}
+		.argtypes = {UUIDOID, TEXTOID, TEXTOID, BYTEAOID}
 	};
 
 	(void) padlock_spi_execute(&retire, values, NULL, false);
@@ -115,17 +116,17 @@ rewrap(Datum *values)
 		.sql = "UPDATE padlock.keys SET wrapped = $4, provider = rewrap_provider,"
 		" provider_key_id = rewrap_provider_key_id, rewrap_provider = NULL,"
 		" rewrap_provider_key_id = NULL"
-		" WHERE key_id || '/' || version = $1 AND wrapped IS NOT NULL"
+		" WHERE id = $1 AND wrapped IS NOT NULL"
 		" AND rewrap_provider = $2 AND rewrap_provider_key_id IS NOT DISTINCT FROM $3",
 		.nargs = 4,
-		.argtypes = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID}
+		.argtypes = {UUIDOID, TEXTOID, TEXTOID, BYTEAOID}
 	};
 
 	return padlock_spi_execute(&update, values, NULL, false) == 1;
 }
 
 bool
-padlock_keyring_store(const char *name, const char *provider, const char *provider_key_id,
+padlock_keyring_store(const pg_uuid_t *id, const char *provider, const char *provider_key_id,
 					  const void *wrapped, size_t length)
 {
 	bytea	   *blob = palloc(VARHDRSZ + length);
@@ -135,7 +136,7 @@ padlock_keyring_store(const char *name, const char *provider, const char *provid
 
 	SET_VARSIZE(blob, VARHDRSZ + length);
 	memcpy(VARDATA(blob), wrapped, length);
-	values[0] = CStringGetTextDatum(name);
+	values[0] = UUIDPGetDatum(id);
 	values[1] = CStringGetTextDatum(provider);
 	values[2] = CStringGetTextDatum(provider_key_id);
 	values[3] = PointerGetDatum(blob);

@@ -68,7 +68,7 @@ bytes_of_bytea(const bytea *value)
 
 /* Seal a draft under a KEK of the keyring into a new bytea. */
 static bytea *
-seal_draft(EnvelopeDraft *draft, const char *key_name)
+seal_draft(EnvelopeDraft *draft, const KeyringRow *row)
 {
 	size_t		size = envelope_sealed_size(draft);
 	uint8		kek[PADLOCK_KEK_SIZE];
@@ -83,10 +83,10 @@ seal_draft(EnvelopeDraft *draft, const char *key_name)
 						   (size_t) (MaxAllocSize - VARHDRSZ))));
 	message = palloc(VARHDRSZ + size);
 	SET_VARSIZE(message, VARHDRSZ + size);
-	if (!keyring_kek(key_name, kek))
+	if (!keyring_kek(row, kek))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("key \"%s\" does not exist", key_name)));
+				 errmsg("key \"%s\" does not exist", row->name)));
 	draft->kek = kek;
 	done = envelope_seal(draft, (uint8 *) VARDATA(message));
 	envelope_wipe(kek, sizeof(kek));
@@ -102,7 +102,6 @@ padlock_seal(const void *plaintext, size_t length, const char *key_id,
 {
 	bytea	   *serialized;
 	const KeyringRow *row;
-	char		name[PADLOCK_KEY_NAME_SIZE];
 	bytea	   *message;
 	EnvelopeDraft draft = {
 		.plaintext = {plaintext, length},
@@ -115,13 +114,12 @@ padlock_seal(const void *plaintext, size_t length, const char *key_id,
 	serialized = envelope_serialize_context(context, entries);
 	row = keyring_active_row(key_id);
 	keyring_count_wrap(row);
-	strlcpy(name, row->name, sizeof(name));
 	draft.context = bytes_of_bytea(serialized);
-	draft.key_name = bytes_of(name, strlen(name));
-	message = seal_draft(&draft, name);
+	draft.key_name = bytes_of(row->name, strlen(row->name));
+	message = seal_draft(&draft, row);
 	pfree(serialized);
 	if (key_name != NULL)
-		strlcpy(key_name, name, PADLOCK_KEY_NAME_SIZE);
+		strlcpy(key_name, row->name, PADLOCK_KEY_NAME_SIZE);
 	return message;
 }
 
@@ -138,6 +136,7 @@ static bool
 unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, uint8 *data_key)
 {
 	char		name[PADLOCK_KEY_NAME_SIZE];
+	const KeyringRow *row;
 	uint8		kek[PADLOCK_KEK_SIZE];
 	bool		done;
 
@@ -147,7 +146,8 @@ unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, uint8 *dat
 		return false;
 	memcpy(name, key->key_name.data, key->key_name.length);
 	name[key->key_name.length] = '\0';
-	if (!keyring_kek(name, kek))
+	row = keyring_named_row(name);
+	if (row == NULL || !keyring_kek(row, kek))
 		return false;
 	done = envelope_unwrap(message, key, kek, data_key);
 	envelope_wipe(kek, sizeof(kek));

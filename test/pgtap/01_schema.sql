@@ -14,7 +14,7 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
-                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens'],
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -91,7 +91,11 @@ INSERT INTO wanted VALUES
     'revoked_at timestamp with time zone', 'refresh_counter bigint not null default 0', 'ip_address text', 'user_agent text']),
 ('padlock.one_time_tokens', 0, ARRAY[
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
-    'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']);
+    'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
+('padlock.keys', 0, ARRAY[
+    'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
+    'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint',
+    'created_at timestamp with time zone not null default now()', 'retired_at timestamp with time zone', 'destroyed_at timestamp with time zone']);
 
 SELECT is((SELECT array_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
                                       'default ' || pg_get_expr(adbin, adrelid)) ORDER BY attnum)
@@ -116,7 +120,7 @@ INSERT INTO key VALUES
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.one_time_tokens', 'PRIMARY KEY (token_hash)'), ('padlock.one_time_tokens', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
-    ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
+    ('padlock.keys', 'PRIMARY KEY (key_id, version)'), ('padlock.keys', 'UNIQUE (id)'), ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
     ('policies', 'UNIQUE (id, user_id)'),
     ('rate_limit_rules', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
     ('insurance_products', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
@@ -151,7 +155,7 @@ INSERT INTO wanted_index VALUES
     ('job_queue', 'btree', 'priority DESC, created_at, enqueue_order', '(status = ''pending''::text)'),
     ('job_queue', 'btree', 'locked_until', '(status = ''processing''::text)'),
     ('padlock.sessions', 'btree', 'user_id', NULL), ('padlock.one_time_tokens', 'btree', 'expires_at', NULL),
-    ('padlock.one_time_tokens', 'btree', 'lower(email)', NULL),
+    ('padlock.one_time_tokens', 'btree', 'lower(email)', NULL), ('padlock.keys', 'btree', 'key_id', '(state = ''active''::text)'),
     ('padlock.api_keys', 'btree', 'company_id', NULL);
 CREATE TEMP VIEW found_index AS
     SELECT indrelid::regclass::text AS name, amname::text AS method,
@@ -187,6 +191,10 @@ SELECT throws_ok(statement, code, NULL, statement) FROM (VALUES
     ('INSERT INTO padlock.email_templates (name, subject, text_body) VALUES (''A b'', ''x'', ''x'')', '23514'),
     ('INSERT INTO padlock.email_templates (name, subject, text_body) VALUES (''x'', E''a\nb'', ''x'')', '23514'),
     ('INSERT INTO padlock.api_keys (key_hash, company_id, display, label) VALUES (''x'', gen_random_uuid(), '''', '''')', '23514'),
+    ('INSERT INTO padlock.keys (key_id, version, state, provider, wraps_from) VALUES (''X/1'', 1, ''pending'', ''local'', 0)', '23514'),
+    ('INSERT INTO padlock.keys (key_id, version, state, provider, wraps_from) VALUES (''x'', 1, ''active'', ''local'', 0)', '23514'),
+    ('INSERT INTO padlock.keys (key_id, version, state, provider, wraps_from) VALUES (''x'', 0, ''pending'', ''local'', 0)', '23514'),
+    ('INSERT INTO padlock.keys (key_id, version, state, provider, wrapped, wraps_from) VALUES (''x'', 1, ''active'', ''local'', '''', 0), (''x'', 2, ''active'', ''local'', '''', 0)', '23505'),
     ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (''x'', ''confirm_email'', '''', now())', '23514'),
     ('INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at) VALUES (sha256(''x''), ''anything'', '''', now())', '23514')) AS v (statement, code);
 

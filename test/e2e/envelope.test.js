@@ -1,0 +1,129 @@
+// Messages are those of the AWS Encryption SDK: its JavaScript client reads
+// what padlock wrote and writes what padlock reads, offline, with raw keys.
+'use strict';
+
+const { test, before, after } = require('node:test');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { buildClient, CommitmentPolicy, RawAesKeyringNode, RawAesWrappingSuiteIdentifier,
+  AlgorithmSuiteIdentifier } = require('@aws-crypto/client-node');
+const { start, stop } = require('./helpers');
+
+const { encrypt, decrypt } = buildClient(CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT);
+const suiteId = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY;
+let world;
+let keys;
+
+// A keyring of one raw key, from memory of its own as the SDK wants it.
+const keyring = (keyNamespace, keyName, bytes) => new RawAesKeyringNode({ keyNamespace, keyName,
+  unencryptedMasterKey: Uint8Array.from(bytes), wrappingSuite: RawAesWrappingSuiteIdentifier.AES256_GCM_IV12_TAG16_NO_PADDING,
+  utf8Sorting: true });   // as the format wants it; the SDK's default sorts as the machine's language does
+
+const query = async (sql, values) => (await world.owner.query(sql, values)).rows;
+
+// The key of that name in clear, as somebody with the key file and a copy of
+// padlock.keys, but without PostgreSQL, gets it.
+async function recover(name) {
+  const [{ wrapped }] = await query("SELECT wrapped FROM padlock.keys WHERE key_id || '/' || version = $1", [name]);
+  const file = Buffer.from(fs.readFileSync(process.env.PADLOCK_KEY_FILE, 'ascii').trim(), 'hex');
+  const { plaintext, messageHeader } = await decrypt(keyring('padlock-key-file', 'key-file', file), wrapped);
+
+  assert.deepEqual({ ...messageHeader.encryptionContext }, { 'padlock-key': name });
+  assert.equal(plaintext.length, 32);
+  return keyring('padlock', name, plaintext);
+}
+
+const seal = async (plaintext, context) =>
+  (await query("SELECT padlock.encrypt($1, 'documents', $2) AS message", [plaintext, context]))[0].message;
+const open = async (message, context) =>
+  (await query('SELECT padlock.decrypt($1, $2) AS plaintext', [message, context]))[0].plaintext;
+
+before(async () => {
+  world = await start('e2e_envelope');
+  await query('SELECT padlock.init_keyring()');
+  keys = await recover('documents/1');
+});
+after(() => stop(world));
+
+const contexts = [
+  {},
+  { document_id: 'd', table: 'documents', user_id: 'u' },
+  { '': 'an empty key', empty: '' },
+  { b: '2', a: '1', aa: '3', B: '4', 0: '5', '-': '6', '~': '7' },
+  { 'tab\tand\nnewline': 'quote" and \\ and \u0001\u007f', ' ': ' ', "'": '<>&' },
+  { é: 'Zoë', 'Straße': 'ß', 'п': 'р', '中': '文', '\u200f': 'rtl', 'e\u0301': 'combined' },
+  { '\ue000': 'private', '\uffee': 'half width' },
+  { '\u{1f600}': '\u{1f4a9}', '\u{10ffff}': 'last' },
+  Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`key ${n}`, `value ${n}`.repeat(10)])),
+];
+
+test('contexts with every kind of character, both ways', async () => {
+  for (const context of contexts) {
+    const { plaintext, messageHeader } = await decrypt(keys, await seal(Buffer.from('hello'), context));
+
+    assert.equal(plaintext.toString(), 'hello');
+    assert.deepEqual({ ...messageHeader.encryptionContext }, context);
+    assert.equal(messageHeader.suiteId, suiteId);
+    const { result } = await encrypt(keys, 'hello again', { suiteId, encryptionContext: context });
+    assert.equal((await open(result, context)).toString(), 'hello again');
+  }
+});
+
+test('keys beyond the basic plane sort by their UTF-8 bytes', async () => {
+  const context = { '\u{1f600}': '1', '\ue000': '2', '\uffee': '3' };
+
+  assert.deepEqual({ ...(await decrypt(keys, await seal(Buffer.from('x'), context))).messageHeader.encryptionContext }, context);
+  const { result } = await encrypt(keys, 'y', { suiteId, encryptionContext: context });
+  assert.equal((await open(result, context)).toString(), 'y');
+});
+
+test('sizes around the edges of frames, both ways', async () => {
+  const frame = 256 * 1024;
+
+  for (const size of [0, 1, 2, 15, 16, 17, 4095, 4096, 4097, frame - 1, frame, frame + 1, 2 * frame - 1, 2 * frame, 2 * frame + 1]) {
+    const plaintext = Buffer.alloc(size, 'x');
+    const message = await seal(plaintext, { size: String(size) });
+
+    assert.ok((await decrypt(keys, message, { maxBodySize: frame })).plaintext.equals(plaintext), `padlock to SDK, ${size}`);
+  }
+  for (const frameLength of [1, 16, 4096, 65536]) {
+    for (const frames of [0, 1, 2, 3]) {
+      for (const size of [frames * frameLength - 1, frames * frameLength, frames * frameLength + 1].filter((n) => n >= 0)) {
+        const plaintext = Buffer.alloc(size, 'y');
+        const { result } = await encrypt(keys, plaintext, { suiteId, frameLength, encryptionContext: { a: 'b' } });
+
+        assert.ok((await open(result, { a: 'b' })).equals(plaintext), `SDK to padlock, ${size} in frames of ${frameLength}`);
+      }
+    }
+  }
+});
+
+test('the SDK refuses what was changed, and padlock what another key or suite made', async () => {
+  const message = await seal(Buffer.from('hello'), { a: 'b' });
+
+  for (const at of [0, 40, message.length - 60, message.length - 1]) {
+    const changed = Buffer.from(message);
+    changed[at] ^= 1;
+    await assert.rejects(decrypt(keys, changed), `byte ${at}`);
+  }
+  const refused = { code: '22000', message: 'message could not be decrypted' };
+  const { result: foreign } = await encrypt(keyring('padlock', 'documents/1', Buffer.alloc(32, 7)), 'x', { suiteId });
+  await assert.rejects(open(foreign, {}), refused);
+  const { result: signed } = await encrypt(keys, 'x');
+  await assert.rejects(open(signed, {}), refused);
+  const { result } = await encrypt(keys, 'x', { suiteId, encryptionContext: { a: 'b' } });
+  await assert.rejects(open(result, { a: 'c' }), refused);
+});
+
+test('after a rotation each message names its key, and the raw keys open both', async () => {
+  const old = await seal(Buffer.from('old'), {});
+  await query("SELECT padlock.rotate_key('documents')");
+  const fresh = await seal(Buffer.from('fresh'), {});
+  const next = await recover('documents/2');
+
+  assert.equal((await decrypt(keys, old)).plaintext.toString(), 'old');
+  assert.equal((await decrypt(next, fresh)).plaintext.toString(), 'fresh');
+  await assert.rejects(decrypt(keys, fresh));
+  await query('SELECT padlock.rewrap_keyring()');
+  assert.equal((await decrypt(await recover('documents/2'), fresh)).plaintext.toString(), 'fresh');
+});

@@ -1,0 +1,170 @@
+# The envelope's vectors, the key file and its troubles, and where unlocked
+# keys are in memory: in pages that no core dump holds.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PadlockTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $source = $ENV{PADLOCK_SOURCE};
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my @compile = ('cc', '-std=gnu99', '-O1', '-g', '-Wall', '-Werror', "-I$source/src");
+my @envelope = ("$source/src/envelope/crypto.c", "$source/src/envelope/message.c");
+
+# Published vectors, where they are, and damage of every kind.
+is(system(@compile, '-fsanitize=address,undefined', '-o', "$dir/vectors", "$source/test/envelope/vectors.c", @envelope, '-ljansson', '-lcrypto'),
+	0, 'the vectors build');
+my @files = grep { -f } map { "$source/../shared/data/vectors/$_" }
+  qw(aes_gcm_test.json hkdf_sha512_test.json commitment_known_answer_tests.json);
+my $vectors = `$dir/vectors @files`;
+is($?, 0, 'the vectors run');
+like($vectors, qr/^ok/, 'there are some');
+unlike($vectors, qr/^not ok/m, 'all are as marked') or diag($vectors);
+is(system(@compile, '-o', "$dir/unwrap", "$source/test/envelope/unwrap.c", @envelope, '-lcrypto'), 0, 'the other program builds');
+
+my $file = "$dir/keys/documents.key";
+my $node = new_cluster('envelope', conf => "padlock.key_file = '$file'\n");
+
+sub query { my ($sql) = @_; return $node->safe_psql('postgres', $sql); }
+
+# What a statement that must fail says.
+sub failure
+{
+	my ($sql) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $sql);
+	isnt($rc, 0, "$sql fails");
+	return $err;
+}
+
+sub restart { $node->restart; return; }
+
+my $seal = q{SELECT padlock.encrypt('marker', 'documents', '{"a": "b"}')};
+my $open = q{SELECT convert_from(padlock.decrypt(m, '{"a": "b"}'), 'UTF8') FROM sealed};
+
+# The file is made once, and for the server's user alone.
+like(failure('SELECT padlock.init_keyring()'), qr/could not make file ".*documents.key" of padlock.key_file: No such file/, 'a folder must be there');
+mkdir("$dir/keys") or die;
+is(query('SELECT padlock.init_keyring()'), 't', 'the file is made');
+is(sprintf('%o', (stat($file))[2] & 07777), '600', 'for its owner alone');
+my $text = slurp_file($file);
+like($text, qr/^[0-9a-f]{64}\n$/, 'it holds a key');
+is(join(' ', map { s{.*/}{}r } glob("$dir/keys/*")), 'documents.key', 'and nothing else was left there');
+is(query('SELECT padlock.init_keyring()'), 'f', 'it is made once');
+is(slurp_file($file), $text, 'and stays as it is');
+query("CREATE TABLE sealed AS $seal AS m");
+is(query($open), 'marker', 'what is sealed opens');
+
+# Another database has keys of its own under the same file.
+query('CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION padlock');
+is($node->safe_psql('other', 'SELECT padlock.init_keyring()'), 'f', 'another database takes the file as it is');
+my $sealed = query(q{SELECT encode(m, 'hex') FROM sealed});
+my ($rc, $out, $err) = $node->psql('other', qq{SELECT padlock.decrypt(decode('$sealed', 'hex'), '{"a": "b"}')});
+like($err, qr/message could not be decrypted/, 'but opens nothing of the first');
+
+# Troubles: each is an error, and none changes the file or makes another.
+restart();
+chmod(0640, $file);
+like(failure($open), qr/can be read or written by others/, 'a file that others may read');
+like(failure('SELECT padlock.init_keyring()'), qr/can be read or written by others/, 'nor does init_keyring() take it');
+chmod(0600, $file);
+is(query($open), 'marker', 'set right again, it opens');
+
+rename($file, "$file.away") or die;
+is(query($open), 'marker', 'an unlocked key does not need the file');
+restart();
+like(failure($open), qr/does not exist.*Put it back from its copy/s, 'a lost file');
+like(failure('SELECT padlock.init_keyring()'), qr/does not exist/, 'none is made where keys depend on one');
+ok(!-e $file, 'in fact');
+
+append_to_file($file, ('0123456789abcdef' x 4) . "\n");
+chmod(0600, $file);
+like(failure($open), qr/is not the one that wrapped key "documents\/1"/, 'a wrong file');
+like(failure('SELECT padlock.init_keyring()'), qr/is not the one that wrapped/, 'nor does init_keyring() take it');
+is(slurp_file($file), ('0123456789abcdef' x 4) . "\n", 'it was not overwritten');
+unlink($file);
+append_to_file($file, "something else\n");
+chmod(0600, $file);
+like(failure($open), qr/does not hold a key/, 'a file that holds something else');
+unlink($file);
+rename("$file.away", $file) or die;
+is(query($open), 'marker', 'the right file put back');
+
+# Another key file: wrap the keys anew while they are unlocked.
+query("ALTER SYSTEM SET padlock.key_file = '$dir/keys/second.key'");
+$node->reload;
+ok(wait_for($node, 'postgres', "SELECT current_setting('padlock.key_file') ~ 'second'"), 'another file is set');
+is(query('SELECT padlock.rewrap_keyring()'), '1', 'the keys are wrapped anew');
+isnt(slurp_file("$dir/keys/second.key"), $text, 'by a new key');
+restart();
+is(query($open), 'marker', 'which opens what was sealed before');
+
+# Where the keys are: in pages that dumps leave out.
+my $file_key = slurp_file("$dir/keys/second.key");
+chomp $file_key;
+my $wrapped = query(q{SELECT encode(wrapped, 'hex') FROM padlock.keys});
+my $kek = `$dir/unwrap $file_key $wrapped`;
+chomp $kek;
+like($kek, qr/^[0-9a-f]{64}$/, 'the key in clear is known to this test');
+my $session = $node->background_psql('postgres');
+$session->query_safe($open);
+$session->query_safe($seal);
+my $pid = $session->query_safe('SELECT pg_backend_pid()');
+chomp $pid;
+my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+my @pages = grep { /\ndd|\bdd\b/ && /^[0-9a-f-]+ rw-s .*\/dev\/zero/ } split(/(?=^[0-9a-f]+-[0-9a-f]+ )/m, slurp_file("/proc/$postmaster/smaps"));
+is(scalar(@pages), 1, 'one mapping is shared and left out of dumps');
+
+# Does a core dump of the process hold the bytes?
+sub core_holds
+{
+	my ($of, $bytes, @options) = @_;
+	my $core = "$dir/core";
+	system("gdb -q -batch @options -ex 'generate-core-file $core' -p $of >$dir/gdb.log 2>&1");
+	return undef unless -s $core;
+	my $found = index(slurp_file($core), $bytes) >= 0;
+	unlink($core);
+	return $found ? 1 : 0;
+}
+
+SKIP:
+{
+	my $key = pack('H*', $kek);
+	my $everything = core_holds($pid, $key, "-ex 'set dump-excluded-mappings on'", "-ex 'set use-coredump-filter off'");
+	skip('no core dump can be taken here: ' . slurp_file("$dir/gdb.log"), 4) unless defined $everything;
+	is($everything, 1, 'a dump of everything holds the key, so the search finds it');
+	is(core_holds($pid, $key), 0, 'an ordinary dump of the session does not');
+	is(core_holds($postmaster, $key), 0, 'nor one of the postmaster');
+	is(core_holds($pid, pack('H*', $file_key)), 0, 'and none the key of the file');
+}
+is($session->query_safe('SELECT padlock.lock_keyring()') + 0, 1, 'one key is wiped from memory');
+SKIP:
+{
+	my $everything = core_holds($pid, pack('H*', $kek), "-ex 'set dump-excluded-mappings on'", "-ex 'set use-coredump-filter off'");
+	skip('no core dump can be taken here', 1) unless defined $everything;
+	is($everything, 0, 'and is nowhere then');
+}
+like(failure($open), qr/keyring is locked/, 'a locked keyring opens nothing, for anybody');
+restart();
+is(query($open), 'marker', 'a restart unlocks it');
+$session->quit;
+
+# Without the library at the server's start there is no place for keys.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
+restart();
+like(failure($seal), qr/encryption needs padlock to be loaded at server start/, 'not preloaded: encrypt()');
+like(failure($open), qr/decryption needs padlock to be loaded at server start/, 'not preloaded: decrypt()');
+like(failure("SELECT padlock.$_"), qr/the keyring needs padlock to be loaded/, "not preloaded: $_")
+  for 'init_keyring()', 'lock_keyring()', 'unlock_keyring()', "rotate_key('documents')", 'rewrap_keyring()', 'keyring()';
+
+# No log holds a key or what was sealed.
+$node->stop;
+unlike(slurp_file($node->logfile), qr/\Q$file_key\E|\Q$kek\E/, 'no key is in the log');
+
+done_testing();
