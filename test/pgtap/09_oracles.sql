@@ -74,6 +74,7 @@ SELECT is(t.told(who, replace(statement, '$word', word), t.id('nothing')), t.tol
 SELECT is(t.told(who, statement, id), t.told(who, statement, t.id('nothing')), format('%s: %s', who, statement))
   FROM (VALUES ('alice', format('INSERT INTO claims (user_id, policy_id) VALUES (%L, ''$id'')', t.id('alice')), t.id('pb')),
                ('alice', 'UPDATE claims SET policy_id = ''$id''', t.id('pb')),
+               ('alice', format('MERGE INTO policies p USING (VALUES (''$id''::uuid)) v (id) ON p.id = v.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id, user_id) VALUES (v.id, %L)', t.id('alice')), t.id('pb')),
                ('alice', 'UPDATE policies SET user_id = ''$id''', t.id('bob')),
                ('acme', 'UPDATE insurance_products SET company_id = ''$id''', t.company('borg')),
                ('acme', 'SELECT product_update(''{"product_id": "$id", "product_name": "x"}'')', t.id('b1')),
