@@ -21,8 +21,9 @@ extern void padlock_accounts_init(void);
 extern char *padlock_one_time_token(const pg_uuid_t *id, const char *email);
 
 /*
- * Delete sessions and one-time tokens that nobody can use any more; for the
- * daily maintenance, inside a transaction.
+ * Delete sessions and one-time tokens that ended more than a day ago; for the
+ * daily maintenance, inside a transaction.  Not sooner: what a dump brought
+ * back must not differ from its source while somebody compares them.
  */
 extern void padlock_accounts_clean(void);
 

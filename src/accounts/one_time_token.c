@@ -97,7 +97,8 @@ static PadlockStatement void_confirmations_statement = {
 /* At most as many as surely fit into the time of the daily maintenance. */
 static PadlockStatement clean_all_statement = {
 	"DELETE FROM padlock.one_time_tokens WHERE token_hash = ANY (ARRAY("
-	"SELECT token_hash FROM padlock.one_time_tokens WHERE expires_at <= pg_catalog.now()"
+	"SELECT token_hash FROM padlock.one_time_tokens"
+	" WHERE expires_at < pg_catalog.now() - interval '1 day'"
 	" LIMIT 100000 FOR UPDATE SKIP LOCKED))",
 	0
 };

@@ -38,7 +38,8 @@
 static PadlockStatement clean_statement = {
 	"DELETE FROM padlock.sessions WHERE id = ANY (ARRAY("
 	"SELECT id FROM padlock.sessions"
-	" WHERE revoked_at IS NOT NULL OR expires_at <= pg_catalog.now()"
+	" WHERE revoked_at < pg_catalog.now() - interval '1 day'"
+	" OR expires_at < pg_catalog.now() - interval '1 day'"
 	" LIMIT 100000 FOR UPDATE SKIP LOCKED))",
 	0
 };

@@ -53,7 +53,7 @@ extern int64 session_end_all(const pg_uuid_t *user_id);
 extern int64 session_end_others(const pg_uuid_t *user_id, const pg_uuid_t *except);
 extern int64 session_end_one(const pg_uuid_t *user_id, const pg_uuid_t *only);
 
-/* Delete sessions that were revoked or have expired, whoever's. */
+/* Delete sessions that were revoked or expired more than a day ago, whoever's. */
 extern void session_clean(void);
 
 /* The sessions of a user that have not ended, as a JSON array. */

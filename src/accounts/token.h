@@ -61,7 +61,7 @@ extern void one_time_token_void(const pg_uuid_t *user_id);
 /* Void the tokens that would confirm an address. */
 extern void one_time_token_void_confirmations(const char *email);
 
-/* Delete tokens that have expired. */
+/* Delete tokens that expired more than a day ago. */
 extern void one_time_token_clean(void);
 
 #endif							/* PADLOCK_TOKEN_H */

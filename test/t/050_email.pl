@@ -434,15 +434,18 @@ foreach my $one ([ smtp_url => 'http://localhost' ], [ smtp_url => 'smtp://user:
 is($node->psql('postgres', "ALTER SYSTEM SET padlock.$_->[0] = '$_->[1]'; ALTER SYSTEM RESET padlock.$_->[0]"), 0, "$_->[0] = $_->[1] is taken")
   foreach [ smtp_url => 'smtp://[::1]:25' ], [ smtp_url => 'smtps://mail.example' ], [ mail_from => 'a@example.org' ], [ site_url => 'http://localhost:8080/app' ];
 
-# What has ended is deleted by the first worker, at its start and every day.
+# What has ended a day ago is deleted by the first worker, at its start and every day.
 $node->safe_psql('postgres', q{INSERT INTO padlock.sessions (id, user_id, expires_at, last_used_at, revoked_at)
 	SELECT format('d0000000-0000-4000-8000-00000000d00%s', n)::uuid, id, now() + expires, now() - used, now() - revoked FROM users,
-		(VALUES (1, interval '1 day', interval '0', NULL), (2, '0', '0', NULL), (3, '1 day', '8 days', NULL), (4, '1 day', '0', interval '1 s')) AS v (n, expires, used, revoked)
+		(VALUES (1, interval '1 day', interval '0', NULL::interval), (2, '-25 hours', '0', NULL), (3, '-23 hours', '0', NULL), (4, '1 day', '8 days', NULL),
+			(5, '1 day', '0', '25 hours'), (6, '1 day', '0', '23 hours')) AS v (n, expires, used, revoked)
 	 WHERE email = 'zoe@example.org'});
+$node->safe_psql('postgres', q{INSERT INTO padlock.one_time_tokens (token_hash, purpose, email, expires_at)
+	SELECT sha256(n::text::bytea), 'reset_password', n || '@old.example', now() - n * interval '1 hour' FROM (VALUES (23), (25)) AS v (n)});
 $node->restart;
-ok(wait_for($node, 'postgres', 'SELECT count(*) = 2 FROM padlock.sessions'), 'sessions past their limits are deleted');
-is($node->safe_psql('postgres', q{SELECT string_agg(right(id::text, 1), '' ORDER BY id) FROM padlock.sessions}), '13', 'and no other');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM padlock.one_time_tokens WHERE expires_at <= now()'), '0', 'with tokens that have expired');
+ok(wait_for($node, 'postgres', 'SELECT count(*) = 4 FROM padlock.sessions'), 'sessions that ended a day ago are deleted');
+is($node->safe_psql('postgres', q{SELECT string_agg(right(id::text, 1), '' ORDER BY id) FROM padlock.sessions}), '1346', 'and no other');
+is($node->safe_psql('postgres', q{SELECT string_agg(email, ' ') FROM padlock.one_time_tokens WHERE email LIKE '%@old.example'}), '23@old.example', 'with such tokens');
 
 # Nothing that should stay secret is anywhere.
 my $log = slurp_file($node->logfile);
