@@ -167,7 +167,7 @@ has_huge_number(const char *json)
 	return false;
 }
 
-/* Decoded bytes as a JSON text of the server's encoding; NULL when they are none, or none that jsonb can hold. */
+/* Decoded bytes as a JSON text in the server's encoding; NULL for what no jsonb can hold. */
 static char *
 as_text(unsigned char *bytes, int length)
 {

@@ -99,7 +99,7 @@ rate_of_tokens()
 # What one core does with libcrypto and nothing around it.
 rate_of_libcrypto()
 {
-    quietly openssl speed -seconds "$seconds" ecdsap256
+    quietly openssl speed -elapsed -seconds "$seconds" ecdsap256
     figure libcrypto "$(awk '/256 bits ecdsa/ { print $NF }' "$work/log")"
 }
 
