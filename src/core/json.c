@@ -33,6 +33,13 @@ too_deep(const char *json)
 {
 	bool		in_string = false;
 	int			depth = 0;
+	int			openings = 0;
+
+	/* few texts have so many brackets at all, and this loop is cheap */
+	for (const char *at = json; *at != '\0'; at++)
+		openings += (*at == '{') | (*at == '[');
+	if (openings <= PADLOCK_JSON_MAX_DEPTH)
+		return false;
 
 	for (; *json != '\0'; json++)
 	{
