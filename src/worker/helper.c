@@ -541,6 +541,12 @@ padlock_helper_request(PadlockHelperKind kind, const WireBuffer *request, const 
 	helper->busy = false;
 }
 
+void
+padlock_helper_wipe_answer(void)
+{
+	explicit_bzero(packet, sizeof(packet));
+}
+
 char *
 padlock_helper_text(const char *value, size_t length, size_t max)
 {
@@ -553,6 +559,11 @@ padlock_helper_text(const char *value, size_t length, size_t max)
 		padlock_helper_malformed("a text that is not UTF-8");
 	text = pnstrdup(value, length);
 	converted = pg_any_to_server(text, length, PG_UTF8);
+	if (converted != text)
+	{
+		explicit_bzero(text, length);	/* it may be a secret */
+		pfree(text);
+	}
 	return converted;
 }
 

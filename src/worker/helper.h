@@ -69,6 +69,9 @@ extern void padlock_helper_request(PadlockHelperKind kind, const WireBuffer *req
  */
 extern PadlockBlob *padlock_helper_make_body(const char *bytes, size_t length);
 
+/* Wipe the last answer's frame, which held a secret. */
+extern void padlock_helper_wipe_answer(void);
+
 /* Raise the error for an answer that the wire format does not allow. */
 extern void padlock_helper_malformed(const char *what) pg_attribute_noreturn();
 

@@ -39,6 +39,7 @@ extern const PadlockJobType padlock_job_pdf_extraction;
 extern const PadlockJobType padlock_job_ai_crawl;
 extern const PadlockJobType padlock_job_product_refresh;
 extern const PadlockJobType padlock_job_email_notification;
+extern const PadlockJobType padlock_job_keyring;
 
 /* Is this one of the types above? */
 extern bool padlock_job_type_is_builtin(const char *name);

@@ -44,6 +44,9 @@
 #include "utils/snapmgr.h"
 
 #include "core/core.h"
+#include "envelope/envelope.h"
+#include "worker/endpoint_settings.h"
+#include "worker/key_service.h"
 #include "worker/launcher.h"
 #include "worker/settings.h"
 #include "worker/state.h"
@@ -83,9 +86,12 @@ void
 padlock_worker_init(void)
 {
 	padlock_worker_define_settings();
+	padlock_endpoint_define_settings();
+	padlock_keyring_set_check(padlock_key_service_check);
 	if (!padlock_preloaded)
 		return;
 	padlock_worker_reserve_state();
+	padlock_key_services_reserve_state();
 	padlock_worker_watch_statements();
 	/* pg_upgrade's servers must not start anybody's work */
 	if (!IsBinaryUpgrade)

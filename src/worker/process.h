@@ -23,4 +23,10 @@
  */
 extern void padlock_worker_heartbeat(void);
 
+/*
+ * In a PG_CATCH: leave everything that the error interrupted, transaction and
+ * helpers included; returns a copy of the error, made in context.
+ */
+extern ErrorData *padlock_worker_recover(MemoryContext context);
+
 #endif							/* PADLOCK_WORKER_PROCESS_H */

@@ -18,6 +18,7 @@
 
 #include "core/secret_file.h"
 #include "email/email.h"
+#include "worker/field.h"
 #include "worker/job.h"
 #include "worker/process.h"
 #include "worker/request.h"
@@ -27,7 +28,6 @@
 #define MAX_PRODUCTS		200		/* of a page */
 #define MAX_FACTS			100		/* of a product */
 #define MAX_SITEMAPS		20
-#define MAX_DETAIL			500		/* bytes, as wire.h says */
 #define MAX_TITLE			1000
 #define MAX_HEADER			1000	/* of a header line that is passed on */
 #define MAX_VALUE			32768	/* of a product field */
@@ -43,58 +43,6 @@
 
 /* The request at hand: a worker makes one at a time. */
 static WireBuffer request;
-
-typedef struct FieldCursor
-{
-	const PadlockFrame *frame;
-	size_t		offset;
-	WireField	field;
-	const unsigned char *value;
-} FieldCursor;
-
-/* The next field; false after the last.  Bytes left over are malformed. */
-static bool
-next_field(FieldCursor *cursor)
-{
-	if (wire_next_field(cursor->frame->data, cursor->frame->size, &cursor->offset,
-						&cursor->field, &cursor->value))
-		return true;
-	if (cursor->offset != cursor->frame->size)
-		padlock_helper_malformed("a field that is cut off");
-	return false;
-}
-
-static FieldCursor
-first_field(const PadlockFrame *frame)
-{
-	FieldCursor cursor = {frame, sizeof(WireHeader)};
-
-	return cursor;
-}
-
-static char *
-field_text(const FieldCursor *cursor, size_t max)
-{
-	return padlock_helper_text((const char *) cursor->value, cursor->field.length, max);
-}
-
-static uint32
-field_u32(const FieldCursor *cursor)
-{
-	if (cursor->field.length != sizeof(uint32))
-		padlock_helper_malformed("a number of the wrong size");
-	return wire_u32(&cursor->field, cursor->value);
-}
-
-static WireOutcome
-field_outcome(const FieldCursor *cursor)
-{
-	uint32		outcome = field_u32(cursor);
-
-	if (outcome > WIRE_REJECTED)
-		padlock_helper_malformed("an unknown outcome");
-	return (WireOutcome) outcome;
-}
 
 /* Reader for the one frame that answers WIRE_FETCH. */
 static bool
@@ -117,7 +65,7 @@ read_fetched(const PadlockFrame *frame, void *state)
 				has_outcome = true;
 				break;
 			case TAG_DETAIL:
-				fetched->detail = field_text(&cursor, MAX_DETAIL);
+				fetched->detail = field_text(&cursor, PADLOCK_MAX_DETAIL);
 				break;
 			case TAG_URL:
 				fetched->url = field_text(&cursor, PADLOCK_MAX_URL);
@@ -233,7 +181,7 @@ read_end(const PadlockFrame *frame, PadlockParsed *parsed)
 				has_outcome = true;
 				break;
 			case TAG_DETAIL:
-				parsed->detail = field_text(&cursor, MAX_DETAIL);
+				parsed->detail = field_text(&cursor, PADLOCK_MAX_DETAIL);
 				break;
 			case TAG_TITLE:
 				parsed->title = field_text(&cursor, MAX_TITLE);
@@ -349,7 +297,7 @@ read_sent(const PadlockFrame *frame, void *state)
 			has_outcome = true;
 		}
 		else if (cursor.field.tag == TAG_DETAIL)
-			sent->detail = field_text(&cursor, MAX_DETAIL);
+			sent->detail = field_text(&cursor, PADLOCK_MAX_DETAIL);
 	}
 	if (!has_outcome)
 		padlock_helper_malformed("an answer without outcome");

@@ -58,6 +58,7 @@
 #include "queue/queue.h"
 #include "worker/helper.h"
 #include "worker/job.h"
+#include "worker/key_service.h"
 #include "worker/process.h"
 #include "worker/state.h"
 
@@ -77,6 +78,7 @@ static const PadlockJobType *const job_types[] = {
 	&padlock_job_ai_crawl,
 	&padlock_job_product_refresh,
 	&padlock_job_email_notification,
+	&padlock_job_keyring,
 };
 
 /* This process's place in shared memory, and since when it is there. */
@@ -353,9 +355,8 @@ do_job(const PadlockJob *job)
 	padlock_worker_commit();
 }
 
-/* Leave everything that an error interrupted; returns a copy of the error. */
-static ErrorData *
-recover(MemoryContext context)
+ErrorData *
+padlock_worker_recover(MemoryContext context)
 {
 	ErrorData  *error;
 
@@ -420,7 +421,7 @@ process(const PadlockJob *job)
 	}
 	PG_CATCH();
 	{
-		error = recover(context);
+		error = padlock_worker_recover(context);
 	}
 	PG_END_TRY();
 	current_job = NULL;
@@ -466,7 +467,7 @@ maintain(MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		error = recover(context);
+		error = padlock_worker_recover(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
@@ -483,10 +484,11 @@ idle_time(TimestampTz due)
 	TimestampTz now = GetCurrentTimestamp();
 	long		longest = place->ordinal == 0 ? PADLOCK_API_KEY_FLUSH_MS : IDLE_MS;
 
+	longest = Min(longest, padlock_key_services_wait());
 	if (due == DT_NOEND)
 		return longest;
 	if (due <= now)
-		return POLL_MS;
+		return Min(longest, POLL_MS);
 	return Min(TimestampDifferenceMilliseconds(now, due) + 1, longest);
 }
 
@@ -502,6 +504,7 @@ work(const char *worker_id, MemoryContext context)
 		return POLL_MS;
 	MemoryContextSwitchTo(context);
 	maintain(context);
+	padlock_key_services_tend(context);
 	claimed = claim(worker_id, &job, &due);
 	if (claimed)
 		process(&job);
