@@ -713,6 +713,16 @@ REVOKE ALL ON FUNCTION padlock.list_job_handlers() FROM PUBLIC, anon, authentica
 GRANT EXECUTE ON FUNCTION padlock.list_job_handlers() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.list_job_handlers() IS 'The registered job types, and why the handler of one cannot run, NULL when it can';
 
+CREATE FUNCTION padlock.key_services(OUT service text, OUT problem text, OUT tried_at timestamptz,
+	OUT served_at timestamptz, OUT next_try_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_key_services';
+REVOKE ALL ON FUNCTION padlock.key_services() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.key_services() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.key_services() IS 'The key services that this database''s workers have asked since the server''s start: the problem when one did not serve the last time, when it was asked, when it last served, and when it is asked again';
+
 -- The user's objects: not members of the extension, made by padlock.install().
 CREATE FUNCTION padlock.definitions() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -84,6 +84,8 @@ INSERT INTO wanted VALUES
         'record', 'v', 'u', 'ms'),
     ('padlock.worker_status', 'OUT pid integer, OUT database text, OUT state text, OUT job_id uuid, OUT job_type text,'
         ' OUT since timestamp with time zone, OUT restarts integer', 'SETOF record', 'v', 'u', 'ms'),
+    ('padlock.key_services', 'OUT service text, OUT problem text, OUT tried_at timestamp with time zone, OUT served_at timestamp with time zone,'
+        ' OUT next_try_at timestamp with time zone', 'SETOF record', 'v', 'u', 'ms'),
     ('padlock.register_job_handler', 'job_type_val text, function_val regprocedure, role_val regrole DEFAULT NULL::regrole, timeout_seconds integer DEFAULT NULL::integer',
         'void', 'v', 'u', 's'),
     ('padlock.unregister_job_handler', 'job_type_val text', 'boolean', 'v', 'u', 's'),
@@ -137,7 +139,7 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
        unnest(ARRAY['enqueue_job(''x'', ''{}'')', 'check_rate_limit(''x'', ''x'')', 'padlock.reset_rate_limit(''x'', ''x'')', 'get_next_job(''x'')', 'complete_job(gen_random_uuid())', 'fail_job(gen_random_uuid(), ''x'')',
                     'enqueue_pdf_extraction(gen_random_uuid(), ''https://x.example/x.pdf'')', 'schedule_daily_ai_crawls()', 'cleanup_old_jobs()',
                     'job_worker()', 'padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()',
-                    'padlock.worker_status()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
+                    'padlock.worker_status()', 'padlock.key_services()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
                     'padlock.unregister_job_handler(''x'')', 'padlock.list_job_handlers()', 'padlock.encrypt(''x'', ''documents'', ''{}'')', 'padlock.decrypt(''x'', ''{}'')',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
                     'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()']) AS call;

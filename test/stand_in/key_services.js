@@ -6,7 +6,8 @@
 //   node test/stand_in/key_services.js CONFIG
 //
 // CONFIG is a JSON file: {accessKeyId, secretAccessKey, sessionToken, vaultToken,
-// namespace, account: {email, keyId, publicKey (PEM)}}.  The port is printed.
+// namespace, account: {email, keyId, publicKey (PEM)}, tls: {key, cert} (PEM)}.  The
+// port is printed, and with tls a second one that speaks it.
 // POST /control with {service, mode} sets a mode (ok, hang, drop, 500, 503, 403,
 // garbage, notjson, empty, huge, redirect, wrongkey, short, badsum, othername,
 // badcipher); GET /control answers {problems, requests, plaintexts}.
@@ -19,6 +20,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const http = require('node:http');
+const https = require('node:https');
 
 const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex');
 const hmac = (key, data) => crypto.createHmac('sha256', key).update(data).digest();
@@ -241,21 +243,22 @@ function serve(config, options = {}) {
     }
   }
 
-  const server = http.createServer((request, response) => {
+  const listener = (request, response) => {
     const parts = [];
     request.on('data', (part) => parts.push(part));
     request.on('end', () => answer(request, Buffer.concat(parts), response));
-  });
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve({ port: server.address().port, control, close: () => { server.closeAllConnections?.(); server.close(); } }));
-  });
+  };
+  const server = http.createServer(listener);
+  const servers = [server, ...(config.tls ? [https.createServer(config.tls, listener)] : [])];
+  return Promise.all(servers.map((one) => new Promise((resolve) => { one.listen(0, '127.0.0.1', () => resolve(one.address().port)); })))
+    .then(([port, tlsPort]) => ({ port, tlsPort, control, close: () => servers.forEach((one) => { one.closeAllConnections?.(); one.close(); }) }));
 }
 
 module.exports = { serve, sign };
 
 if (require.main === module) {
   const parent = process.ppid;
-  serve(JSON.parse(fs.readFileSync(process.argv[2]))).then(({ port }) => console.log(port));
+  serve(JSON.parse(fs.readFileSync(process.argv[2]))).then(({ port, tlsPort }) => console.log(port, tlsPort ?? ''));
   // the test that started us may be killed
   setInterval(() => { if (process.ppid !== parent) process.exit(0); }, 500);
 }

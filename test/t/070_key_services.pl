@@ -47,12 +47,14 @@ system_or_bail('openssl', 'rsa', '-in', "$dir/account.pem", '-pubout', '-out', "
 my $config = {
 	accessKeyId => $secret{access}, secretAccessKey => $secret{secret}, sessionToken => $secret{token}, vaultToken => $secret{vault}, namespace => 'shop/prod',
 	account => { email => 'padlock@shop-1.iam.gserviceaccount.com', keyId => '0123abcd', publicKey => slurp_file("$dir/account.pub") } };
+system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', "/CN=$_->[0]", '-addext', "subjectAltName=$_->[1]", '-keyout', "$dir/$_->[0].key", '-out', "$dir/$_->[0].pem")
+  foreach [ 'good', 'IP:127.0.0.1' ], [ 'other', 'IP:127.0.0.1' ];
+$config->{tls} = { key => slurp_file("$dir/good.key"), cert => slurp_file("$dir/good.pem") };
 write_file('config.json', $json->encode($config));
 
 # a handle of the package, as one of this file's would be closed, which waits, before END
 my $pid = open(STAND_IN, '-|', 'node', "$ENV{PADLOCK_SOURCE}/test/stand_in/key_services.js", "$dir/config.json") or BAIL_OUT("no node: $!");
-chomp(my $port = <STAND_IN>);
-BAIL_OUT('the stand-in does not start') unless $port =~ /^\d+$/;
+my ($port, $tls_port) = (<STAND_IN> // '') =~ /^(\d+) (\d+)$/ or BAIL_OUT('the stand-in does not start');
 my $url = "http://127.0.0.1:$port";
 END { kill 'KILL', $pid if $pid; }
 
@@ -215,6 +217,21 @@ problem_like('vault', 'padlock.vault_url is not set', 'a setting that is missing
 $node->append_conf('postgresql.conf', "padlock.vault_url = '$url'");
 $node->reload;
 ok(is_unlocked('vault/1'), 'and a reload is enough');
+
+# With TLS, and nothing but the right certificate will do.
+foreach my $case ([ "https://127.0.0.1:$tls_port", "''", 'could not be asked: the certificate' ], [ "https://127.0.0.1:$tls_port", "'$dir/other.pem'", 'could not be asked: the certificate' ],
+	[ "https://localhost:$tls_port", "'$dir/good.pem'", 'could not be asked: the certificate' ], [ "https://127.0.0.1:$tls_port", "'$dir/missing.pem'", 'could not open file' ],
+	[ 'http://192.0.2.1:8200', "''", 'without TLS' ], [ 'http://169.254.169.254', "''", 'without TLS' ], [ "https://127.0.0.1:$tls_port", "'$dir/good.pem'", undef ], [ $url, "''", undef ])
+{
+	my ($where, $ca, $pattern) = @$case;
+
+	lock_all();
+	$node->append_conf('postgresql.conf', "padlock.vault_url = '$where'\npadlock.vault_ca_file = $ca");
+	$node->reload;
+	wait_for($node, 'postgres', 'SHOW padlock.vault_url', $where);
+	unlock_all();
+	defined $pattern ? problem_like('vault', $pattern, "$where, CA $ca: $pattern") : ok(is_unlocked('vault/1'), "$where, CA $ca");
+}
 
 # A new key whose wrapped form the service cannot open again is never used.
 foreach my $provider (@providers)
