@@ -661,6 +661,58 @@ REVOKE ALL ON FUNCTION @extschema@.document_upload(jsonb) FROM PUBLIC, anon, aut
 GRANT EXECUTE ON FUNCTION @extschema@.document_upload(jsonb) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.document_upload(jsonb) IS 'Endpoint: a user adds a document';
 
+CREATE FUNCTION padlock.keep_document() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_keep_document';
+REVOKE ALL ON FUNCTION padlock.keep_document() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.keep_document() IS 'Trigger that keeps what an encrypted document is bound to';
+
+CREATE FUNCTION padlock.keep_document_key() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_keep_document_key';
+REVOKE ALL ON FUNCTION padlock.keep_document_key() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.keep_document_key() IS 'Trigger that has documents sealed anew when their key was replaced, and keeps a key that they need';
+
+CREATE FUNCTION @extschema@.document_put(document_id uuid, content bytea) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_document_put';
+REVOKE ALL ON FUNCTION @extschema@.document_put(uuid, bytea) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.document_put(uuid, bytea) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.document_put(uuid, bytea) IS 'Endpoint: store the content of a document, encrypted if the document was made so';
+
+CREATE FUNCTION @extschema@.document_content(document_id uuid) RETURNS bytea
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_document_content';
+REVOKE ALL ON FUNCTION @extschema@.document_content(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.document_content(uuid) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.document_content(uuid) IS 'Endpoint: the content of a document in clear; the audit trail gets an entry';
+
+CREATE FUNCTION @extschema@.document_text(document_id uuid) RETURNS text
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_document_text';
+REVOKE ALL ON FUNCTION @extschema@.document_text(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.document_text(uuid) TO authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.document_text(uuid) IS 'Endpoint: the text of a document in clear; the audit trail gets an entry';
+
+CREATE FUNCTION padlock.reseal_documents() RETURNS uuid
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_reseal_documents';
+REVOKE ALL ON FUNCTION padlock.reseal_documents() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.reseal_documents() IS 'Queue the job that seals documents under the active key, as a rotation does; returns the job';
+
+CREATE FUNCTION padlock.forget_user(user_id uuid) RETURNS jsonb
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_forget_user';
+REVOKE ALL ON FUNCTION padlock.forget_user(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.forget_user(uuid) TO service_role;
+COMMENT ON FUNCTION padlock.forget_user(uuid) IS 'Erase a user''s documents, sessions, password and address, and the personal values in the audit trail; returns how many';
+
 -- room email
 
 CREATE FUNCTION padlock.redact_email() RETURNS trigger
@@ -821,9 +873,11 @@ CREATE TABLE @app@.audit_logs (
     user_agent text,
     request_path text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    erased_at timestamptz,
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
 COMMENT ON TABLE @app@.audit_logs IS 'padlock: who changed what, from where';
+COMMENT ON COLUMN @app@.audit_logs.erased_at IS 'when padlock.forget_user() took the personal values out of the row';
 -- Holds the rows of months without a partition, so that no insert ever fails.
 CREATE TABLE @app@.audit_logs_default PARTITION OF @app@.audit_logs DEFAULT;
 COMMENT ON TABLE @app@.audit_logs_default IS 'padlock: audit rows of months without a partition';
@@ -889,7 +943,7 @@ CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @app@.rate_limi
 INSERT INTO @app@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
-               ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('ai_product_ingest', 'source', 200, 60),
+               ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('document_put', 'user', 50, 60), ('document_content', 'user', 1000, 60), ('ai_product_ingest', 'source', 200, 60),
                ('sign_up', 'ip', 50, 60), ('sign_in', 'ip', 100, 60), ('refresh_session', 'ip', 1000, 60),
                ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),
                ('change_password', 'user', 20, 60), ('change_email', 'user', 20, 60), ('sign_out', 'user', 200, 60),
@@ -1324,6 +1378,10 @@ CREATE TABLE @app@.documents (
     extracted_text text,
     page_count integer,
     extracted_at timestamptz,
+    encrypt boolean NOT NULL DEFAULT false,
+    encryption_status text NOT NULL DEFAULT 'none'
+        CONSTRAINT documents_encryption_status CHECK (encryption_status IN ('none', 'pending', 'sealed', 'failed')),
+    encryption_error text,
     -- what document_upload promises holds for writes to the table as well
     CONSTRAINT documents_title_length CHECK (pg_catalog.length(title) BETWEEN 1 AND 200),
     CONSTRAINT documents_description_length CHECK (pg_catalog.length(description) <= 5000),
@@ -1340,9 +1398,14 @@ COMMENT ON COLUMN @app@.documents.extraction_error IS 'why the last extraction f
 COMMENT ON COLUMN @app@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
 COMMENT ON COLUMN @app@.documents.page_count IS 'pages of the file, once extracted';
 COMMENT ON COLUMN @app@.documents.extracted_at IS 'when the text was extracted';
+COMMENT ON COLUMN @app@.documents.encrypt IS 'the content is to be stored encrypted only; is_encrypted says that it is';
+COMMENT ON COLUMN @app@.documents.encryption_status IS 'none: not asked for; pending: waits for its bytes; sealed; failed: see encryption_error';
+COMMENT ON COLUMN @app@.documents.encryption_error IS 'why the last attempt to fetch and seal it failed';
 CREATE INDEX documents_user_id_idx ON @app@.documents (user_id);
 CREATE INDEX documents_document_type_idx ON @app@.documents (document_type);
 CREATE INDEX documents_extraction_status_idx ON @app@.documents (extraction_status, user_id) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_encryption_status_idx ON @app@.documents (encryption_status, user_id) WHERE encryption_status IN ('pending', 'failed');
+CREATE INDEX documents_encryption_key_id_idx ON @app@.documents (encryption_key_id) WHERE encryption_key_id IS NOT NULL;
 CREATE INDEX documents_created_at_idx ON @app@.documents (created_at);
 ALTER TABLE @app@.documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @app@.documents FORCE ROW LEVEL SECURITY;
@@ -1353,14 +1416,34 @@ REVOKE ALL ON TABLE @app@.documents FROM PUBLIC, anon, authenticated, service_ro
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @app@.documents FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('id', 'is_encrypted', 'encryption_key_id', 'encryption_algorithm',
-        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
+        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at', 'encryption_status', 'encryption_error');
 CREATE TRIGGER documents_pending BEFORE INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_queue AFTER INSERT ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_keep BEFORE UPDATE ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.keep_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @app@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- A job can end failed without its handler's doing: its last lease ran out.
 CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @app@.job_queue FOR EACH ROW
-    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type = 'pdf_extraction') EXECUTE FUNCTION padlock.fail_document();
+    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type IN ('pdf_extraction', 'document_seal')) EXECUTE FUNCTION padlock.fail_document();
+
+-- What documents hold, apart from their rows, which users select and write
+-- whole.  No role but the owner reads or writes here.
+CREATE TABLE padlock.document_contents (
+    document_id uuid PRIMARY KEY REFERENCES @app@.documents (id) ON DELETE CASCADE,
+    content bytea NOT NULL,
+    text bytea
+);
+COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
+COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
+-- sealed bytes do not compress
+ALTER TABLE padlock.document_contents ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE padlock.document_contents ALTER COLUMN text SET STORAGE EXTERNAL;
+ALTER TABLE padlock.document_contents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.document_contents FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.document_contents FROM PUBLIC, anon, authenticated, service_role;
+-- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
+CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
+    WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();
 
 -- What mails say.  A template that is missing is put back by padlock.install().
 CREATE TABLE padlock.email_templates (

@@ -146,5 +146,6 @@ SET LOCAL ROLE authenticated;
 SELECT padlock.encrypt('x', 'documents', '{}');
 ROLLBACK;
 DROP TABLE sealed;
+DELETE FROM job_queue WHERE job_type = 'document_reseal';	-- of the rotations
 ALTER SYSTEM RESET padlock.key_file;
 SELECT pg_reload_conf();

@@ -188,13 +188,82 @@ padlock_audit_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+void
+padlock_audit_access(const char *table, const pg_uuid_t *record)
+{
+	static PadlockStatement insert = {
+		.sql = "INSERT INTO @app@.audit_logs (user_id, company_id, action, table_name, record_id,"
+		" ip_address, user_agent, request_path) VALUES ($1, $2, $3, $4, $5, $9, $10, $11)",
+		.nargs = AUDIT_PARAMS,
+		.argtypes = {UUIDOID, UUIDOID, TEXTOID, TEXTOID, UUIDOID, JSONBOID, JSONBOID,
+		TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[AUDIT_PARAMS] = {0};
+	char		nulls[AUDIT_PARAMS];
+	PadlockUserContext saved;
+
+	memset(nulls, 'n', sizeof(nulls));
+	set_caller(values, nulls);
+	set_text(values, nulls, AUDIT_ACTION, "READ");
+	set_text(values, nulls, AUDIT_TABLE_NAME, table);
+	values[AUDIT_RECORD_ID] = UUIDPGetDatum(record);
+	nulls[AUDIT_RECORD_ID] = ' ';
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	padlock_spi_execute(&insert, values, nulls, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+}
+
+/* Is the update at hand padlock_audit_erase_user()'s? */
+static bool erasing = false;
+
+int64
+padlock_audit_erase_user(const pg_uuid_t *user)
+{
+	static PadlockStatement erase = {
+		.sql = "UPDATE @app@.audit_logs SET old_values = NULL, new_values = NULL, ip_address = NULL,"
+		" user_agent = NULL, request_path = NULL, erased_at = now()"
+		" WHERE erased_at IS NULL AND (user_id = $1 OR old_values->>'user_id' = $1::text"
+		" OR new_values->>'user_id' = $1::text)",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	Datum		value = UUIDPGetDatum(user);
+	PadlockUserContext saved;
+	volatile int64 count = 0;
+
+	/* as the owner: nobody else may, and even the owner only from here */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	erasing = true;
+	PG_TRY();
+	{
+		count = padlock_spi_execute(&erase, &value, NULL, false);
+	}
+	PG_FINALLY();
+	{
+		erasing = false;
+	}
+	PG_END_TRY();
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return count;
+}
+
 /*
  * padlock.audit_refuse() trigger: BEFORE UPDATE, DELETE or TRUNCATE on the
- * trail itself.  Always an error (42501), for every role.
+ * trail itself.  An error (42501) for every role, but for
+ * padlock_audit_erase_user().
  */
 Datum
 padlock_audit_refuse(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (erasing && CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return PointerGetDatum(trigger->tg_newtuple);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("audit rows cannot be changed or removed"),

@@ -13,9 +13,11 @@ CREATE TABLE @extschema@.audit_logs (
     user_agent text,
     request_path text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    erased_at timestamptz,
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
 COMMENT ON TABLE @extschema@.audit_logs IS 'padlock: who changed what, from where';
+COMMENT ON COLUMN @extschema@.audit_logs.erased_at IS 'when padlock.forget_user() took the personal values out of the row';
 -- Holds the rows of months without a partition, so that no insert ever fails.
 CREATE TABLE @extschema@.audit_logs_default PARTITION OF @extschema@.audit_logs DEFAULT;
 COMMENT ON TABLE @extschema@.audit_logs_default IS 'padlock: audit rows of months without a partition';

@@ -1,18 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * documents.h
- *	  The door of room documents.
+ *	  The door of room documents; contents are behind content.h.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PADLOCK_DOCUMENTS_H
 #define PADLOCK_DOCUMENTS_H
 
+#include <stdbool.h>
+
+/* Of the jobs that fetch documents and extract their text. */
+#define PADLOCK_POLICY_PRIORITY		10
+#define PADLOCK_DOCUMENT_PRIORITY	5
+#define PADLOCK_DOCUMENT_ATTEMPTS	3
+
 /*
- * Mark documents as failed whose extraction is pending although no job of
- * theirs is left.  Runs in the caller's transaction, as the extension's owner,
- * without an SPI connection around it.
+ * Mark documents as failed that wait for a job although no job of theirs is
+ * left.  Runs in the caller's transaction, as the extension's owner, without
+ * an SPI connection around it.
  */
 extern void padlock_documents_settle(void);
+
+/* Is a document a PDF, by its URL's path or its media type?  Either may be NULL. */
+extern bool padlock_document_is_pdf(const char *url, const char *content_type);
 
 #endif							/* PADLOCK_DOCUMENTS_H */

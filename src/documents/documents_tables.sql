@@ -102,6 +102,10 @@ CREATE TABLE @extschema@.documents (
     extracted_text text,
     page_count integer,
     extracted_at timestamptz,
+    encrypt boolean NOT NULL DEFAULT false,
+    encryption_status text NOT NULL DEFAULT 'none'
+        CONSTRAINT documents_encryption_status CHECK (encryption_status IN ('none', 'pending', 'sealed', 'failed')),
+    encryption_error text,
     -- what document_upload promises holds for writes to the table as well
     CONSTRAINT documents_title_length CHECK (pg_catalog.length(title) BETWEEN 1 AND 200),
     CONSTRAINT documents_description_length CHECK (pg_catalog.length(description) <= 5000),
@@ -118,9 +122,14 @@ COMMENT ON COLUMN @extschema@.documents.extraction_error IS 'why the last extrac
 COMMENT ON COLUMN @extschema@.documents.extracted_text IS 'the text of the file, pages separated by form feeds';
 COMMENT ON COLUMN @extschema@.documents.page_count IS 'pages of the file, once extracted';
 COMMENT ON COLUMN @extschema@.documents.extracted_at IS 'when the text was extracted';
+COMMENT ON COLUMN @extschema@.documents.encrypt IS 'the content is to be stored encrypted only; is_encrypted says that it is';
+COMMENT ON COLUMN @extschema@.documents.encryption_status IS 'none: not asked for; pending: waits for its bytes; sealed; failed: see encryption_error';
+COMMENT ON COLUMN @extschema@.documents.encryption_error IS 'why the last attempt to fetch and seal it failed';
 CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
 CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
 CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status, user_id) WHERE extraction_status IN ('pending', 'failed');
+CREATE INDEX documents_encryption_status_idx ON @extschema@.documents (encryption_status, user_id) WHERE encryption_status IN ('pending', 'failed');
+CREATE INDEX documents_encryption_key_id_idx ON @extschema@.documents (encryption_key_id) WHERE encryption_key_id IS NOT NULL;
 CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
 ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;
@@ -131,11 +140,31 @@ REVOKE ALL ON TABLE @extschema@.documents FROM PUBLIC, anon, authenticated, serv
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.documents TO authenticated, service_role;
 CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents FOR EACH ROW
     EXECUTE FUNCTION padlock.guard_columns('id', 'is_encrypted', 'encryption_key_id', 'encryption_algorithm',
-        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at');
+        'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at', 'encryption_status', 'encryption_error');
 CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_keep BEFORE UPDATE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.keep_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- A job can end failed without its handler's doing: its last lease ran out.
 CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW
-    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type = 'pdf_extraction') EXECUTE FUNCTION padlock.fail_document();
+    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type IN ('pdf_extraction', 'document_seal')) EXECUTE FUNCTION padlock.fail_document();
+
+-- What documents hold, apart from their rows, which users select and write
+-- whole.  No role but the owner reads or writes here.
+CREATE TABLE padlock.document_contents (
+    document_id uuid PRIMARY KEY REFERENCES @extschema@.documents (id) ON DELETE CASCADE,
+    content bytea NOT NULL,
+    text bytea
+);
+COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
+COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
+-- sealed bytes do not compress
+ALTER TABLE padlock.document_contents ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE padlock.document_contents ALTER COLUMN text SET STORAGE EXTERNAL;
+ALTER TABLE padlock.document_contents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.document_contents FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.document_contents FROM PUBLIC, anon, authenticated, service_role;
+-- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
+CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
+    WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

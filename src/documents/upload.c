@@ -2,11 +2,16 @@
  *
  * upload.c
  *	  Users add documents: endpoint document_upload, and the trigger that
- *	  queues PDFs for the extraction of their text.
+ *	  queues what is to be fetched and sealed, and PDFs for the extraction of
+ *	  their text.
  *
  * The trigger is on the table, so a document that arrives by a plain INSERT
  * is treated the same.  It fires twice: BEFORE, to mark the row as pending,
  * and AFTER, to add the job, which so commits or rolls back with the row.
+ *
+ * A document that is to be encrypted is pending until its bytes are sealed: at
+ * once when they come in the body, by a worker when it has a URL, and otherwise
+ * when document_put() brings them.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,15 +20,21 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/base64.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 
 #include "core/body.h"
 #include "core/errors.h"
 #include "core/spi.h"
+#include "documents/content.h"
+#include "documents/documents.h"
+#include "documents/upload.h"
+#include "envelope/envelope.h"
 #include "identity/caller.h"
 #include "identity/require.h"
 #include "limits/limits.h"
@@ -32,11 +43,10 @@
 PG_FUNCTION_INFO_V1(padlock_document_upload);
 PG_FUNCTION_INFO_V1(padlock_queue_document);
 
-#define MAX_FILE_SIZE			(100 * 1024 * 1024)
-#define POLICY_PRIORITY			10
-#define OTHER_PRIORITY			5
-#define EXTRACTION_ATTEMPTS		3
 #define MAX_PENDING				200
+
+/* Characters of base64 for so many bytes. */
+#define BASE64_LENGTH(bytes)	(((bytes) + 2) / 3 * 4)
 
 static const BodyField document_fields[] = {
 	{"title", BODY_TEXT, .required = true, .min = 1, .max = 200},
@@ -44,8 +54,9 @@ static const BodyField document_fields[] = {
 	{"document_type", BODY_CHOICE, .choices = "policy|receipt|id|claim|other",
 	.sql_type = "document_type_enum"},
 	{"document_category", BODY_TEXT, .max = 100},
-	{"file_url", BODY_URL, .required = true},
-	{"file_size", BODY_INTEGER, .min = 0, .max = MAX_FILE_SIZE},
+	{"file_url", BODY_URL},
+	{"content", BODY_TEXT, .max = BASE64_LENGTH(PADLOCK_MAX_CONTENT)},
+	{"file_size", BODY_INTEGER, .min = 0, .max = PADLOCK_MAX_CONTENT},
 	{"content_type", BODY_TEXT, .max = 200},
 	{"encrypt", BODY_BOOLEAN},
 };
@@ -78,22 +89,36 @@ column_text(HeapTuple row, TupleDesc desc, const char *column)
 	return number > 0 ? SPI_getvalue(row, desc, number) : NULL;
 }
 
-/* Has the document's text to be extracted? */
+bool
+padlock_document_is_pdf(const char *url, const char *content_type)
+{
+	return (url != NULL && has_pdf_path(url)) ||
+		(content_type != NULL && is_pdf_type(content_type));
+}
+
+/* Has the document's text to be extracted from where its URL points? */
 static bool
 is_pdf(HeapTuple row, TupleDesc desc)
 {
 	char	   *url = column_text(row, desc, "file_url");
-	char	   *content_type = column_text(row, desc, "content_type");
 
-	return url != NULL &&
-		(has_pdf_path(url) || (content_type != NULL && is_pdf_type(content_type)));
+	return url != NULL && padlock_document_is_pdf(url, column_text(row, desc, "content_type"));
 }
 
-/* Set extraction_status to pending. */
-static HeapTuple
-mark_pending(HeapTuple row, TupleDesc desc)
+/* Has the document to be encrypted? */
+static bool
+wants_encryption(HeapTuple row, TupleDesc desc)
 {
-	int			column = SPI_fnumber(desc, "extraction_status");
+	char	   *encrypt = column_text(row, desc, "encrypt");
+
+	return encrypt != NULL && encrypt[0] == 't';
+}
+
+/* Set a status column to pending. */
+static HeapTuple
+mark_pending(HeapTuple row, TupleDesc desc, const char *status)
+{
+	int			column = SPI_fnumber(desc, status);
 	Datum		pending = CStringGetTextDatum("pending");
 	bool		isnull = false;
 
@@ -111,8 +136,8 @@ static void
 check_pending(HeapTuple row, TupleDesc desc)
 {
 	static PadlockStatement count = {
-		.sql = "SELECT FROM @app@.documents WHERE extraction_status = 'pending' AND user_id = $1"
-		" LIMIT $2",
+		.sql = "SELECT FROM @app@.documents WHERE user_id = $1"
+		" AND (extraction_status = 'pending' OR encryption_status = 'pending') LIMIT $2",
 		.nargs = 2,
 		.argtypes = {UUIDOID, INT4OID}
 	};
@@ -132,34 +157,55 @@ check_pending(HeapTuple row, TupleDesc desc)
 	padlock_restore_user(&saved);
 	if (full)
 		padlock_http_error(429, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-						   "too many documents wait for their text to be extracted",
+						   "too many documents wait to be fetched or read",
 						   psprintf("At most %d of a user may wait.", MAX_PENDING),
 						   "Wait until some are done, then try again.");
 }
 
+/* Queue the fetching of what is to be sealed, or else the extraction of the text. */
 static void
-enqueue_extraction(HeapTuple row, TupleDesc desc)
+enqueue_job(HeapTuple row, TupleDesc desc)
 {
 	char	   *type = column_text(row, desc, "document_type");
 	bool		is_policy = type != NULL && strcmp(type, "policy") == 0;
+	char	   *id = column_text(row, desc, "id");
+	char	   *url = column_text(row, desc, "file_url");
+	bool		seal = wants_encryption(row, desc);
 
-	(void) padlock_queue_enqueue("pdf_extraction",
+	if (url == NULL)
+		return;					/* the content is to come by document_put() */
+	(void) padlock_queue_enqueue(seal ? "document_seal" : "pdf_extraction",
+								 seal ? padlock_answer("{\"document_id\": \"%s\"}", id) :
 								 padlock_answer("{\"document_id\": \"%s\", \"file_url\": %s}",
-												column_text(row, desc, "id"),
-												padlock_json_string(column_text(row, desc, "file_url"))),
-								 is_policy ? POLICY_PRIORITY : OTHER_PRIORITY,
-								 EXTRACTION_ATTEMPTS);
+												id, padlock_json_string(url)),
+								 is_policy ? PADLOCK_POLICY_PRIORITY : PADLOCK_DOCUMENT_PRIORITY,
+								 PADLOCK_DOCUMENT_ATTEMPTS);
+}
+
+/* Mark what the new row waits for. */
+static HeapTuple
+mark_row(HeapTuple row, TupleDesc desc, bool pdf, bool seal)
+{
+	check_pending(row, desc);
+	if (pdf)
+		row = mark_pending(row, desc, "extraction_status");
+	if (seal)
+		row = mark_pending(row, desc, "encryption_status");
+	return row;
 }
 
 /*
- * padlock.queue_document() trigger: BEFORE INSERT marks a PDF as pending,
- * AFTER INSERT queues it; FOR EACH ROW.
+ * padlock.queue_document() trigger: BEFORE INSERT marks as pending what is to be
+ * encrypted and PDFs, AFTER INSERT queues it; FOR EACH ROW.
  */
 Datum
 padlock_queue_document(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
+	HeapTuple	row;
+	bool		pdf;
+	bool		seal;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
@@ -168,62 +214,154 @@ padlock_queue_document(PG_FUNCTION_ARGS)
 				 errmsg("queue_document must be fired on INSERT FOR EACH ROW")));
 
 	desc = RelationGetDescr(trigger->tg_relation);
-	if (!is_pdf(trigger->tg_trigtuple, desc))
-		return PointerGetDatum(trigger->tg_trigtuple);
+	row = trigger->tg_trigtuple;
+	pdf = is_pdf(row, desc);
+	seal = wants_encryption(row, desc);
+	if (!pdf && !seal)
+		return PointerGetDatum(row);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-	{
-		check_pending(trigger->tg_trigtuple, desc);
-		return PointerGetDatum(mark_pending(trigger->tg_trigtuple, desc));
-	}
-	enqueue_extraction(trigger->tg_trigtuple, desc);
+		return PointerGetDatum(mark_row(row, desc, pdf, seal));
+	enqueue_job(row, desc);
 	return PointerGetDatum(NULL);
+}
+
+void
+padlock_upload_too_large(const char *field)
+{
+	padlock_http_error(413, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "document is too large",
+					   psprintf("%s: must be at most %d bytes (100 MiB)", field,
+								PADLOCK_MAX_CONTENT), NULL);
 }
 
 /* Stop with 413, and not with a malformed field, when the file is too large. */
 static void
 check_size(Jsonb *json)
 {
-	Numeric		limit = int64_to_numeric(MAX_FILE_SIZE);
-	JsonbValue	size;
+	JsonbValue	value;
 
-	if (json == NULL || !JB_ROOT_IS_OBJECT(json) ||
-		getKeyJsonValueFromContainer(&json->root, "file_size", strlen("file_size"), &size) == NULL ||
-		size.type != jbvNumeric)
+	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
 		return;
-	if (DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(size.val.numeric),
-										 NumericGetDatum(limit))))
-		padlock_http_error(413, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "document is too large",
-						   "file_size: must be at most 104857600 bytes (100 MiB)", NULL);
+	if (getKeyJsonValueFromContainer(&json->root, "file_size", strlen("file_size"),
+									 &value) != NULL && value.type == jbvNumeric &&
+		DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(value.val.numeric),
+										 NumericGetDatum(int64_to_numeric(PADLOCK_MAX_CONTENT)))))
+		padlock_upload_too_large("file_size");
+	if (getKeyJsonValueFromContainer(&json->root, "content", strlen("content"), &value) != NULL &&
+		value.type == jbvString && value.val.string.len > BASE64_LENGTH(PADLOCK_MAX_CONTENT))
+		padlock_upload_too_large("content");
 }
 
-/* The envelope is not built yet; to store in clear would be a lie. */
+/* Take the content out of the body, decoded; NULL when there is none.  The caller wipes it. */
+static bytea *
+take_content(PadlockBody *body)
+{
+	BodyValue  *value = padlock_body_value(body, "content");
+	BodyValue  *url = padlock_body_value(body, "file_url");
+	text	   *encoded;
+	bytea	   *content;
+	int			length;
+
+	if (!value->present)
+	{
+		if (!url->present && !url->invalid)
+			padlock_body_problem(body, "file_url", "is required");
+		return NULL;
+	}
+	value->present = false;		/* no column of that name */
+	if (url->present)
+		padlock_body_problem(body, "content", "must not be given together with file_url");
+	encoded = DatumGetTextPP(value->value);
+	content = palloc(VARHDRSZ + pg_b64_dec_len(VARSIZE_ANY_EXHDR(encoded)));
+	length = pg_b64_decode(VARDATA_ANY(encoded), VARSIZE_ANY_EXHDR(encoded), VARDATA(content),
+						   pg_b64_dec_len(VARSIZE_ANY_EXHDR(encoded)));
+	explicit_bzero(VARDATA_ANY(encoded), VARSIZE_ANY_EXHDR(encoded));
+	if (length < 0)
+		padlock_body_problem(body, "content", "must be base64");
+	SET_VARSIZE(content, VARHDRSZ + Max(length, 0));
+	return content;
+}
+
+/* Stop before anything is stored when documents cannot be encrypted. */
 static void
 check_encryption(PadlockBody *body)
 {
 	BodyValue  *encrypt = padlock_body_value(body, "encrypt");
+	char		key_name[PADLOCK_KEY_NAME_SIZE];
 
-	if (encrypt->present && DatumGetBool(encrypt->value))
-		padlock_http_error(400, ERRCODE_FEATURE_NOT_SUPPORTED,
-						   "encryption of documents is not available",
-						   "encrypt: must be false", NULL);
-	encrypt->present = false;	/* no column of that name */
+	if (!encrypt->present || !DatumGetBool(encrypt->value))
+		return;
+	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, key_name))
+		padlock_http_error(500, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						   "encryption of documents is not set up", NULL,
+						   "The owner of the extension makes the key with padlock.init_keyring().");
 }
 
-/* Is the new document's text going to be extracted? */
-static bool
-is_pending(Jsonb *document)
+Jsonb *
+padlock_upload_document(const pg_uuid_t *id)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT to_jsonb(d) FROM @app@.documents d WHERE id = $1",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	Datum		value = UUIDPGetDatum(id);
+	Jsonb	   *document;
+	bool		isnull;
+
+	SPI_connect();
+	if (padlock_spi_execute(&find, &value, NULL, false) == 0)
+		padlock_http_error(404, ERRCODE_NO_DATA_FOUND, "document not found", NULL, NULL);
+	document = DatumGetJsonbP(padlock_spi_datum(0, 1, &isnull));
+	SPI_finish();
+	return document;
+}
+
+/* The text of a member of the document's row, or NULL. */
+static char *
+member_text(Jsonb *document, const char *name)
 {
 	JsonbValue	value;
 
-	return getKeyJsonValueFromContainer(&document->root, "extraction_status",
-										strlen("extraction_status"), &value) != NULL &&
-		value.type == jbvString && value.val.string.len == strlen("pending") &&
-		strncmp(value.val.string.val, "pending", strlen("pending")) == 0;
+	if (getKeyJsonValueFromContainer(&document->root, name, strlen(name), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* Store the content of a new document, and return its row as it is then. */
+static Jsonb *
+store_content(Jsonb *document, bytea *content)
+{
+	pg_uuid_t	id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in,
+														CStringGetDatum(member_text(document, "id"))));
+
+	(void) padlock_content_store(&id, VARDATA(content), VARSIZE(content) - VARHDRSZ);
+	explicit_bzero(VARDATA(content), VARSIZE(content) - VARHDRSZ);
+	return padlock_upload_document(&id);
+}
+
+static bool
+has_status(Jsonb *document, const char *column, const char *status)
+{
+	char	   *text = member_text(document, column);
+
+	return text != NULL && strcmp(text, status) == 0;
+}
+
+/* What became of a document, in words. */
+static const char *
+message_of(Jsonb *document)
+{
+	if (has_status(document, "encryption_status", "sealed"))
+		return "Document uploaded and encrypted.";
+	if (has_status(document, "encryption_status", "pending"))
+		return "Document uploaded; it will be encrypted when it has been fetched.";
+	return "Document uploaded.";
 }
 
 /*
  * document_upload(jsonb) returns jsonb: a user adds a document.  201; errors
- * 400, 401, 413, 429.
+ * 400, 401, 413, 429, and 500 when encryption is not set up.
  */
 Datum
 padlock_document_upload(PG_FUNCTION_ARGS)
@@ -232,23 +370,29 @@ padlock_document_upload(PG_FUNCTION_ARGS)
 	pg_uuid_t	user_id;
 	RowExtra	extra = {"user_id", UUIDOID, UUIDPGetDatum(&user_id)};
 	PadlockBody body;
+	bytea	   *content;
 	Jsonb	   *document;
 
 	padlock_limit_request("document_upload");
 	user_id = padlock_require_user();
 	check_size(json);
 	padlock_body_read(&body, json, document_fields, lengthof(document_fields), BODY_CREATE);
+	content = take_content(&body);
 	padlock_body_finish(&body);
 	check_encryption(&body);
 
 	document = padlock_row_insert("documents", &body, &extra, 1);
 	if (document == NULL)
 		padlock_http_error(500, ERRCODE_INTERNAL_ERROR, "document could not be stored", NULL, NULL);
+	if (content != NULL)
+		document = store_content(document, content);
 
 	padlock_http_status(201);
 	PG_RETURN_JSONB_P(padlock_answer(
 		"{\"success\": true, \"document\": %s, \"ai_analysis_triggered\": %s,"
-		" \"encrypted\": false, \"message\": %s}",
-		padlock_json_text(document), is_pending(document) ? "true" : "false",
-		padlock_json_string("Document uploaded.")));
+		" \"encrypted\": %s, \"message\": %s}",
+		padlock_json_text(document),
+		has_status(document, "extraction_status", "pending") ? "true" : "false",
+		has_status(document, "encryption_status", "sealed") ? "true" : "false",
+		padlock_json_string(message_of(document))));
 }

@@ -36,6 +36,8 @@ typedef struct PadlockJobType
 } PadlockJobType;
 
 extern const PadlockJobType padlock_job_pdf_extraction;
+extern const PadlockJobType padlock_job_document_seal;
+extern const PadlockJobType padlock_job_document_reseal;
 extern const PadlockJobType padlock_job_ai_crawl;
 extern const PadlockJobType padlock_job_product_refresh;
 extern const PadlockJobType padlock_job_email_notification;

@@ -3,12 +3,15 @@
  * pdf_extraction.c
  *	  Job type pdf_extraction: store the text of a document's PDF.
  *
- * Payload: {"document_id": uuid, "file_url": URL}.  The file is one that its
+ * Payload: {"document_id": uuid, "file_url": URL}.  A document whose content is
+ * stored is read from there, any other from the URL.  The file is one that its
  * owner named, so robots.txt is not asked; the address guard holds.
  *
- * Result: {"pages", "characters", "truncated", "title"}.  The text goes to
- * documents.extracted_text; documents.extraction_status becomes done, or
- * failed when no attempt is left, with the reason in extraction_error.
+ * Result: {"pages", "characters", "truncated", "title"}, without the title for
+ * an encrypted document.  The text goes to documents.extracted_text, or sealed
+ * beside the content of an encrypted document;
+ * documents.extraction_status becomes done, or failed when no attempt is left,
+ * with the reason in extraction_error.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,20 +24,15 @@
 
 #include "core/body.h"
 #include "core/spi.h"
+#include "documents/content.h"
 #include "worker/job.h"
 #include "worker/request.h"
 #include "worker/settings.h"
 
 static PadlockStatement find_statement = {
-	"SELECT 1 FROM @app@.documents WHERE id = $1",
+	"SELECT encrypt, is_encrypted, EXISTS (SELECT FROM padlock.document_contents WHERE document_id = id)"
+	" FROM @app@.documents WHERE id = $1",
 	1, {UUIDOID}
-};
-
-static PadlockStatement store_statement = {
-	"UPDATE @app@.documents SET extraction_status = 'done', extraction_error = NULL,"
-	" extracted_text = $2, page_count = $3, extracted_at = pg_catalog.clock_timestamp()"
-	" WHERE id = $1",
-	3, {UUIDOID, TEXTOID, INT4OID}
 };
 
 static PadlockStatement failed_statement = {
@@ -44,56 +42,89 @@ static PadlockStatement failed_statement = {
 	3, {UUIDOID, TEXTOID, BOOLOID}
 };
 
-/* Refuse the job when the document is gone, before anything is fetched. */
-static void
-check_document(const pg_uuid_t *id)
+/* What a job must know of its document before anything is fetched. */
+typedef struct Source
+{
+	bool		encrypt;
+	bool		encrypted;
+	bool		stored;			/* its content is */
+} Source;
+
+/* Look at the document; refuses the job when it is gone. */
+static Source
+find_source(const pg_uuid_t *id)
 {
 	Datum		value = UUIDPGetDatum(id);
+	Source		source = {false};
 	bool		exists;
+	bool		isnull;
 
 	padlock_worker_begin();
 	SPI_connect();
 	exists = padlock_spi_execute(&find_statement, &value, NULL, true) > 0;
+	if (exists)
+	{
+		source.encrypt = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
+		source.encrypted = DatumGetBool(padlock_spi_datum(0, 2, &isnull));
+		source.stored = DatumGetBool(padlock_spi_datum(0, 3, &isnull));
+	}
 	SPI_finish();
 	padlock_worker_commit();
 	if (!exists)
 		padlock_job_refuse("the document does not exist");
+	if (source.encrypt && !source.encrypted)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the document is not encrypted yet")));
+	return source;
 }
 
-/* Fetch and parse; every failure ends the attempt. */
-static PadlockParsed *
-extract(const PadlockJob *job, const char *url)
+/* Fetch the file; a failure ends the attempt. */
+static PadlockBlob *
+fetch_file(const PadlockJob *job)
 {
+	char	   *url = padlock_job_text(job, "file_url");
 	PadlockFetched *fetched;
-	PadlockParsed *parsed;
 
+	if (strlen(url) > PADLOCK_MAX_URL)
+		padlock_job_refuse("the file's URL is longer than %d bytes", PADLOCK_MAX_URL);
 	fetched = padlock_fetch(&job->id, url, padlock_pdf_max_size, false);
 	if (fetched->outcome != WIRE_OK)
 		padlock_raise_outcome(fetched->outcome, fetched->http_status,
 							  padlock_outcome_reason(fetched->outcome, fetched->http_status,
 													 fetched->detail));
-	parsed = padlock_parse_pdf(&job->id, fetched->body);
+	return fetched->body;
+}
+
+/* The stored content, opened, for the parser alone. */
+static PadlockBlob *
+open_content(const pg_uuid_t *id)
+{
+	bytea	   *content;
+	PadlockBlob *body;
+
+	padlock_worker_begin();
+	content = padlock_content_open(id, PADLOCK_CONTENT_FILE);
+	padlock_worker_commit();
+	if (content == NULL)
+		padlock_job_refuse("the document was deleted");
+	if (VARSIZE(content) - VARHDRSZ > (Size) padlock_pdf_max_size * 1024)
+		padlock_job_refuse("the file is larger than %d kB", padlock_pdf_max_size);
+	body = padlock_helper_make_body(VARDATA(content), VARSIZE(content) - VARHDRSZ);
+	explicit_bzero(VARDATA(content), VARSIZE(content) - VARHDRSZ);
+	pfree(content);
+	return body;
+}
+
+static PadlockParsed *
+parse(const PadlockJob *job, const PadlockBlob *body)
+{
+	PadlockParsed *parsed = padlock_parse_pdf(&job->id, body);
+
 	if (parsed->outcome != WIRE_OK)
 		padlock_raise_outcome(parsed->outcome, 0,
 							  padlock_outcome_reason(parsed->outcome, 0, parsed->detail));
 	return parsed;
-}
-
-/* Write the text, in the transaction at hand. */
-static void
-store(const pg_uuid_t *id, const char *text, const PadlockParsed *parsed)
-{
-	Datum		values[3];
-	uint64		rows;
-
-	values[0] = UUIDPGetDatum(id);
-	values[1] = CStringGetTextDatum(text);
-	values[2] = Int32GetDatum((int32) parsed->pages);
-	SPI_connect();
-	rows = padlock_spi_execute(&store_statement, values, NULL, false);
-	SPI_finish();
-	if (rows == 0)
-		padlock_job_refuse("the document was deleted");
 }
 
 /* The job's handler; see job.h for what it promises. */
@@ -101,23 +132,22 @@ static Jsonb *
 run_pdf_extraction(const PadlockJob *job)
 {
 	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
-	char	   *url = padlock_job_text(job, "file_url");
-	PadlockParsed *parsed;
-	char	   *text;
-
-	if (strlen(url) > PADLOCK_MAX_URL)
-		padlock_job_refuse("the file's URL is longer than %d bytes", PADLOCK_MAX_URL);
-	check_document(&id);
-	parsed = extract(job, url);
-	text = padlock_helper_read_body(parsed->text, parsed->text->length);
+	Source		source = find_source(&id);
+	PadlockParsed *parsed = parse(job, source.stored ? open_content(&id) : fetch_file(job));
+	char	   *text = padlock_helper_read_body(parsed->text, parsed->text->length);
+	bool		stored;
 
 	padlock_worker_begin();
-	store(&id, text, parsed);
+	stored = padlock_content_store_text(&id, text, (int) parsed->pages);
+	explicit_bzero(text, strlen(text));
+	if (!stored)
+		padlock_job_refuse("the document was deleted");
 	return padlock_job_result(psprintf("{\"pages\": %u, \"characters\": %u, \"truncated\": %s,"
 									   " \"title\": %s}",
 									   parsed->pages, parsed->characters,
 									   parsed->truncated ? "true" : "false",
-									   padlock_json_string(parsed->title)));
+									   padlock_json_string(source.encrypted ? NULL :
+														   parsed->title)));
 }
 
 /* Note a failed attempt in the document; a payload without one has nowhere. */

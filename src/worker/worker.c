@@ -75,6 +75,8 @@
 
 static const PadlockJobType *const job_types[] = {
 	&padlock_job_pdf_extraction,
+	&padlock_job_document_seal,
+	&padlock_job_document_reseal,
 	&padlock_job_ai_crawl,
 	&padlock_job_product_refresh,
 	&padlock_job_email_notification,

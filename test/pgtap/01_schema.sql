@@ -14,7 +14,7 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
-                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys'],
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -47,16 +47,17 @@ INSERT INTO wanted VALUES
     'claim_status claim_status_enum not null default ''pending''::claim_status_enum', 'claim_documents text', 'ai_risk_score numeric',
     'risk_factors text[]',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
-('documents', 6, ARRAY[
+('documents', 9, ARRAY[
     'id uuid not null default gen_random_uuid()', 'user_id uuid not null', 'title text', 'description text', 'document_type document_type_enum',
     'document_category text', 'file_url text', 'file_size integer', 'is_encrypted boolean not null default false', 'encryption_key_id text',
     'encryption_algorithm text', 'created_at timestamp with time zone not null default now()',
     'content_type text', 'extraction_status text not null default ''none''::text', 'extraction_error text', 'extracted_text text',
-    'page_count integer', 'extracted_at timestamp with time zone']),
-('audit_logs', 0, ARRAY[
+    'page_count integer', 'extracted_at timestamp with time zone', 'encrypt boolean not null default false',
+    'encryption_status text not null default ''none''::text', 'encryption_error text']),
+('audit_logs', 1, ARRAY[
     'id uuid not null default gen_random_uuid()', 'user_id uuid', 'company_id uuid', 'action text not null', 'table_name text', 'record_id uuid',
     'old_values jsonb', 'new_values jsonb', 'ip_address text', 'user_agent text', 'request_path text',
-    'created_at timestamp with time zone not null default now()']),
+    'created_at timestamp with time zone not null default now()', 'erased_at timestamp with time zone']),
 ('admin_users', 0, ARRAY[
     'id uuid not null', 'role text not null default ''admin''::text', 'permissions jsonb not null default ''[]''::jsonb',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
@@ -92,6 +93,7 @@ INSERT INTO wanted VALUES
 ('padlock.one_time_tokens', 0, ARRAY[
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
     'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
+('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea not null', 'text bytea']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
     'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint',
@@ -120,6 +122,7 @@ INSERT INTO key VALUES
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.one_time_tokens', 'PRIMARY KEY (token_hash)'), ('padlock.one_time_tokens', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
+    ('padlock.document_contents', 'PRIMARY KEY (document_id)'), ('padlock.document_contents', 'FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE'),
     ('padlock.keys', 'PRIMARY KEY (key_id, version)'), ('padlock.keys', 'UNIQUE (id)'), ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
     ('policies', 'UNIQUE (id, user_id)'),
     ('rate_limit_rules', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
@@ -146,6 +149,8 @@ INSERT INTO wanted_index VALUES
     ('job_queue', 'btree', 'job_type, status', NULL), ('policies', 'btree', 'status', NULL), ('claims', 'btree', 'claim_status', NULL),
     ('insurance_companies', 'btree', 'is_active', NULL),
     ('documents', 'btree', 'extraction_status', '(extraction_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
+    ('documents', 'btree', 'encryption_status', '(encryption_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
+    ('documents', 'btree', 'encryption_key_id', '(encryption_key_id IS NOT NULL)'),
     ('policies', 'btree', 'created_at', NULL), ('claims', 'btree', 'created_at', NULL), ('documents', 'btree', 'created_at', NULL),
     ('insurance_products', 'btree', 'created_at', NULL), ('insurance_products', 'btree', 'last_crawled_at', NULL),
     ('insurance_products', 'btree', 'company_id, source_url', NULL), ('insurance_products', 'btree', 'company_id, product_code', NULL),

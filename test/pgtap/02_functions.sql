@@ -25,7 +25,8 @@ INSERT INTO wanted VALUES
     ('ai_product_ingest', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('create_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('list_api_keys', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 's', 'u', 'aus'),
     ('rotate_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('revoke_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
-    ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'),
+    ('document_upload', 'jsonb', 'jsonb', 'v', 'u', 'us'), ('document_put', 'document_id uuid, content bytea', 'jsonb', 'v', 'u', 'us'),
+    ('document_content', 'document_id uuid', 'bytea', 'v', 'u', 'us'), ('document_text', 'document_id uuid', 'text', 'v', 'u', 'us'),
     ('job_worker', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 'v', 'u', 's'),
     ('sign_up', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('confirm_email', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('sign_in', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('refresh_session', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
@@ -65,11 +66,12 @@ INSERT INTO wanted VALUES
     ('padlock.create_key', 'key_id text, provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'text', 'v', 'u', ''),
     ('padlock.rotate_key', 'key_id text', 'text', 'v', 'u', ''), ('padlock.destroy_key', 'key_name text', 'void', 'v', 'u', ''),
     ('padlock.rewrap_keyring', 'provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'integer', 'v', 'u', ''),
+    ('padlock.reseal_documents', '', 'uuid', 'v', 'u', ''), ('padlock.forget_user', 'user_id uuid', 'jsonb', 'v', 'u', 's'),
     ('padlock.lock_keyring', '', 'integer', 'v', 'u', ''), ('padlock.unlock_keyring', '', 'integer', 'v', 'u', ''),
     ('padlock.keyring', 'OUT key_name text, OUT state text, OUT provider text, OUT provider_key_id text, OUT unlocked boolean,'
         ' OUT wraps bigint, OUT created_at timestamp with time zone', 'SETOF record', 'v', 'u', 'ms'),
     -- triggers
-    ('padlock.keyring_changed', '', 'trigger', 'v', 'u', ''),
+    ('padlock.keyring_changed', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document_key', '', 'trigger', 'v', 'u', ''),
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''), ('padlock.keep_super_admin', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
@@ -120,7 +122,7 @@ SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''sea
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.queue_wake', 'padlock.redact_email',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
-                    'padlock.encrypt', 'padlock.decrypt', 'padlock.lock_keyring', 'padlock.keyring_changed',
+                    'padlock.encrypt', 'padlock.decrypt', 'padlock.lock_keyring', 'padlock.keyring_changed', 'padlock.keep_document',
                     'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
@@ -142,14 +144,14 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
                     'padlock.worker_status()', 'padlock.key_services()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
                     'padlock.unregister_job_handler(''x'')', 'padlock.list_job_handlers()', 'padlock.encrypt(''x'', ''documents'', ''{}'')', 'padlock.decrypt(''x'', ''{}'')',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
-                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()']) AS call;
+                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()', 'padlock.reseal_documents()', 'padlock.forget_user(gen_random_uuid())']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
-  FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
+  FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'document_put(gen_random_uuid(), ''x'')', 'document_content(gen_random_uuid())', 'document_text(gen_random_uuid())', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
                     'revoke_session(''{}'')', 'change_password(''{}'')', 'change_email(''{}'')']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE service_role; SELECT %s', call), '42501', NULL, 'service_role: ' || call)
   FROM unnest(ARRAY['padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()', 'padlock.wants_install()',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
-                    'padlock.lock_keyring()', 'padlock.unlock_keyring()']) AS call;
+                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.reseal_documents()']) AS call;
 
 -- product_search must run in a read-only transaction; the writers must not.
 SAVEPOINT reading;

@@ -230,6 +230,8 @@ INSERT INTO guarded VALUES
     ('documents', 'is_encrypted', 'true', 'false', t.id('document a1')),
     ('documents', 'encryption_key_id', 'x', '(null)', t.id('document a1')),
     ('documents', 'encryption_algorithm', 'x', '(null)', t.id('document a1')),
+    ('documents', 'encryption_status', 'sealed', 'none', t.id('document a1')),
+    ('documents', 'encryption_error', 'x', '(null)', t.id('document a1')),
     ('documents', 'extraction_status', 'done', 'none', t.id('document a1')),
     ('documents', 'extraction_error', 'x', '(null)', t.id('document a1')),
     ('documents', 'extracted_text', 'x', '(null)', t.id('document a1')),

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * content.h
+ *	  Contents of documents: stored, sealed when the document asks for it,
+ *	  opened, sealed anew under another key.
+ *
+ * All functions must run inside a transaction, without an SPI connection of
+ * the caller's open around them, and act as the extension's owner: who may see
+ * or change the document is the caller's question.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_DOCUMENTS_CONTENT_H
+#define PADLOCK_DOCUMENTS_CONTENT_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+/* The largest content, in bytes. */
+#define PADLOCK_MAX_CONTENT		(100 * 1024 * 1024)
+
+typedef enum PadlockContentPart
+{
+	PADLOCK_CONTENT_FILE,		/* the bytes */
+	PADLOCK_CONTENT_TEXT		/* the text extracted from them */
+} PadlockContentPart;
+
+/*
+ * Store a document's content in place of what it had: sealed if the document's
+ * column encrypt says so, and then the document says that it is.  A PDF's text
+ * is queued for extraction.  False when the document does not exist.
+ */
+extern bool padlock_content_store(const pg_uuid_t *document, const void *bytes, size_t length);
+
+/*
+ * Store a document's text with its number of pages, sealed if its content is,
+ * in documents.extracted_text otherwise.  False when the document does not
+ * exist, or waits for its content to be sealed.
+ */
+extern bool padlock_content_store_text(const pg_uuid_t *document, const char *text, int pages);
+
+/*
+ * A part of a document, opened, palloc'd; NULL when it has none.  A text is in
+ * the database's encoding.  Whoever asks wipes it.
+ */
+extern bytea *padlock_content_open(const pg_uuid_t *document, PadlockContentPart part);
+
+/*
+ * The first document after *document whose seals are not under the active key;
+ * false after the last.
+ */
+extern bool padlock_content_next_stale(pg_uuid_t *document);
+
+/* Seal a document's parts under the active key, if they are sealed at all. */
+extern void padlock_content_reseal(const pg_uuid_t *document);
+
+#endif							/* PADLOCK_DOCUMENTS_CONTENT_H */

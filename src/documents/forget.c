@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ *
+ * forget.c
+ *	  Erasing what is personal of a user.
+ *
+ * Documents go with their contents, and with each sealed content the only copy
+ * of its data key; what stays in dead rows and in backups opens no more than
+ * the keyring does.  Policies and claims stay: they are the insurer's records
+ * too, and the law may want them kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#include "audit/audit.h"
+#include "core/body.h"
+#include "core/spi.h"
+
+PG_FUNCTION_INFO_V1(padlock_forget_user);
+
+/* Run a statement about the user; returns how many rows it was. */
+static uint64
+erase(PadlockStatement *statement, const pg_uuid_t *user)
+{
+	Datum		value = UUIDPGetDatum(user);
+	uint64		count;
+
+	SPI_connect();
+	count = padlock_spi_execute(statement, &value, NULL, false);
+	SPI_finish();
+	return count;
+}
+
+/* The jobs that name the user's documents, which hold their URLs. */
+static void
+erase_jobs(const pg_uuid_t *user)
+{
+	static PadlockStatement jobs = {
+		.sql = "DELETE FROM @app@.job_queue WHERE job_type IN ('pdf_extraction', 'document_seal')"
+		" AND payload->>'document_id' IN (SELECT id::text FROM @app@.documents WHERE user_id = $1)",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+
+	(void) erase(&jobs, user);
+}
+
+/* The password, open mails' tokens and the address: the account stays as a number. */
+static void
+erase_account(const pg_uuid_t *user)
+{
+	static PadlockStatement statements[] = {
+		{
+			.sql = "DELETE FROM padlock.one_time_tokens WHERE user_id = $1",
+			.nargs = 1,
+			.argtypes = {UUIDOID}
+		},
+		{
+			.sql = "DELETE FROM padlock.credentials WHERE user_id = $1",
+			.nargs = 1,
+			.argtypes = {UUIDOID}
+		},
+		{
+			.sql = "UPDATE @app@.users SET email = 'erased+' || id || '@erased.invalid' WHERE id = $1",
+			.nargs = 1,
+			.argtypes = {UUIDOID}
+		}
+	};
+
+	for (int i = 0; i < lengthof(statements); i++)
+		(void) erase(&statements[i], user);
+}
+
+/*
+ * padlock.forget_user(user_id uuid) returns jsonb: erase a user's documents,
+ * sessions, password and address, and the personal values in the audit trail,
+ * those of this erasure too.  Returns how many of each.  P0002 for an unknown
+ * user.
+ */
+Datum
+padlock_forget_user(PG_FUNCTION_ARGS)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT FROM @app@.users WHERE id = $1 FOR UPDATE", .nargs = 1, .argtypes = {UUIDOID}
+	};
+	static PadlockStatement documents = {
+		.sql = "DELETE FROM @app@.documents WHERE user_id = $1", .nargs = 1, .argtypes = {UUIDOID}
+	};
+	static PadlockStatement sessions = {
+		.sql = "DELETE FROM padlock.sessions WHERE user_id = $1", .nargs = 1, .argtypes = {UUIDOID}
+	};
+	const pg_uuid_t *user;
+	PadlockUserContext saved;
+	uint64		counts[2];
+	int64		audit_rows;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("user_id must not be null")));
+	user = PG_GETARG_UUID_P(0);
+	/* as the owner: EXECUTE is the right to do it */
+	padlock_become_owner(&saved);
+	if (erase(&find, user) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND), errmsg("user does not exist")));
+	erase_jobs(user);
+	counts[0] = erase(&documents, user);
+	counts[1] = erase(&sessions, user);
+	erase_account(user);
+	audit_rows = padlock_audit_erase_user(user);
+	padlock_restore_user(&saved);
+	PG_RETURN_JSONB_P(padlock_answer("{\"documents\": %llu, \"sessions\": %llu, \"audit_rows\": %lld}",
+									 (unsigned long long) counts[0],
+									 (unsigned long long) counts[1], (long long) audit_rows));
+}

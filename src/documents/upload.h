@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * upload.h
+ *	  What the endpoints of room documents share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_DOCUMENTS_UPLOAD_H
+#define PADLOCK_DOCUMENTS_UPLOAD_H
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* Stop with 413: the field says or holds more than a document may have. */
+extern void padlock_upload_too_large(const char *field) pg_attribute_noreturn();
+
+/* A document's row as the caller sees it. */
+extern Jsonb *padlock_upload_document(const pg_uuid_t *id);
+
+#endif							/* PADLOCK_DOCUMENTS_UPLOAD_H */

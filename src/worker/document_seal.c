@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * document_seal.c
+ *	  Job types document_seal, which fetches a document that is to be encrypted
+ *	  and seals it, and document_reseal, which seals documents under the active
+ *	  key.
+ *
+ * document_seal: payload {"document_id": uuid}, result {"bytes"}.  The bytes go
+ * from the fetch helper's memory file straight into the cipher.  The URL is
+ * one that the document's owner named: robots.txt is not asked, the address
+ * guard holds.
+ *
+ * document_reseal: payload {}, result {"sealed"}.  One document a transaction,
+ * in the order of their ids; what is done stays done, so that a later attempt
+ * goes on where this one ended.  A document that does not open is passed over
+ * and fails the attempt at its end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/mman.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#include "core/spi.h"
+#include "documents/content.h"
+#include "worker/job.h"
+#include "worker/request.h"
+
+/* The URL to fetch, or NULL when there is nothing to seal any more. */
+static char *
+find_url(const pg_uuid_t *id)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT file_url, encrypt AND NOT is_encrypted FROM @app@.documents WHERE id = $1",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = UUIDPGetDatum(id);
+	char	   *url = NULL;
+	bool		found;
+	bool		isnull;
+
+	padlock_worker_begin();
+	SPI_connect();
+	found = padlock_spi_execute(&find, &value, NULL, true) > 0;
+	if (found && DatumGetBool(padlock_spi_datum(0, 2, &isnull)))
+	{
+		url = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		if (url != NULL)
+			url = MemoryContextStrdup(context, url);
+	}
+	SPI_finish();
+	padlock_worker_commit();
+	if (!found)
+		padlock_job_refuse("the document does not exist");
+	return url;
+}
+
+/* Map the fetched bytes; NULL when there are none. */
+static void *
+map_body(const PadlockBlob *body)
+{
+	void	   *bytes;
+
+	if (body->length == 0)
+		return NULL;
+	bytes = mmap(NULL, body->length, PROT_READ, MAP_PRIVATE, body->fd, 0);
+	if (bytes == MAP_FAILED)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not map a memory file: %m")));
+	return bytes;
+}
+
+/* Seal the fetched bytes, in a transaction that is left open. */
+static void
+seal_body(const pg_uuid_t *id, const PadlockBlob *body)
+{
+	void	   *volatile bytes = map_body(body);
+	volatile bool stored = false;
+
+	PG_TRY();
+	{
+		padlock_worker_begin_claimed();
+		stored = padlock_content_store(id, bytes, body->length);
+	}
+	PG_FINALLY();
+	{
+		if (body->length > 0)
+			(void) munmap(bytes, body->length);
+	}
+	PG_END_TRY();
+	if (!stored)
+		padlock_job_refuse("the document was deleted");
+}
+
+static Jsonb *
+run_document_seal(const PadlockJob *job)
+{
+	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
+	char	   *url = find_url(&id);
+	PadlockFetched *fetched;
+
+	if (url == NULL)
+	{
+		padlock_worker_begin();
+		return padlock_job_result("{\"bytes\": null}");
+	}
+	fetched = padlock_fetch(&job->id, url, PADLOCK_MAX_CONTENT / 1024, false);
+	if (fetched->outcome != WIRE_OK)
+		padlock_raise_outcome(fetched->outcome, fetched->http_status,
+							  padlock_outcome_reason(fetched->outcome, fetched->http_status,
+													 fetched->detail));
+	seal_body(&id, fetched->body);
+	return padlock_job_result(psprintf("{\"bytes\": " UINT64_FORMAT "}", fetched->body->length));
+}
+
+/* Note a failed attempt in the document; the last one in its state, by the queue's trigger. */
+static void
+note_failure(const PadlockJob *job, const char *error, bool final)
+{
+	static PadlockStatement note = {
+		.sql = "UPDATE @app@.documents SET encryption_error = $2"
+		" WHERE id = $1 AND encryption_status = 'pending'",
+		.nargs = 2,
+		.argtypes = {UUIDOID, TEXTOID}
+	};
+	pg_uuid_t	id;
+	Datum		values[2];
+
+	if (!padlock_job_find_uuid(job, "document_id", &id))
+		return;
+	values[0] = UUIDPGetDatum(&id);
+	values[1] = CStringGetTextDatum(error);
+	SPI_connect();
+	(void) padlock_spi_execute(&note, values, NULL, false);
+	SPI_finish();
+}
+
+/* The next document to seal anew. */
+static bool
+next_stale(pg_uuid_t *id)
+{
+	bool		found;
+
+	padlock_worker_begin();
+	found = padlock_content_next_stale(id);
+	padlock_worker_commit();
+	return found;
+}
+
+/* Seal a document anew in a transaction of its own; false, with a line in the log, when it does not open. */
+static bool
+reseal(const pg_uuid_t *id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
+
+	padlock_worker_begin_claimed();
+	PG_TRY();
+	{
+		padlock_content_reseal(id);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		padlock_worker_abort();
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("document %s could not be decrypted to be sealed anew",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))))));
+	}
+	PG_END_TRY();
+	if (done)
+		padlock_worker_commit();
+	return done;
+}
+
+static Jsonb *
+run_document_reseal(const PadlockJob *job)
+{
+	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "padlock document",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext whole = MemoryContextSwitchTo(each);
+	pg_uuid_t	id = {{0}};
+	int			sealed = 0;
+	int			failed = 0;
+
+	while (next_stale(&id))
+	{
+		if (reseal(&id))
+			sealed++;
+		else
+			failed++;
+		MemoryContextReset(each);
+	}
+	MemoryContextSwitchTo(whole);
+	if (failed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("%d documents could not be decrypted; the server's log names them", failed)));
+	padlock_worker_begin();
+	return padlock_job_result(psprintf("{\"sealed\": %d}", sealed));
+}
+
+const PadlockJobType padlock_job_document_seal = {
+	"document_seal", run_document_seal, note_failure
+};
+
+const PadlockJobType padlock_job_document_reseal = {
+	"document_reseal", run_document_reseal, NULL
+};

@@ -1,0 +1,234 @@
+# Encrypted documents end to end: by body, by document_put() and by URL; bound to
+# row and owner; sealed anew after a rotation; erased; and in clear nowhere.
+
+use strict;
+use warnings;
+
+use File::Find;
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Digest::MD5 qw(md5_hex);
+use MIME::Base64;
+use PadlockTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $source = $ENV{PADLOCK_SOURCE};
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $site_folder = "$dir/site";
+my $file = "$dir/documents.key";
+
+# A PDF that says the marker in plain sight, and a folder that serves it.
+my $marker = 'Xq7MarkerZeppelin42';
+my $pdf = `perl $source/test/fixtures/policy_pdf.pl`;
+$pdf =~ s/Maya Okafor, 14 Q/$marker/;
+like($pdf, qr/\Q$marker\E/, 'the PDF holds the marker');
+mkdir($site_folder) or die;
+append_to_file("$site_folder/policy.pdf", $pdf);
+append_to_file("$site_folder/letter.txt", "Dear $marker, this is a letter.\n");
+my $site = start_site($site_folder);
+
+my $node = new_cluster('documents', workers => 1, conf => <<"CONF");
+padlock.key_file = '$file'
+padlock.allow_private_addresses = on
+padlock.retry_base = '100ms'
+padlock.retry_cap = '200ms'
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+log_statement = all
+log_min_duration_statement = 0
+log_min_messages = debug1
+log_temp_files = 0
+work_mem = '64kB'
+autovacuum = off
+CONF
+
+sub query { my ($sql) = @_; return $node->safe_psql('postgres', $sql); }
+
+query('UPDATE rate_limit_rules SET max_requests = 100000');
+my ($maya, $noah, $ada) = map { query("INSERT INTO users (email) VALUES ('$_\@documents.example') RETURNING id") } qw(maya noah ada);
+query("INSERT INTO admin_users (id) VALUES ('$ada')");
+
+# Call SQL as a user, with $name in it sent as bind parameters, as gateways do:
+# pgbench's extended protocol.  Returns what failed, or nothing.
+sub bound
+{
+	my ($user, $sql, %value) = @_;
+	my $script = "$dir/script.sql";
+	my $claims = qq({"role": "authenticated", "sub": "$user"});
+	my ($out, $err) = ('', '');
+
+	unlink($script);
+	append_to_file($script, "BEGIN;\nSET LOCAL ROLE authenticated;\n"
+		  . "SELECT set_config('request.jwt.claims', :claims, true);\n$sql;\nCOMMIT;\n");
+	IPC::Run::run([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-f', $script, '-D', "claims=$claims",
+			(map { ('-D', "$_=$value{$_}") } sort keys %value), '-d', '-h', $node->host, '-p', $node->port, 'postgres' ],
+		'>', \$out, '2>', \$err);
+	return $err =~ /ERROR|aborted/ ? $err : '';
+}
+
+# A document of a user by its title.
+sub of { my ($title, $what) = @_; return query("SELECT $what FROM documents WHERE title = '$title'"); }
+
+# Without a keyring encryption is refused, and nothing stored.
+my $answer = rpc($node, { user => $maya }, 'document_upload', { title => 'early', content => encode_base64('x', ''), encrypt => \1 });
+is($answer->{status}, 500, 'encryption that is not set up');
+like($answer->{body}{message}, qr/not set up/, 'is named');
+is(query('SELECT count(*) FROM documents'), '0', 'and nothing is stored');
+query('SELECT padlock.init_keyring()');
+
+# Bad bodies.
+$answer = rpc($node, { user => $maya }, 'document_upload', { title => 'x', content => 'no base64!', file_url => "$site->{url}/a" });
+is($answer->{status}, 400, 'content that is not base64, and two sources');
+like($answer->{body}{details}, qr/content: must not be given together with file_url; content: must be base64/, 'are both named');
+is(rpc($node, { user => $maya }, 'document_upload', { title => 'x' })->{body}{details}, 'file_url: is required', 'a document has a source');
+
+# In the body, encrypted: sealed at once.
+my $offset = -s $node->logfile;
+is(bound($maya, 'SELECT document_upload(:body::jsonb)',
+		body => '{"title": "inline", "encrypt": true, "content_type": "text/plain", "content": "' . encode_base64("Dear $marker", '') . '"}'), '', 'an upload in the body');
+is(of('inline', "is_encrypted || ' ' || encryption_key_id || ' ' || encryption_algorithm || ' ' || encryption_status || ' ' || file_size"),
+	'true documents/1 AES_256_GCM_HKDF_SHA512_COMMIT_KEY sealed ' . length("Dear $marker"), 'the row says how it is encrypted');
+my $inline = of('inline', 'id');
+is(gateway($node, { user => $maya }, "SELECT convert_from(document_content('$inline'), 'UTF8') = 'Dear ' || 'Xq7Marker' || 'Zeppelin42'")->{out}, 't', 'its owner reads it');
+is(query("SELECT user_id = '$maya' AND record_id = '$inline' AND old_values IS NULL FROM audit_logs WHERE action = 'READ'"), 't', 'and the trail says so');
+is(gateway($node, { user => $ada }, "SELECT length(document_content('$inline'))")->{out}, length("Dear $marker"), 'an admin reads it, too');
+is(gateway($node, { user => $noah }, "SELECT document_content('$inline')")->{status}, 404, 'another user does not');
+is(gateway($node, { user => $noah }, "SELECT document_put('$inline', 'x')")->{status}, 404, 'nor writes it');
+ok(!gateway($node, {}, "SELECT document_content('$inline')")->{ok}, 'a visitor may not ask');
+is(query("SELECT count(*) FROM audit_logs WHERE action = 'READ'"), '2', 'what was refused is no access');
+is(gateway($node, { user => $maya }, "SELECT document_content(NULL)")->{status}, 400, 'which document must be said');
+is(gateway($node, { user => $maya }, "SELECT document_text('$inline')")->{status}, 404, 'it has no text');
+
+# A row first, its content by document_put().
+my $put = gateway($node, { user => $maya }, "INSERT INTO documents (user_id, title, encrypt, content_type, is_encrypted) VALUES ('$maya', 'put', true, 'application/pdf', true) RETURNING id")->{out};
+is(of('put', "is_encrypted || ' ' || encryption_status"), 'false pending', 'without content it is pending, and not encrypted');
+is(gateway($node, { user => $maya }, "SELECT document_content('$put')")->{status}, 404, 'and has nothing to read');
+is(bound($maya, "SELECT document_put('$put', decode(:content, 'hex'))", content => unpack('H*', $pdf)), '', 'the content comes');
+is(of('put', "is_encrypted || ' ' || encryption_status"), 'true sealed', 'and is sealed');
+ok(wait_for($node, 'postgres', "SELECT extraction_status FROM documents WHERE id = '$put'", 'done'), 'the text of the PDF is extracted');
+is(of('put', "extracted_text IS NULL AND page_count = 3"), 't', 'and not in the row');
+is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Xq7Marker' || 'Zeppelin42%'")->{out}, 't', 'but to be read by its owner');
+is(gateway($node, { user => $noah }, "SELECT document_text('$put')")->{status}, 404, 'and by nobody else');
+is(query("SELECT result->'title' FROM job_queue WHERE job_type = 'pdf_extraction'"), 'null', 'the job does not tell the title');
+
+# By URL: pending until a worker has fetched and sealed it.
+is(bound($maya, 'SELECT document_upload(:body::jsonb)',
+		body => qq({"title": "url", "encrypt": true, "document_type": "policy", "file_url": "$site->{url}/policy.pdf"})), '', 'an upload by URL');
+ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status FROM documents WHERE title = 'url'", 'sealed done'), 'a worker seals it and its text');
+is(of('url', "is_encrypted AND encryption_key_id = 'documents/1' AND extracted_text IS NULL AND file_size = " . length($pdf)), 't', 'the row says so');
+my $url = of('url', 'id');
+is(gateway($node, { user => $maya }, "SELECT md5(document_content('$url'))")->{out}, md5_hex($pdf), 'byte for byte');
+is(bound($maya, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "letter", "encrypt": true, "file_url": "$site->{url}/letter.txt"})), '', 'another');
+ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status FROM documents WHERE title = 'letter'", 'sealed none'), 'one without a text is sealed');
+is(bound($maya, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "missing", "encrypt": true, "file_url": "$site->{url}/missing.pdf"})), '', 'one that is not there');
+ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status FROM documents WHERE title = 'missing'", 'failed failed'), 'ends failed');
+is(of('missing', "NOT is_encrypted AND encryption_error ~ '404' AND encryption_key_id IS NULL"), 't', 'not encrypted, and says why');
+
+# In clear nowhere: everything the server wrote, and what sessions show.
+query('CHECKPOINT');
+my @forms = ($marker, (map { substr(encode_base64(('x' x $_) . $marker . ('y' x ((3 - ($_ + length $marker) % 3) % 3)), ''), 4, -4) } 0 .. 2), unpack('H*', $marker));
+sub finds
+{
+	my @found;
+	find({ no_chdir => 1, wanted => sub {
+		return unless -f $_;
+		my $text = eval { slurp_file($_) } // return;
+		push @found, $_ if grep { index($text, $_) >= 0 || index(lc $text, $_) >= 0 } @forms;
+	} }, $node->data_dir, $node->logfile);
+	return join(' ', map { s{.*/pgdata/}{}r } @found);
+}
+is(finds(), '', 'no file of the server holds it: heap, TOAST, WAL, temporary files, log');
+unlike(substr(slurp_file($node->logfile), $offset), qr/\Q$marker\E/, 'the log, again');
+like(substr(slurp_file($node->logfile), $offset), qr/document_upload/, 'which has the statements');
+my $poller = $node->background_psql('postgres');
+my $seen = 0;
+append_to_file("$dir/activity.sql", "SELECT length(padlock.encrypt(decode(:body, 'base64'), 'documents', '{}')), pg_sleep(0.5);\n");
+my ($activity_out, $activity_err) = ('', '');
+my $run = IPC::Run::start([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-f', "$dir/activity.sql", '-D', 'body=' . encode_base64($marker x 1000, ''),
+		'-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$activity_out, '2>', \$activity_err);
+my $active = 0;
+for (1 .. 20)
+{
+	my ($session, $marked) = split(/\|/, $poller->query_safe("SELECT count(*) FILTER (WHERE query ~ 'padlock.encrypt'), count(*) FILTER (WHERE query ~ '$marker|"
+		  . substr($forms[1], 0, 20) . "') FROM pg_stat_activity WHERE pid <> pg_backend_pid()"));
+	$active += $session;
+	$seen += $marked;
+	sleep(0.03);
+}
+$run->finish;
+ok($active > 0, 'a session that encrypts was looked at');
+is($seen, 0, 'no session showed it');
+$poller->quit;
+
+# The search does find what is stored in clear.
+is(bound($noah, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "clear", "content": "@{[ encode_base64("Dear $marker", '') ]}"})), '', 'an upload that is not encrypted');
+is(of('clear', "is_encrypted || ' ' || encryption_status"), 'false none', 'says so');
+query('CHECKPOINT');
+like(finds(), qr{base/.*pg_wal/|pg_wal/.*base/}, 'is found, in a table and in WAL');
+
+# Bound to its row and owner: a message moved to another does not open.
+my $clear = of('clear', 'id');
+query("UPDATE documents SET user_id = '$maya' WHERE id = '$clear'");
+my ($rc, $out, $err) = $node->psql('postgres', "UPDATE documents SET user_id = '$noah' WHERE id = '$inline'");
+like($err, qr/an encrypted document cannot change its id or owner/, 'an encrypted document keeps its owner');
+($rc, $out, $err) = $node->psql('postgres', "UPDATE documents SET encrypt = false WHERE id = '$inline'");
+like($err, qr/cannot be changed/, 'and stays encrypted');
+query("UPDATE padlock.document_contents c SET content = o.content FROM padlock.document_contents o WHERE c.document_id = '$inline' AND o.document_id = '$put'");
+$answer = gateway($node, { user => $maya }, "SELECT document_content('$inline')");
+like($answer->{err}, qr/message could not be decrypted/, "another row's content does not open");
+query("UPDATE padlock.document_contents SET text = content WHERE document_id = '$put'");
+like(gateway($node, { user => $maya }, "SELECT document_text('$put')")->{err}, qr/message could not be decrypted/, 'nor content as text');
+is(bound($maya, "SELECT document_put('$put', decode(:content, 'hex'))", content => unpack('H*', $pdf)), '', 'put again');
+is(query("SELECT count(DISTINCT substr(content, 4, 32)) = count(*) FROM padlock.document_contents"), 't', 'no two have the same message id');
+ok(wait_for($node, 'postgres', "SELECT extraction_status FROM documents WHERE id = '$put'", 'done'), 'its text, again');
+
+# After a rotation a job seals all anew; one that does not open is named and passed over.
+is(query("SELECT padlock.rotate_key('documents')"), 'documents/2', 'a rotation');
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '3'), 'three of four documents get the new key');
+ok(wait_for($node, 'postgres', "SELECT error_message ~ '^1 documents could not be decrypted' FROM job_queue WHERE job_type = 'document_reseal'"), 'the job says that one does not open');
+like(slurp_file($node->logfile), qr/WARNING:  document $inline could not be decrypted/, 'the log which');
+is(gateway($node, { user => $maya }, "SELECT md5(document_content('$url'))")->{out}, md5_hex($pdf), 'what was sealed anew opens');
+is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Harbour Mutual%'")->{out}, 't', 'its text as well');
+($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/1')");
+like($err, qr/key "documents\/1" is still needed by documents/, 'a key that a document needs is kept');
+is(gateway($node, { user => $maya }, "DELETE FROM documents WHERE id = '$inline' RETURNING 'gone'")->{out}, 'gone', 'that document is deleted');
+is(query("SELECT count(*) FROM padlock.document_contents WHERE document_id = '$inline'"), '0', 'and its content with it');
+query("SELECT padlock.destroy_key('documents/1')");
+is(gateway($node, { user => $maya }, "SELECT length(document_content('$url'))")->{out}, length($pdf), 'without the old key the others open');
+
+# A worker that is killed while it seals anew: the next goes on.
+query("SET session_replication_role = replica; INSERT INTO documents (user_id, title, encrypt) SELECT '$noah', 'bulk ' || n, true FROM generate_series(1, 300) AS n");
+query("DO \$\$ DECLARE d record; BEGIN FOR d IN SELECT id FROM documents WHERE title LIKE 'bulk %' LOOP PERFORM document_put(d.id, convert_to(repeat('x', 5000), 'UTF8')); END LOOP; END \$\$");
+query("SELECT padlock.rotate_key('documents')");
+my $worker = query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy') LIMIT 1");
+query("SELECT pg_terminate_backend($worker)");
+query("UPDATE job_queue SET locked_until = now() - interval '1 second' WHERE status = 'processing'");   # not to wait for the lease's end
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/3'", '0', 120), 'all are sealed anew in the end');
+is(query("SELECT count(*) FROM documents WHERE title LIKE 'bulk %' AND encryption_key_id = 'documents/3'"), '300', 'every one');
+
+# Forgotten: documents, sessions, address, and what the trail says of them.
+query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");
+query("INSERT INTO policies (user_id, policy_number) VALUES ('$maya', 'P-1')");
+my $before = query("SELECT count(*) FROM audit_logs");
+$answer = gateway($node, { role => 'service_role' }, "SELECT padlock.forget_user('$maya') \\gset r_\n\\echo :r_forget_user");
+like($answer->{out}, qr/"sessions": 1/, 'a user is forgotten');
+is(query("SELECT count(*) FROM documents WHERE user_id = '$maya'"), '0', 'no document is left');
+is(query("SELECT count(*) FROM padlock.document_contents c LEFT JOIN documents d ON d.id = c.document_id WHERE d.id IS NULL"), '0', 'no content');
+is(query("SELECT count(*) FROM padlock.sessions WHERE user_id = '$maya'"), '0', 'no session');
+is(query("SELECT email FROM users WHERE id = '$maya'"), "erased+$maya\@erased.invalid", 'no address');
+is(query("SELECT count(*) FROM policies WHERE user_id = '$maya'"), '1', 'policies stay');
+is(query("SELECT count(*) FROM audit_logs WHERE (user_id = '$maya' OR coalesce(old_values, new_values)->>'user_id' = '$maya') AND (erased_at IS NULL OR old_values IS NOT NULL OR new_values IS NOT NULL OR ip_address IS NOT NULL)"), '0', 'the trail says nothing of hers');
+ok(query("SELECT count(*) FROM audit_logs") > $before, 'but that something was done');
+is(query("SELECT count(*) FROM audit_logs WHERE user_id = '$noah' AND erased_at IS NOT NULL"), '0', "others' rows are as they were");
+is(query("SELECT count(*) FROM job_queue WHERE payload->>'file_url' ~ 'policy'"), '0', 'no job has her URLs');
+($rc, $out, $err) = $node->psql('postgres', "UPDATE audit_logs SET user_agent = 'x'");
+like($err, qr/audit rows cannot be changed/, 'the trail is closed as ever');
+($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.forget_user(gen_random_uuid())");
+like($err, qr/user does not exist/, 'an unknown user');
+
+stop_site($site);
+done_testing();
