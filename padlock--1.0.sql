@@ -629,14 +629,88 @@ CREATE FUNCTION @extschema@.product_search(
     min_premium text DEFAULT NULL, max_premium text DEFAULT NULL,
     currency text DEFAULT NULL, country text DEFAULT NULL, age text DEFAULT NULL,
     search_term text DEFAULT NULL, page text DEFAULT NULL, per_page text DEFAULT NULL,
-    sort_by text DEFAULT NULL, sort_order text DEFAULT NULL) RETURNS jsonb
+    sort_by text DEFAULT NULL, sort_order text DEFAULT NULL,
+    facets text DEFAULT NULL, highlight text DEFAULT NULL, explain text DEFAULT NULL,
+    cursor text DEFAULT NULL) RETURNS jsonb
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS 'MODULE_PATHNAME', 'padlock_product_search_args';
-REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
-COMMENT ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text) IS 'Endpoint: find active products of active companies, with query parameters';
+REVOKE ALL ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text, text, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.product_search(text, text, text, text, text, text, text, text, text, text, text, text, text, text, text, text) IS 'Endpoint: find active products of active companies, with query parameters';
+
+CREATE FUNCTION padlock.search_note_changes() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_note_changes';
+REVOKE ALL ON FUNCTION padlock.search_note_changes() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_note_changes() IS 'Statement trigger: tells the search index which products changed';
+
+CREATE FUNCTION padlock.search_start() RETURNS boolean
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_start';
+REVOKE ALL ON FUNCTION padlock.search_start() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_start() IS 'Build the search index unless there is one';
+
+CREATE FUNCTION padlock.search_rebuild() RETURNS bigint
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_rebuild';
+REVOKE ALL ON FUNCTION padlock.search_rebuild() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.search_rebuild() TO service_role;
+COMMENT ON FUNCTION padlock.search_rebuild() IS 'Build the search index anew while it is in use; returns the number of products';
+
+CREATE FUNCTION padlock.search_merge() RETURNS boolean
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_merge';
+REVOKE ALL ON FUNCTION padlock.search_merge() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.search_merge() TO service_role;
+COMMENT ON FUNCTION padlock.search_merge() IS 'Take changes up into the search index, as the workers do; false when there is nothing to do';
+
+CREATE FUNCTION padlock.search_check(OUT products bigint, OUT indexed bigint, OUT differences bigint, OUT detail text) RETURNS record
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_check';
+REVOKE ALL ON FUNCTION padlock.search_check() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.search_check() TO service_role;
+COMMENT ON FUNCTION padlock.search_check() IS 'Compare the search index with the table';
+
+CREATE FUNCTION padlock.search_status(OUT built boolean, OUT segments integer, OUT documents bigint, OUT changes integer, OUT size bigint,
+    OUT memory_used bigint, OUT memory bigint, OUT phase text, OUT done bigint, OUT total bigint) RETURNS record
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_status';
+REVOKE ALL ON FUNCTION padlock.search_status() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.search_status() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.search_status() IS 'The search index: its size, its memory, and the progress of a rebuild';
+
+CREATE FUNCTION @extschema@.suggest(prefix text DEFAULT NULL, max_suggestions text DEFAULT NULL) RETURNS jsonb
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS 'MODULE_PATHNAME', 'padlock_suggest';
+REVOKE ALL ON FUNCTION @extschema@.suggest(text, text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.suggest(text, text) TO anon, authenticated, service_role;
+COMMENT ON FUNCTION @extschema@.suggest(text, text) IS 'Endpoint: what a search term may become while it is typed';
+
+CREATE FUNCTION padlock.search_terms(string text, language text DEFAULT 'english',
+    OUT pos integer, OUT word text, OUT term text) RETURNS SETOF record
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 50
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_terms';
+REVOKE ALL ON FUNCTION padlock.search_terms(text, text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.search_terms(text, text) TO service_role;
+COMMENT ON FUNCTION padlock.search_terms(text, text) IS 'The words that search sees in a text, and the terms it looks up for them';
+
+CREATE FUNCTION padlock.search_synonyms_changed() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_synonyms_changed';
+REVOKE ALL ON FUNCTION padlock.search_synonyms_changed() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_synonyms_changed() IS 'Statement trigger: every session reads the synonyms again';
 
 -- room documents
 CREATE FUNCTION padlock.queue_document() RETURNS trigger
@@ -942,7 +1016,7 @@ CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @app@.rate_limi
 -- place only, so that nobody can lock its owner out from elsewhere.
 INSERT INTO @app@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
-  FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
+  FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60), ('suggest', 'ip', 10000, 60),
                ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('document_put', 'user', 50, 60), ('document_content', 'user', 1000, 60), ('ai_product_ingest', 'source', 200, 60),
                ('sign_up', 'ip', 50, 60), ('sign_in', 'ip', 100, 60), ('refresh_session', 'ip', 1000, 60),
                ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),
@@ -1211,6 +1285,11 @@ CREATE TABLE @app@.insurance_products (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     source_url text,
     provenance jsonb NOT NULL DEFAULT '{}',
+    language text NOT NULL DEFAULT 'english'
+        CONSTRAINT insurance_products_language CHECK (language IN ('simple', 'arabic', 'armenian', 'basque', 'catalan', 'danish',
+            'dutch', 'english', 'finnish', 'french', 'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian',
+            'lithuanian', 'nepali', 'norwegian', 'portuguese', 'romanian', 'russian', 'serbian', 'spanish', 'swedish', 'tamil',
+            'turkish', 'yiddish')),
     CONSTRAINT insurance_products_code_key UNIQUE (company_id, product_code),
     -- what the endpoints promise holds for writes to the table as well
     CONSTRAINT insurance_products_name_length CHECK (pg_catalog.length(product_name) BETWEEN 1 AND 200),
@@ -1240,6 +1319,7 @@ CREATE TABLE @app@.insurance_products (
 ALTER TABLE @app@.insurance_products ADD CONSTRAINT insurance_products_company_id_fkey FOREIGN KEY (company_id) REFERENCES @app@.insurance_companies (id) ON DELETE CASCADE;
 COMMENT ON TABLE @app@.insurance_products IS 'padlock: what insurers offer';
 COMMENT ON COLUMN @app@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
+COMMENT ON COLUMN @app@.insurance_products.language IS 'of the texts: the text search configuration by which search stems them';
 COMMENT ON COLUMN @app@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
 CREATE INDEX insurance_products_policy_type_idx ON @app@.insurance_products (policy_type);
 CREATE INDEX insurance_products_offer_idx ON @app@.insurance_products (policy_type, premium_amount) WHERE is_active;
@@ -1274,6 +1354,177 @@ CREATE TRIGGER insurance_products_provenance BEFORE UPDATE ON @app@.insurance_pr
 CREATE TRIGGER insurance_products_touch BEFORE UPDATE ON @app@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER insurance_products_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER insurance_products_audit_truncate AFTER TRUNCATE ON @app@.insurance_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+
+-- The search index.  It is derived: padlock.search_rebuild() makes it anew.
+CREATE TABLE padlock.search_segments (
+    id bigint CONSTRAINT search_segments_pkey PRIMARY KEY,
+    position bigint NOT NULL,
+    bulk boolean NOT NULL,
+    documents integer NOT NULL,
+    size bigint NOT NULL,
+    resume_xid xid8 NOT NULL,
+    system bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE padlock.search_segments IS 'padlock: the pieces of the search index; never changed, only added and removed';
+CREATE TABLE padlock.search_blocks (
+    segment bigint,
+    number integer,
+    data bytea NOT NULL,
+    CONSTRAINT search_blocks_pkey PRIMARY KEY (segment, number)
+);
+ALTER TABLE padlock.search_blocks ALTER COLUMN data SET STORAGE PLAIN;
+COMMENT ON TABLE padlock.search_blocks IS 'padlock: the contents of the search index';
+CREATE TABLE padlock.search_changes (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    xid xid8,
+    products uuid[],
+    CONSTRAINT search_changes_pkey PRIMARY KEY (xid, id)
+);
+COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; null for all';
+ALTER TABLE padlock.search_changes SET (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1);
+ALTER TABLE padlock.search_segments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.search_segments FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.search_blocks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.search_blocks FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.search_changes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.search_changes FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.search_segments, padlock.search_blocks, padlock.search_changes FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SEQUENCE padlock.search_changes_id_seq FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER insurance_products_search_insert AFTER INSERT ON @app@.insurance_products
+    REFERENCING NEW TABLE AS new_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+CREATE TRIGGER insurance_products_search_update AFTER UPDATE ON @app@.insurance_products
+    REFERENCING OLD TABLE AS old_products NEW TABLE AS new_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+CREATE TRIGGER insurance_products_search_delete AFTER DELETE ON @app@.insurance_products
+    REFERENCING OLD TABLE AS old_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+CREATE TRIGGER insurance_products_search_truncate AFTER TRUNCATE ON @app@.insurance_products
+    FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+SELECT padlock.search_start();
+
+-- Words that mean the same, for search.
+CREATE TABLE @app@.search_synonyms (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    words text[] NOT NULL CONSTRAINT search_synonyms_words CHECK (
+        pg_catalog.cardinality(words) >= 2 AND pg_catalog.cardinality(words) <= 20 AND pg_catalog.array_ndims(words) = 1 AND
+        pg_catalog.array_position(words, NULL) IS NULL AND
+        pg_catalog.length(pg_catalog.array_to_string(words, '')) <= 1000),
+    language text NOT NULL DEFAULT 'english' CONSTRAINT search_synonyms_language CHECK (pg_catalog.length(language) BETWEEN 1 AND 63),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @app@.search_synonyms IS 'padlock: words of the same meaning; who searches for one finds the others, too';
+COMMENT ON COLUMN @app@.search_synonyms.words IS 'expressions of one to four words each';
+COMMENT ON COLUMN @app@.search_synonyms.language IS 'the text search configuration that stems them';
+ALTER TABLE @app@.search_synonyms ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.search_synonyms FORCE ROW LEVEL SECURITY;
+CREATE POLICY search_synonyms_admin ON @app@.search_synonyms FOR ALL TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+REVOKE ALL ON TABLE @app@.search_synonyms FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.search_synonyms TO authenticated, service_role;
+CREATE TRIGGER search_synonyms_touch BEFORE UPDATE ON @app@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER search_synonyms_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @app@.search_synonyms FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_synonyms_changed();
+CREATE TRIGGER search_synonyms_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER search_synonyms_audit_truncate AFTER TRUNCATE ON @app@.search_synonyms FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
+-- Only words that mean the same wherever they stand: "cover" is what every
+-- product is about, and "term" is more than term life insurance.
+INSERT INTO @app@.search_synonyms (words)
+SELECT words
+  FROM (VALUES
+        (ARRAY['car', 'auto', 'automobile', 'motor', 'motorcar', 'vehicle']),
+        (ARRAY['motorcycle', 'motorbike', 'bike']), (ARRAY['van', 'LCV', 'light commercial vehicle']),
+        (ARRAY['lorry', 'truck', 'HGV', 'heavy goods vehicle']),
+        (ARRAY['bicycle', 'cycle', 'bike', 'pushbike', 'e-bike']), (ARRAY['caravan', 'motorhome', 'camper', 'campervan']),
+        (ARRAY['windscreen', 'windshield', 'car glass']),
+        (ARRAY['breakdown', 'roadside assistance', 'road assistance', 'towing']),
+        (ARRAY['TPL', 'third party liability']), (ARRAY['TPFT', 'third party fire and theft']),
+        (ARRAY['comprehensive', 'fully comp', 'casco', 'kasko']),
+        (ARRAY['NCD', 'NCB', 'no claims discount', 'no claims bonus']),
+        (ARRAY['excess', 'deductible', 'self-insured retention']),
+        (ARRAY['PAYG', 'pay as you go', 'usage based', 'telematics', 'black box']),
+        (ARRAY['home', 'house', 'household', 'homeowner']),
+        (ARRAY['flat', 'apartment', 'condo', 'condominium']),
+        (ARRAY['renter', 'tenant', 'lodger']), (ARRAY['landlord', 'buy to let', 'rental property']),
+        (ARRAY['contents', 'belongings', 'possessions', 'personal effects']),
+        (ARRAY['burglary', 'theft', 'robbery', 'stolen', 'break-in']),
+        (ARRAY['jewellery', 'jewelry', 'valuables', 'engagement ring']),
+        (ARRAY['boiler', 'heating', 'furnace']), (ARRAY['plumbing', 'water leak', 'escape of water']),
+        (ARRAY['earthquake', 'seismic', 'quake']), (ARRAY['storm', 'windstorm', 'hurricane', 'typhoon', 'cyclone']),
+        (ARRAY['flood', 'flooding', 'inundation']),
+        (ARRAY['health', 'medical', 'PMI', 'private medical', 'healthcare']),
+        (ARRAY['doctor', 'GP', 'general practitioner', 'physician']),
+        (ARRAY['dental', 'dentist', 'teeth', 'tooth', 'orthodontic', 'braces']),
+        (ARRAY['vision', 'optical', 'optician', 'eye care', 'glasses', 'eyesight']),
+        (ARRAY['maternity', 'pregnancy', 'pregnant', 'childbirth', 'antenatal', 'prenatal']),
+        (ARRAY['hospital', 'inpatient', 'hospitalisation', 'hospitalization', 'ward']),
+        (ARRAY['outpatient', 'ambulatory', 'day patient']),
+        (ARRAY['emergency', 'urgent', 'casualty']),
+        (ARRAY['surgery', 'operation', 'surgical']),
+        (ARRAY['prescription', 'medicine', 'medication', 'pharmacy']),
+        (ARRAY['mental', 'psychiatric', 'psychological', 'counselling', 'counseling', 'therapy']),
+        (ARRAY['physiotherapy', 'physio', 'physical therapy']),
+        (ARRAY['cancer', 'oncology', 'tumour', 'tumor']), (ARRAY['heart', 'cardiac', 'cardiovascular']),
+        (ARRAY['pre-existing', 'preexisting', 'existing condition']),
+        (ARRAY['telemedicine', 'telehealth', 'online doctor', 'virtual doctor', 'video doctor']),
+        (ARRAY['checkup', 'check-up', 'screening', 'preventive', 'preventative', 'wellness']),
+        (ARRAY['copay', 'copayment', 'coinsurance']), (ARRAY['HMO', 'PPO', 'provider network']),
+        (ARRAY['life', 'life assurance', 'death cover', 'death benefit']),
+        (ARRAY['funeral', 'burial', 'final expense', 'funeral plan']),
+        (ARRAY['critical illness', 'serious illness', 'dread disease']),
+        (ARRAY['income protection', 'loss of income', 'salary protection', 'sick pay']),
+        (ARRAY['annuity', 'pension', 'retirement']), (ARRAY['savings', 'endowment', 'investment']),
+        (ARRAY['beneficiary', 'nominee', 'heir']), (ARRAY['payout', 'lump sum', 'settlement']),
+        (ARRAY['travel', 'trip', 'holiday', 'vacation', 'journey']),
+        (ARRAY['baggage', 'luggage', 'suitcase']), (ARRAY['cancellation', 'curtailment']),
+        (ARRAY['overseas', 'abroad', 'international', 'worldwide', 'global']),
+        (ARRAY['skiing', 'ski', 'snowboard', 'winter sports']), (ARRAY['evacuation', 'repatriation', 'medevac']),
+        (ARRAY['expat', 'expatriate', 'living abroad']), (ARRAY['backpacker', 'gap year']),
+        (ARRAY['pet', 'animal']), (ARRAY['dog', 'canine', 'puppy']), (ARRAY['cat', 'feline', 'kitten']), (ARRAY['vet', 'veterinary', 'veterinarian']),
+        (ARRAY['horse', 'equine', 'pony']),
+        (ARRAY['business', 'commercial', 'company', 'SME', 'corporate']),
+        (ARRAY['PI', 'professional indemnity', 'errors and omissions', 'malpractice']),
+        (ARRAY['employers liability', 'workers compensation', 'workmens compensation', 'workers comp']),
+        (ARRAY['public liability', 'general liability', 'third party injury']),
+        (ARRAY['cyber', 'ransomware', 'hacking', 'data breach', 'phishing']),
+        (ARRAY['marine', 'cargo', 'shipping', 'freight']), (ARRAY['boat', 'yacht', 'vessel', 'watercraft']),
+        (ARRAY['phone', 'mobile', 'smartphone', 'cellphone', 'cell phone', 'iphone']),
+        (ARRAY['laptop', 'notebook']), (ARRAY['gadget', 'electronics', 'device']),
+        (ARRAY['warranty', 'guarantee', 'extended warranty']),
+        (ARRAY['senior', 'elderly', 'older', 'over 50', 'over 65', 'retiree']),
+        (ARRAY['child', 'children', 'kid', 'kids']), (ARRAY['student', 'undergraduate', 'university']),
+        (ARRAY['freelancer', 'self-employed', 'contractor', 'sole trader']),
+        (ARRAY['cheap', 'affordable', 'budget', 'low cost', 'inexpensive', 'economy']),
+        (ARRAY['monthly', 'per month', 'instalments', 'installments']), (ARRAY['yearly', 'annual', 'annually', 'per year']),
+        (ARRAY['lawyer', 'solicitor', 'attorney', 'legal expenses', 'legal protection']),
+        (ARRAY['crop', 'harvest', 'farm', 'agricultural', 'agriculture']), (ARRAY['livestock', 'cattle']),
+        (ARRAY['microinsurance', 'micro insurance']), (ARRAY['takaful', 'islamic insurance', 'sharia compliant', 'halal'])
+       ) AS seed(words)
+ WHERE NOT EXISTS (SELECT FROM @app@.search_synonyms);
+
+-- What visitors search for, when padlock.search_log is on.
+CREATE TABLE @app@.search_log (
+    day date NOT NULL,
+    terms text NOT NULL,
+    searches bigint NOT NULL,
+    empty bigint NOT NULL,
+    relaxed bigint NOT NULL,
+    results bigint NOT NULL,
+    milliseconds double precision NOT NULL,
+    slowest double precision NOT NULL,
+    CONSTRAINT search_log_pkey PRIMARY KEY (day, terms)
+);
+COMMENT ON TABLE @app@.search_log IS 'padlock: searches by day (UTC) and text, when padlock.search_log is on; nothing about who searched';
+COMMENT ON COLUMN @app@.search_log.terms IS 'the words, lower case, digits as #; empty: all texts beyond the first 10000 of the day';
+COMMENT ON COLUMN @app@.search_log.empty IS 'searches that found nothing';
+COMMENT ON COLUMN @app@.search_log.relaxed IS 'searches that found something only after the query was relaxed';
+COMMENT ON COLUMN @app@.search_log.results IS 'products found, of all searches together';
+COMMENT ON COLUMN @app@.search_log.milliseconds IS 'time of all searches together';
+COMMENT ON COLUMN @app@.search_log.slowest IS 'milliseconds of the slowest search';
+ALTER TABLE @app@.search_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @app@.search_log FORCE ROW LEVEL SECURITY;
+CREATE POLICY search_log_admin ON @app@.search_log FOR ALL TO authenticated, service_role
+    USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
+REVOKE ALL ON TABLE @app@.search_log FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, DELETE ON TABLE @app@.search_log TO authenticated, service_role;
 
 CREATE TYPE @app@.claim_status_enum AS ENUM ('pending', 'approved', 'rejected', 'processing');
 COMMENT ON TYPE @app@.claim_status_enum IS 'padlock: states of a claim';

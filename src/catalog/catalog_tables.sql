@@ -89,6 +89,11 @@ CREATE TABLE @extschema@.insurance_products (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     source_url text,
     provenance jsonb NOT NULL DEFAULT '{}',
+    language text NOT NULL DEFAULT 'english'
+        CONSTRAINT insurance_products_language CHECK (language IN ('simple', 'arabic', 'armenian', 'basque', 'catalan', 'danish',
+            'dutch', 'english', 'finnish', 'french', 'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian',
+            'lithuanian', 'nepali', 'norwegian', 'portuguese', 'romanian', 'russian', 'serbian', 'spanish', 'swedish', 'tamil',
+            'turkish', 'yiddish')),
     CONSTRAINT insurance_products_code_key UNIQUE (company_id, product_code),
     -- what the endpoints promise holds for writes to the table as well
     CONSTRAINT insurance_products_name_length CHECK (pg_catalog.length(product_name) BETWEEN 1 AND 200),
@@ -118,6 +123,7 @@ CREATE TABLE @extschema@.insurance_products (
 ALTER TABLE @extschema@.insurance_products ADD CONSTRAINT insurance_products_company_id_fkey FOREIGN KEY (company_id) REFERENCES @extschema@.insurance_companies (id) ON DELETE CASCADE;
 COMMENT ON TABLE @extschema@.insurance_products IS 'padlock: what insurers offer';
 COMMENT ON COLUMN @extschema@.insurance_products.source_url IS 'the page a crawled product was found on, to find it there again';
+COMMENT ON COLUMN @extschema@.insurance_products.language IS 'of the texts: the text search configuration by which search stems them';
 COMMENT ON COLUMN @extschema@.insurance_products.provenance IS 'for each field that a crawl filled: source, url, at; a field without an entry was set by the insurer';
 CREATE INDEX insurance_products_policy_type_idx ON @extschema@.insurance_products (policy_type);
 CREATE INDEX insurance_products_offer_idx ON @extschema@.insurance_products (policy_type, premium_amount) WHERE is_active;

@@ -38,6 +38,10 @@
 	{"terms_url", BODY_URL}, \
 	{"search_keywords", BODY_TEXT_LIST, .max = 100}, \
 	{"ai_tags", BODY_TEXT_LIST, .max = 100}, \
-	{"popularity_score", BODY_INTEGER, .not_null = true, .min = 0, .max = 100}
+	{"popularity_score", BODY_INTEGER, .not_null = true, .min = 0, .max = 100}, \
+	{"language", BODY_CHOICE, .not_null = true, \
+	 .choices = "simple|arabic|armenian|basque|catalan|danish|dutch|english|finnish|french|german|" \
+	 "greek|hindi|hungarian|indonesian|irish|italian|lithuanian|nepali|norwegian|portuguese|" \
+	 "romanian|russian|serbian|spanish|swedish|tamil|turkish|yiddish"}
 
 #endif							/* PADLOCK_PRODUCT_H */

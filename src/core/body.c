@@ -447,6 +447,9 @@ read_string(PadlockBody *body, const BodyField *field, BodyValue *value, const c
 	else if (body->mode == BODY_QUERY &&
 			 (field->type == BODY_INTEGER || field->type == BODY_NUMERIC))
 		read_number_text(body, field, value, text);
+	else if (body->mode == BODY_QUERY && field->type == BODY_BOOLEAN &&
+			 (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
+		value->value = BoolGetDatum(*text == 't');
 	else
 		wrong_type(body, field);
 }

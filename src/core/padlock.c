@@ -22,6 +22,7 @@
 #include "identity/caller.h"
 #include "limits/limits.h"
 #include "queue/queue.h"
+#include "search/search.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -45,6 +46,7 @@ _PG_init(void)
 	padlock_queue_init();
 	padlock_accounts_init();
 	padlock_envelope_init();
+	padlock_search_init();
 	padlock_email_init();
 	padlock_worker_init();
 

@@ -100,8 +100,13 @@ run(RowStatement *row, StringInfo sql)
 	int			code;
 
 	SPI_connect();
+
+	/*
+	 * Without a limit of rows: the executor would stop at the first one and
+	 * never come to the statement's own triggers.
+	 */
 	code = SPI_execute_with_args(padlock_sql(sql->data), row->count, row->types, row->values,
-								 row->nulls, false, 1);
+								 row->nulls, false, 0);
 	if (code != SPI_OK_INSERT_RETURNING && code != SPI_OK_UPDATE_RETURNING)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),

@@ -39,7 +39,7 @@ CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rat
 -- place only, so that nobody can lock its owner out from elsewhere.
 INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
-  FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60),
+  FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60), ('suggest', 'ip', 10000, 60),
                ('company_onboard', 'admin', 10, 60), ('document_upload', 'user', 50, 60), ('document_put', 'user', 50, 60), ('document_content', 'user', 1000, 60), ('ai_product_ingest', 'source', 200, 60),
                ('sign_up', 'ip', 50, 60), ('sign_in', 'ip', 100, 60), ('refresh_session', 'ip', 1000, 60),
                ('confirm_email', 'ip', 100, 60), ('request_password_reset', 'ip', 50, 60), ('reset_password', 'ip', 100, 60),

@@ -20,6 +20,8 @@
 #define SEARCH_WORD_MARK	'\001'
 #define SEARCH_FILTER_MARK	'\002'
 
+#define SEARCH_LANGUAGE_MARK '\003'	/* a language that products are written in */
+
 /* Longer terms are cut; their first bytes are term enough. */
 #define SEARCH_TERM_MAX		64
 
@@ -72,9 +74,23 @@ extern SearchAnalyzer *search_analyzer_create(MemoryContext context);
 /* The number of a term, new if need be; cuts at SEARCH_TERM_MAX bytes. */
 extern uint32 search_intern(SearchAnalyzer *analyzer, const char *term, int length);
 
+/* The number of a term if it is there, else PG_UINT32_MAX. */
+extern uint32 search_find_term(SearchAnalyzer *analyzer, const char *term, int length);
+
 /* How many terms there are, and the string of one (not terminated). */
 extern uint32 search_interned(const SearchAnalyzer *analyzer);
 extern const char *search_term(const SearchAnalyzer *analyzer, uint32 number, int *length);
+
+/* A word has so many terms at most: some dictionaries know variants. */
+#define SEARCH_WORD_TERMS	4
+
+/*
+ * The lexemes of one word, in lower case as the splitter makes it, by the
+ * dictionaries of a language; 0 for a stop word.  An unknown language is
+ * taken for "simple".
+ */
+extern int	search_lexemes(SearchAnalyzer *analyzer, const char *language, const char *form,
+						   int length, uint32 *terms);
 
 /* Analyse a product; never raises an error for what the texts hold. */
 extern void search_analyze(SearchAnalyzer *analyzer, const SearchSource *source,

@@ -12,11 +12,17 @@
 
 #include "search/query_parse.h"
 
+typedef struct SearchHighlighter SearchHighlighter;
+
+/* Prepare to mark the words of a query in products; in the current memory context. */
+extern SearchHighlighter *search_highlighter_create(const SearchQuery *query);
+
 /*
- * Append a JSON object to json: for each field with a match (product_name,
- * description, search_keywords, benefits ...) a snippet, HTML-escaped, with
- * matches in <mark></mark>.  {} when nothing matches.
+ * Append a JSON object to json: for each of product_name, keywords,
+ * description, benefits and coverage with a match a snippet of bounded length,
+ * HTML-escaped, with matches in <mark></mark>.  {} when nothing matches.
  */
-extern void search_highlight(StringInfo json, const SearchQuery *query, const SearchSource *source);
+extern void search_highlight(SearchHighlighter *highlighter, const SearchSource *source,
+							 StringInfo json);
 
 #endif							/* PADLOCK_SEARCH_HIGHLIGHT_H */

@@ -26,6 +26,7 @@ typedef struct SearchTermUse
 	int			length;
 	float		weight;			/* above 0, 1 for the word itself */
 	SearchMatchKind kind;
+	struct SearchTermUse *also; /* the document must hold this one, too; NULL: none */
 } SearchTermUse;
 
 /* A word of the query: a document's score for it is that of its best term. */

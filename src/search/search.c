@@ -4,10 +4,10 @@
  *	  Visitors look for products: endpoint product_search.
  *
  * Search has one visibility rule for everybody: active products of active
- * companies.  It runs as the extension's owner, past row security, because
- * the operators it needs (text search, enum and numeric comparison) are not
- * leakproof and so never use an index under a policy, and because visitors
- * may not read companies, of which each result shows four public columns.
+ * companies.  The index (view.h) holds what passes it, so that no row security
+ * applies; the rows of a page are read as the extension's owner, because
+ * visitors may not read companies, of which each result shows four public
+ * columns.
  *
  * Two forms share the code: a jsonb body, and named text arguments as a
  * gateway passes the parameters of a GET.
@@ -16,15 +16,20 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include <math.h>
+
 #include "fmgr.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 
 #include "core/body.h"
 #include "core/errors.h"
-#include "core/spi.h"
 #include "limits/limits.h"
+#include "search/answer.h"
+#include "search/facets.h"
+#include "search/query_log.h"
+#include "search/score.h"
 
 PG_FUNCTION_INFO_V1(padlock_product_search);
 PG_FUNCTION_INFO_V1(padlock_product_search_args);
@@ -44,43 +49,14 @@ static const BodyField search_fields[] = {
 	{"per_page", BODY_INTEGER, .min = 1, .max = 100},
 	{"sort_by", BODY_CHOICE, .choices = "premium_amount|popularity_score|created_at|relevance"},
 	{"sort_order", BODY_CHOICE, .choices = "asc|desc"},
+	{"facets", BODY_BOOLEAN},
+	{"highlight", BODY_BOOLEAN},
+	{"explain", BODY_BOOLEAN},
+	{"cursor", BODY_TEXT, .max = 100},
 };
 
-/*
- * The words a product is found by, weighted as its parts count: name, then
- * keywords and tags, then description.
- */
-#define PRODUCT_WORDS \
-	"setweight(to_tsvector('english', p.product_name), 'A') ||" \
-	" setweight(to_tsvector('english', coalesce(array_to_string(p.search_keywords, ' '), '')" \
-	" || ' ' || coalesce(array_to_string(p.ai_tags, ' '), '')), 'B') ||" \
-	" setweight(to_tsvector('english', coalesce(p.description, '')), 'C')"
-
-/* Parameters of the statement, in order; a NULL filter does not filter. */
-enum
-{
-	P_POLICY_TYPE, P_COMPANY, P_MIN_PREMIUM, P_MAX_PREMIUM, P_CURRENCY, P_COUNTRY, P_AGE,
-	P_TERM, P_LIMIT, P_OFFSET, P_PARAMS
-};
-
-static Oid	param_types[P_PARAMS] = {
-	TEXTOID, UUIDOID, NUMERICOID, NUMERICOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, INT8OID, INT8OID
-};
-
-static const char *const param_filters[P_TERM + 1] = {
-	" AND p.policy_type = $1::@app@.policy_type_enum",
-	" AND p.company_id = $2",
-	" AND p.premium_amount >= $3",
-	" AND p.premium_amount <= $4",
-	" AND p.currency = $5",
-	/* without a list of countries a product is offered everywhere */
-	" AND (coalesce(cardinality(p.available_countries), 0) = 0 OR p.available_countries @> ARRAY[$6])",
-	" AND (p.minimum_age IS NULL OR p.minimum_age <= $7)"
-	" AND (p.maximum_age IS NULL OR p.maximum_age >= $7)",
-	/* all words; the product's code is a match of its own */
-	" AND (" PRODUCT_WORDS " @@ websearch_to_tsquery('english', $8)"
-	" OR lower(p.product_code) = lower($8))"
-};
+/* The fields that filters_applied shows come first. */
+#define FILTER_FIELDS 8
 
 /* What a search asks for. */
 typedef struct ProductSearch
@@ -90,8 +66,11 @@ typedef struct ProductSearch
 	int			per_page;
 	const char *sort_by;
 	const char *sort_order;
-	Datum		values[P_PARAMS];
-	char		nulls[P_PARAMS];
+	const char *term;			/* NULL without words */
+	bool		facets;
+	bool		highlight;
+	bool		explain;
+	SearchPlan	plan;
 } ProductSearch;
 
 static int
@@ -119,107 +98,185 @@ has_no_term(PadlockBody *body)
 	return term == NULL || term[strspn(term, " \t\r\n")] == '\0';
 }
 
-/* Check the request and fill in defaults and parameters. */
+static bool
+is_asked(PadlockBody *body, const char *field)
+{
+	BodyValue  *value = padlock_body_value(body, field);
+
+	return value->present && DatumGetBool(value->value);
+}
+
+/* A numeric field as double; the index holds premiums so. */
+static bool
+read_double(PadlockBody *body, const char *field, double *number)
+{
+	BodyValue  *value = padlock_body_value(body, field);
+
+	if (value->present)
+		*number = DatumGetFloat8(DirectFunctionCall1(numeric_float8, value->value));
+	return value->present;
+}
+
+static void
+read_filters(ProductSearch *search)
+{
+	PadlockBody *body = &search->body;
+	SearchFilters *filters = &search->plan.filters;
+
+	filters->policy_type = text_or(body, "policy_type", NULL);
+	filters->currency = text_or(body, "currency", NULL);
+	filters->country = text_or(body, "country", NULL);
+	filters->age = integer_or(body, "age", -1);
+	if (padlock_body_value(body, "company_id")->present)
+		filters->company = DatumGetUUIDP(padlock_body_value(body, "company_id")->value);
+	filters->has_minimum = read_double(body, "min_premium", &filters->minimum_premium);
+	filters->has_maximum = read_double(body, "max_premium", &filters->maximum_premium);
+}
+
+static SearchOrder
+order_of(const char *sort_by)
+{
+	if (strcmp(sort_by, "premium_amount") == 0)
+		return SEARCH_ORDER_PREMIUM;
+	if (strcmp(sort_by, "created_at") == 0)
+		return SEARCH_ORDER_CREATED;
+	return strcmp(sort_by, "relevance") == 0 ? SEARCH_ORDER_RELEVANCE : SEARCH_ORDER_POPULARITY;
+}
+
+/*
+ * A cursor is where a page ended: its order, and the last product's key and
+ * id, in hexadecimal.
+ */
+#define CURSOR_FORMAT	"%c%c%016llx"
+#define CURSOR_LENGTH	(2 + 16 + 2 * UUID_LEN)
+
+static char
+order_letter(const SearchPlan *plan)
+{
+	return "rpvc"[plan->order];
+}
+
+static char *
+write_cursor(const SearchView *view, const SearchPlan *plan, const SearchHit *hit)
+{
+	StringInfoData cursor;
+	const pg_uuid_t *id = search_hit_id(view, hit);
+	unsigned long long key;
+
+	memcpy(&key, &hit->key, sizeof(key));
+	initStringInfo(&cursor);
+	appendStringInfo(&cursor, CURSOR_FORMAT, order_letter(plan), plan->ascending ? 'a' : 'd', key);
+	for (int i = 0; i < UUID_LEN; i++)
+		appendStringInfo(&cursor, "%02x", id->data[i]);
+	return cursor.data;
+}
+
+/* Read a cursor of the same order into the plan; false if it is none. */
+static bool
+parse_cursor(SearchPlan *plan, const char *cursor)
+{
+	unsigned long long key;
+
+	if (strlen(cursor) != CURSOR_LENGTH || cursor[0] != order_letter(plan) ||
+		cursor[1] != (plan->ascending ? 'a' : 'd') ||
+		strspn(cursor + 2, "0123456789abcdef") != CURSOR_LENGTH - 2 ||
+		sscanf(cursor + 2, "%16llx", &key) != 1)
+		return false;
+	memcpy(&plan->cursor_key, &key, sizeof(key));
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		unsigned int byte;
+
+		if (sscanf(cursor + 2 + 16 + 2 * i, "%2x", &byte) != 1)
+			return false;
+		plan->cursor_id.data[i] = byte;
+	}
+	plan->has_cursor = true;
+	return !isnan(plan->cursor_key);
+}
+
+static void
+read_cursor(ProductSearch *search)
+{
+	PadlockBody *body = &search->body;
+	BodyValue  *value = padlock_body_value(body, "cursor");
+
+	if (!value->present)
+		return;
+	if (padlock_body_value(body, "page")->present)
+		padlock_body_problem(body, "cursor", "does not go together with page");
+	else if (!parse_cursor(&search->plan, text_or(body, "cursor", "")))
+		padlock_body_problem(body, "cursor",
+							 "must be the next_cursor of a search with the same order");
+}
+
+/* What the order and the page make of the plan. */
+static void
+read_page(ProductSearch *search)
+{
+	PadlockBody *body = &search->body;
+	SearchPlan *plan = &search->plan;
+
+	search->page = integer_or(body, "page", 1);
+	search->per_page = integer_or(body, "per_page", DEFAULT_PER_PAGE);
+	search->sort_by = text_or(body, "sort_by",
+							  search->term != NULL ? "relevance" : "popularity_score");
+	search->sort_order = text_or(body, "sort_order", "desc");
+	plan->order = order_of(search->sort_by);
+	if (search->term == NULL && plan->order == SEARCH_ORDER_RELEVANCE)
+		plan->order = SEARCH_ORDER_POPULARITY;
+	plan->ascending = strcmp(search->sort_order, "asc") == 0;
+	plan->offset = (uint64) (search->page - 1) * search->per_page;
+	/* one more tells whether there is another page */
+	plan->limit = search->per_page + 1;
+}
+
+/* Check the request and make the plan, but for its words. */
 static void
 read_search(ProductSearch *search, Jsonb *json, BodyMode mode)
 {
 	PadlockBody *body = &search->body;
 
+	memset(search, 0, sizeof(*search));
 	padlock_body_read(body, json, search_fields, lengthof(search_fields), mode);
 	padlock_body_check_range(body, "min_premium", "max_premium");
+	if (body->problem_count == 0)
+	{
+		if (has_no_term(body))
+			padlock_body_value(body, "search_term")->present = false;
+		search->term = padlock_body_value(body, "search_term")->present
+			? padlock_body_text(body, "search_term") : NULL;
+		read_page(search);
+		read_cursor(search);
+	}
 	padlock_body_finish(body);
-
-	if (has_no_term(body))
-		padlock_body_value(body, "search_term")->present = false;
-	search->page = integer_or(body, "page", 1);
-	search->per_page = integer_or(body, "per_page", DEFAULT_PER_PAGE);
-	search->sort_by = text_or(body, "sort_by",
-							  padlock_body_value(body, "search_term")->present
-							  ? "relevance" : "popularity_score");
-	search->sort_order = text_or(body, "sort_order", "desc");
-
-	for (int i = 0; i <= P_TERM; i++)
-	{
-		search->values[i] = body->values[i].value;
-		search->nulls[i] = body->values[i].present ? ' ' : 'n';
-	}
-	search->values[P_LIMIT] = Int64GetDatum(search->per_page);
-	search->values[P_OFFSET] = Int64GetDatum((int64) (search->page - 1) * search->per_page);
-	search->nulls[P_LIMIT] = search->nulls[P_OFFSET] = ' ';
+	read_filters(search);
+	search->facets = is_asked(body, "facets");
+	search->highlight = is_asked(body, "highlight");
+	search->explain = is_asked(body, "explain");
 }
 
-/* Append the ORDER BY of the page; the id makes pages disjoint. */
+/* Search; when nothing is found, for less and less. */
 static void
-append_order(StringInfo sql, ProductSearch *search)
+run_search(ProductSearch *search, SearchView *view, SearchResult *result)
 {
-	if (strcmp(search->sort_by, "relevance") != 0)
-		appendStringInfo(sql, "p.%s %s", search->sort_by, search->sort_order);
-	else if (padlock_body_value(&search->body, "search_term")->present)
-		appendStringInfo(sql,
-						 "(lower(p.product_code) = lower($8)) IS TRUE %1$s,"
-						 " ts_rank(" PRODUCT_WORDS ", websearch_to_tsquery('english', $8)) %1$s",
-						 search->sort_order);
-	else
-		appendStringInfo(sql, "p.popularity_score %s", search->sort_order);
-	appendStringInfoString(sql, ", p.id");
-}
+	const SearchQuery *query = NULL;
 
-/* Append the FROM and WHERE that every part of the statement shares. */
-static void
-append_matches(StringInfo sql, ProductSearch *search)
-{
-	appendStringInfoString(sql,
-						   " FROM @app@.insurance_products p"
-						   " JOIN @app@.insurance_companies c ON c.id = p.company_id"
-						   " WHERE p.is_active AND c.is_active");
-	for (int i = 0; i <= P_TERM; i++)
+	if (search->term != NULL)
+		query = search_query_parse(search->term, view);
+	search->plan.query = query;
+	search_run(view, &search->plan, result);
+	for (int step = 0; search->term != NULL && result->total == 0; step++)
 	{
-		if (search->nulls[i] == ' ')
-			appendStringInfoString(sql, param_filters[i]);
+		const SearchQuery *weaker = search_query_relax(search->term, view, step);
+
+		if (weaker == NULL)
+			break;
+		search->plan.query = weaker;
+		search_run(view, &search->plan, result);
 	}
-}
-
-/* The statement: exact total, and the page as a JSON array. */
-static char *
-search_statement(ProductSearch *search)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT (SELECT count(*)");
-	append_matches(&sql, search);
-	appendStringInfoString(&sql,
-						   "), coalesce((SELECT jsonb_agg(product) FROM ("
-						   "SELECT to_jsonb(p) - 'provenance'"
-						   " || jsonb_build_object('insurance_companies', jsonb_build_object("
-						   "'id', c.id, 'name', c.name, 'logo_url', c.logo_url,"
-						   " 'website', c.website)) AS product");
-	append_matches(&sql, search);
-	appendStringInfoString(&sql, " ORDER BY ");
-	append_order(&sql, search);
-	appendStringInfoString(&sql, " LIMIT $9 OFFSET $10) AS page), '[]')");
-	return padlock_sql(sql.data);
-}
-
-/* Run the search: the page's products, and the exact total of matches. */
-static Jsonb *
-run_search(ProductSearch *search, int64 *total)
-{
-	PadlockUserContext saved;
-	Jsonb	   *products;
-	bool		isnull;
-
-	padlock_become_owner(&saved);
-	SPI_connect();
-	if (SPI_execute_with_args(search_statement(search), P_PARAMS, param_types, search->values,
-							  search->nulls, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not search products")));
-	*total = DatumGetInt64(padlock_spi_datum(0, 1, &isnull));
-	products = DatumGetJsonbP(padlock_spi_datum(0, 2, &isnull));
-	SPI_finish();
-	padlock_restore_user(&saved);
-	return products;
+	if (result->total == 0)
+		search->plan.query = query;
 }
 
 /* The filters in force, as JSON text. */
@@ -230,7 +287,7 @@ filters_applied(ProductSearch *search)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	for (int i = 0; i <= P_TERM; i++)
+	for (int i = 0; i < FILTER_FIELDS; i++)
 	{
 		BodyValue  *value = &search->body.values[i];
 
@@ -260,24 +317,88 @@ filters_applied(ProductSearch *search)
 	return json.data;
 }
 
+static void
+append_pagination(StringInfo json, const ProductSearch *search, const SearchResult *result,
+				  bool more)
+{
+	uint64		pages = (result->total + search->per_page - 1) / search->per_page;
+
+	appendStringInfo(json,
+					 "{\"page\": %d, \"per_page\": %d, \"total_items\": " UINT64_FORMAT
+					 ", \"total_pages\": " UINT64_FORMAT
+					 ", \"has_next\": %s, \"has_previous\": %s}",
+					 search->page, search->per_page, result->total, pages, more ? "true" : "false",
+					 search->page > 1 || search->plan.has_cursor ? "true" : "false");
+}
+
+/* What was made of the words, where it is not what was typed. */
+static void
+append_relaxation(StringInfo json, const SearchQuery *query)
+{
+	if (query == NULL)
+		return;
+	if (query->relaxed != NULL)
+		appendStringInfo(json, ", \"relaxed\": %s", padlock_json_string(query->relaxed));
+	if (query->corrected != NULL)
+		appendStringInfo(json, ", \"corrected\": %s", padlock_json_string(query->corrected));
+}
+
+/* The answer, as JSON text. */
+static char *
+make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
+{
+	StringInfoData json;
+	bool		more = result->nhits > search->per_page;
+
+	if (more)
+		result->nhits = search->per_page;
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"success\": true, \"products\": ");
+	search_append_products(&json, view, &search->plan, result, search->highlight,
+						   search->explain);
+	appendStringInfoString(&json, ", \"pagination\": ");
+	append_pagination(&json, search, result, more);
+	appendStringInfo(&json, ", \"filters_applied\": %s", filters_applied(search));
+	if (more)
+		appendStringInfo(&json, ", \"next_cursor\": \"%s\"",
+						 write_cursor(view, &search->plan, &result->hits[result->nhits - 1]));
+	append_relaxation(&json, search->plan.query);
+	if (search->facets)
+	{
+		appendStringInfoString(&json, ", \"facets\": ");
+		search_append_facets(&json, view, result);
+	}
+	if (search->explain)
+	{
+		appendStringInfoString(&json, ", \"explain\": ");
+		search_append_query(&json, view, search->plan.query);
+	}
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
 static Jsonb *
 product_search(Jsonb *json, BodyMode mode)
 {
 	ProductSearch search;
-	int64		total;
-	int64		pages;
-	Jsonb	   *products;
+	SearchResult result;
+	SearchView *view;
+	char	   *answer;
+	instr_time	start;
+	instr_time	end;
 
+	INSTR_TIME_SET_CURRENT(start);
 	read_search(&search, json, mode);
-	products = run_search(&search, &total);
-	pages = (total + search.per_page - 1) / search.per_page;
-	return padlock_answer(
-		"{\"success\": true, \"products\": %s, \"pagination\": {\"page\": %d, \"per_page\": %d,"
-		" \"total_items\": " INT64_FORMAT ", \"total_pages\": " INT64_FORMAT
-		", \"has_next\": %s, \"has_previous\": %s}, \"filters_applied\": %s}",
-		padlock_json_text(products), search.page, search.per_page, total, pages,
-		search.page < pages ? "true" : "false", search.page > 1 ? "true" : "false",
-		filters_applied(&search));
+	view = search_view_acquire();
+	run_search(&search, view, &result);
+	answer = make_answer(&search, view, &result);
+	search_view_release(view);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	if (search.term != NULL)
+		search_log_query(search.term, result.total,
+						 search.plan.query->relaxed != NULL, INSTR_TIME_GET_MILLISEC(end));
+	return padlock_answer("%s", answer);
 }
 
 /*

@@ -18,9 +18,13 @@ extern uint32 search_view_frequency(const SearchView *view, const char *term, in
 /* Called for a term; false ends the scan. */
 typedef bool (*SearchTermVisitor) (const char *term, int length, uint32 frequency, void *arg);
 
-/* Visit the terms that start with a prefix once each, in byte order. */
-extern void search_view_scan(const SearchView *view, const char *prefix, int length,
-							 SearchTermVisitor visit, void *arg);
+/*
+ * Visit the terms that start with a prefix once each, in byte order, from the
+ * first one at or after `from` (NULL, 0: all).
+ */
+extern void search_view_scan(const SearchView *view, const char *prefix, int prefix_length,
+							 const char *from, int from_length, SearchTermVisitor visit,
+							 void *arg);
 
 /*
  * The index as the active snapshot sees it.  Must be released in the same

@@ -56,6 +56,7 @@
 #include "documents/documents.h"
 #include "identity/api_key_use.h"
 #include "queue/queue.h"
+#include "search/search.h"
 #include "worker/helper.h"
 #include "worker/job.h"
 #include "worker/key_service.h"
@@ -65,6 +66,7 @@
 #define LEASE_MS			60000
 #define HEARTBEAT_MS		15000	/* a quarter: two may fail to be in time */
 #define IDLE_MS				60000
+#define SEARCH_RETRY_MS		10000	/* after a merge of the search index failed */
 #define POLL_MS				5000	/* a due job that could not be claimed */
 #define HEALTHY_MS			60000	/* a life after which failures are forgotten */
 #define MAX_ERROR_BYTES		1000
@@ -494,6 +496,31 @@ idle_time(TimestampTz due)
 	return Min(TimestampDifferenceMilliseconds(now, due) + 1, longest);
 }
 
+/*
+ * Take changes of products up into the search index, if it is time; returns
+ * how long to sleep before that is to be done again.
+ */
+static long
+maintain_search(MemoryContext context)
+{
+	ErrorData  *volatile error = NULL;
+	volatile long wait_ms = SEARCH_RETRY_MS;
+
+	PG_TRY();
+	{
+		wait_ms = padlock_search_maintain();
+	}
+	PG_CATCH();
+	{
+		error = padlock_worker_recover(context);
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		ereport(LOG, (errmsg("padlock: the search index could not be merged: %s",
+							 error->message)));
+	return wait_ms;
+}
+
 /* Claim and do one job; returns how long to sleep before the next claim. */
 static long
 work(const char *worker_id, MemoryContext context)
@@ -501,18 +528,21 @@ work(const char *worker_id, MemoryContext context)
 	PadlockJob	job;
 	TimestampTz due = DT_NOEND;
 	bool		claimed;
+	long		search_wait;
 
 	if (!is_ready())
 		return POLL_MS;
 	MemoryContextSwitchTo(context);
 	maintain(context);
 	padlock_key_services_tend(context);
+	search_wait = maintain_search(context);
+	MemoryContextSwitchTo(context);
 	claimed = claim(worker_id, &job, &due);
 	if (claimed)
 		process(&job);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
-	return claimed ? 0 : idle_time(due);
+	return claimed ? 0 : Min(idle_time(due), search_wait);
 }
 
 /* Connect to the database and become a consumer of its jobs. */

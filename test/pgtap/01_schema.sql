@@ -14,7 +14,8 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
-                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents'],
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents',
+                    'padlock.search_segments', 'padlock.search_blocks', 'padlock.search_changes', 'public.search_synonyms', 'public.search_log'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -28,7 +29,7 @@ INSERT INTO wanted VALUES
     'contact_email text', 'contact_phone text', 'address text', 'country text', 'is_active boolean not null default true', 'api_key text',
     'business_registration_number text', 'license_number text', 'regulatory_body text',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
-('insurance_products', 2, ARRAY[
+('insurance_products', 3, ARRAY[
     'id uuid not null default gen_random_uuid()', 'company_id uuid not null', 'product_name text not null', 'product_code text',
     'policy_type policy_type_enum not null', 'description text', 'coverage_details jsonb', 'premium_amount numeric not null',
     'currency text not null default ''GBP''::text', 'billing_frequency text not null default ''monthly''::text', 'coverage_limits jsonb',
@@ -36,7 +37,7 @@ INSERT INTO wanted VALUES
     'minimum_age integer', 'maximum_age integer', 'product_image_url text', 'brochure_url text', 'terms_url text', 'search_keywords text[]',
     'ai_tags text[]', 'popularity_score integer not null default 0', 'last_crawled_at timestamp with time zone',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()',
-    'source_url text', 'provenance jsonb not null default ''{}''::jsonb']),
+    'source_url text', 'provenance jsonb not null default ''{}''::jsonb', 'language text not null default ''english''::text']),
 ('policies', 0, ARRAY[
     'id uuid not null default gen_random_uuid()', 'user_id uuid not null', 'policy_type policy_type_enum', 'policy_number text',
     'premium_amount numeric', 'start_date date', 'end_date date', 'status text', 'document_url text', 'ai_summary text',
@@ -121,6 +122,8 @@ INSERT INTO key VALUES
     ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
+    ('padlock.search_segments', 'PRIMARY KEY (id)'), ('padlock.search_blocks', 'PRIMARY KEY (segment, number)'), ('padlock.search_changes', 'PRIMARY KEY (xid, id)'),
+    ('search_synonyms', 'PRIMARY KEY (id)'), ('search_log', 'PRIMARY KEY (day, terms)'),
     ('padlock.one_time_tokens', 'PRIMARY KEY (token_hash)'), ('padlock.one_time_tokens', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.document_contents', 'PRIMARY KEY (document_id)'), ('padlock.document_contents', 'FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE'),
     ('padlock.keys', 'PRIMARY KEY (key_id, version)'), ('padlock.keys', 'UNIQUE (id)'), ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
@@ -251,7 +254,9 @@ INSERT INTO rights VALUES
     ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
     ('rate_limits', 'authenticated', 'SELECT'), ('rate_limits', 'service_role', 'SELECT'),
     ('rate_limit_rules', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('rate_limit_rules', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
-    ('padlock.email_templates', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('padlock.email_templates', 'service_role', 'DELETE,INSERT,SELECT,UPDATE');
+    ('padlock.email_templates', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('padlock.email_templates', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('search_synonyms', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('search_synonyms', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('search_log', 'authenticated', 'DELETE,SELECT'), ('search_log', 'service_role', 'DELETE,SELECT');
 SELECT set_eq('SELECT c.oid::regclass::text, coalesce(r.rolname, ''PUBLIC'')::text, string_agg(privilege_type, '','' ORDER BY privilege_type)
                  FROM pg_class c JOIN ours ON ours.oid = c.oid, aclexplode(relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
                 WHERE a.grantee <> c.relowner GROUP BY 1, 2',

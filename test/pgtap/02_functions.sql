@@ -20,7 +20,9 @@ INSERT INTO wanted VALUES
     ('product_search', 'policy_type text DEFAULT NULL::text, company_id text DEFAULT NULL::text, min_premium text DEFAULT NULL::text,'
         ' max_premium text DEFAULT NULL::text, currency text DEFAULT NULL::text, country text DEFAULT NULL::text, age text DEFAULT NULL::text,'
         ' search_term text DEFAULT NULL::text, page text DEFAULT NULL::text, per_page text DEFAULT NULL::text, sort_by text DEFAULT NULL::text,'
-        ' sort_order text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
+        ' sort_order text DEFAULT NULL::text, facets text DEFAULT NULL::text, highlight text DEFAULT NULL::text, explain text DEFAULT NULL::text,'
+        ' cursor text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
+    ('suggest', 'prefix text DEFAULT NULL::text, max_suggestions text DEFAULT NULL::text', 'jsonb', 's', 'u', 'aus'),
     ('company_onboard', 'jsonb', 'jsonb', 'v', 'u', 'us'),
     ('ai_product_ingest', 'jsonb', 'jsonb', 'v', 'u', 'aus'),
     ('create_api_key', 'jsonb', 'jsonb', 'v', 'u', 'aus'), ('list_api_keys', 'jsonb DEFAULT ''{}''::jsonb', 'jsonb', 's', 'u', 'aus'),
@@ -76,6 +78,14 @@ INSERT INTO wanted VALUES
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
     ('padlock.queue_wake', '', 'trigger', 'v', 'u', ''), ('padlock.redact_email', '', 'trigger', 'v', 'u', ''),
+    ('padlock.search_note_changes', '', 'trigger', 'v', 'u', ''), ('padlock.search_synonyms_changed', '', 'trigger', 'v', 'u', ''),
+    -- search
+    ('padlock.search_start', '', 'boolean', 'v', 'u', ''), ('padlock.search_rebuild', '', 'bigint', 'v', 'u', 's'),
+    ('padlock.search_merge', '', 'boolean', 'v', 'u', 's'),
+    ('padlock.search_check', 'OUT products bigint, OUT indexed bigint, OUT differences bigint, OUT detail text', 'record', 's', 'u', 's'),
+    ('padlock.search_status', 'OUT built boolean, OUT segments integer, OUT documents bigint, OUT changes integer, OUT size bigint, OUT memory_used bigint,'
+        ' OUT memory bigint, OUT phase text, OUT done bigint, OUT total bigint', 'record', 's', 'u', 'ms'),
+    ('padlock.search_terms', 'string text, language text DEFAULT ''english''::text, OUT pos integer, OUT word text, OUT term text', 'SETOF record', 's', 's', 's'),
     -- for the owner, and those who watch
     ('padlock.install', '', 'integer', 'v', 'u', ''), ('padlock.wants_install', '', 'boolean', 'v', 'u', ''),
     ('padlock.definitions', '', 'text', 'i', 's', ''), ('padlock.announce', '', 'void', 'v', 'u', ''),
@@ -130,7 +140,7 @@ SELECT is_empty('SELECT name FROM ours WHERE proleakproof', 'none claims to be l
 SELECT is_empty('SELECT name FROM ours WHERE lanname NOT IN (''c'', ''sql'')', 'logic is in C');
 SELECT set_eq('SELECT name FROM ours WHERE lanname = ''sql''', ARRAY['padlock.definitions'], 'but for a text');
 SELECT is_empty('SELECT name FROM ours WHERE coalesce(length(obj_description(oid, ''pg_proc'')), 0) < 10', 'each function has a comment');
-SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.may_manage_user', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'], 'NULL is answered by NULL by these only');
+SELECT set_eq('SELECT name FROM ours WHERE proisstrict', ARRAY['is_admin', 'padlock.company_is_active', 'padlock.may_manage_user', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key', 'padlock.search_terms'], 'NULL is answered by NULL by these only');
 
 -- Gateways pass one unnamed body, so these have no argument names.
 SELECT is_empty('SELECT name FROM ours WHERE proargnames IS NOT NULL AND pg_get_function_arguments(oid) ~ ''^jsonb''', 'a body has no name');

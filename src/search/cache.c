@@ -1,0 +1,599 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache.c
+ *	  Segments in memory, shared by all sessions.
+ *
+ * A fixed area of shared memory, padlock.search_memory, holds copies of
+ * segments: they never change, and their ids are never used again, so a copy
+ * is right for ever.  Who needs one that is not there reads it from the
+ * tables and leaves it there.  When room is short the ones unused for longest
+ * go; when that is not enough, or the library is not preloaded, a session
+ * keeps a copy of its own.
+ *
+ * Locking contract: one LWLock guards the entries and the free pages; it is
+ * held for moments only, never while a segment is read or copied.  An entry
+ * with pins is not freed.  A session counts its pins in its own memory and
+ * drops them at the end of its search, or of its transaction after an error.
+ * Who finds an entry that another session is filling waits on a condition
+ * variable.
+ *
+ * Crash contract: nothing here outlives the server's shared memory, and all of
+ * it is read again from the tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/freepage.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "core/core.h"
+#include "search/cache.h"
+
+#define CACHE_SHMEM_NAME "padlock search"
+#define CACHE_ENTRIES	256
+#define MAX_PINS		256
+#define MAX_MERGERS		64		/* more find changes when they wake up anyway */
+
+typedef enum EntryState
+{
+	ENTRY_FREE,
+	ENTRY_FILLING,
+	ENTRY_READY
+} EntryState;
+
+typedef struct CacheEntry
+{
+	Oid			database;
+	int64		id;
+	EntryState	state;
+	int			pins;			/* guarded by the lock */
+	Size		page;			/* first page of the area */
+	Size		npages;
+	TimestampTz used_at;
+} CacheEntry;
+
+/* A process that merges; a latch outlives its process (it is the PGPROC's). */
+typedef struct Merger
+{
+	Oid			database;		/* InvalidOid: not in use */
+	Latch	   *latch;
+} Merger;
+
+typedef struct CacheShared
+{
+	LWLock	   *lock;
+	ConditionVariable filled;
+	Size		npages;
+	Size		used_pages;
+	char	   *area;			/* FPM_PAGE_SIZE aligned; the same for everyone */
+	FreePageManager *free_pages;
+	pg_atomic_uint64 changes;
+	Merger		mergers[MAX_MERGERS];
+	/* the rebuild that runs; one at a time is shown */
+	Oid			progress_database;
+	const char *progress_phase; /* a constant of the library */
+	int64		progress_done;
+	int64		progress_total;
+	CacheEntry	entries[CACHE_ENTRIES];
+} CacheShared;
+
+/* A copy that only this session has. */
+typedef struct LocalCopy
+{
+	int64		id;
+	SearchSegment *segment;
+	bool		in_use;
+	struct LocalCopy *next;
+} LocalCopy;
+
+static int	search_memory = 128;	/* MB */
+static CacheShared *shared = NULL;
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static CacheEntry *pinned[MAX_PINS];
+static int	npinned = 0;
+static CacheEntry *filling = NULL;	/* by this session */
+static bool shows_progress = false; /* this session */
+static LocalCopy *local_copies = NULL;
+
+static Size
+area_size(void)
+{
+	return (Size) search_memory * 1024 * 1024;
+}
+
+static Size
+shared_size(void)
+{
+	return add_size(MAXALIGN(sizeof(CacheShared)), add_size(area_size(), 2 * FPM_PAGE_SIZE));
+}
+
+static void
+request_memory(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(CACHE_SHMEM_NAME, 1);
+}
+
+/* The first page holds the free page manager. */
+static void
+start_area(void)
+{
+	char	   *base = (char *) TYPEALIGN(FPM_PAGE_SIZE, (char *) shared + sizeof(CacheShared));
+
+	shared->area = base;
+	shared->npages = area_size() / FPM_PAGE_SIZE;
+	shared->free_pages = (FreePageManager *) base;
+	FreePageManagerInitialize(shared->free_pages, base);
+	FreePageManagerPut(shared->free_pages, 1, shared->npages);
+}
+
+static void
+attach_memory(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(CACHE_SHMEM_NAME, shared_size(), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(CacheShared));
+		shared->lock = &GetNamedLWLockTranche(CACHE_SHMEM_NAME)->lock;
+		ConditionVariableInit(&shared->filled);
+		pg_atomic_init_u64(&shared->changes, 0);
+		start_area();
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Give an entry's pages back; the lock is held. */
+static void
+free_entry(CacheEntry *entry)
+{
+	FreePageManagerPut(shared->free_pages, entry->page, entry->npages);
+	shared->used_pages -= entry->npages;
+	entry->state = ENTRY_FREE;
+}
+
+/* Throw out the entry unused for longest; false when all are in use. */
+static bool
+evict_one(void)
+{
+	CacheEntry *oldest = NULL;
+
+	for (int i = 0; i < CACHE_ENTRIES; i++)
+	{
+		CacheEntry *entry = &shared->entries[i];
+
+		if (entry->state == ENTRY_READY && entry->pins == 0 &&
+			(oldest == NULL || entry->used_at < oldest->used_at))
+			oldest = entry;
+	}
+	if (oldest == NULL)
+		return false;
+	free_entry(oldest);
+	return true;
+}
+
+/* Take pages, throwing out others if need be; the lock is held. */
+static bool
+take_pages(Size npages, Size *page)
+{
+	if (npages > shared->npages)
+		return false;
+	while (!FreePageManagerGet(shared->free_pages, npages, page))
+	{
+		if (!evict_one())
+			return false;
+	}
+	shared->used_pages += npages;
+	return true;
+}
+
+/* The entry of a segment, or NULL; the lock is held. */
+static CacheEntry *
+find_entry(int64 id)
+{
+	for (int i = 0; i < CACHE_ENTRIES; i++)
+	{
+		CacheEntry *entry = &shared->entries[i];
+
+		if (entry->state != ENTRY_FREE && entry->id == id && entry->database == MyDatabaseId)
+			return entry;
+	}
+	return NULL;
+}
+
+static CacheEntry *
+find_free_entry(void)
+{
+	for (int i = 0; i < CACHE_ENTRIES; i++)
+	{
+		if (shared->entries[i].state == ENTRY_FREE)
+			return &shared->entries[i];
+	}
+	return evict_one() ? find_free_entry() : NULL;
+}
+
+/* Begin to fill a new entry; NULL when there is no room.  The lock is held. */
+static CacheEntry *
+begin_filling(const SearchSegmentRow *row)
+{
+	CacheEntry *entry = find_free_entry();
+	Size		npages = (row->size + FPM_PAGE_SIZE - 1) / FPM_PAGE_SIZE;
+	Size		page;
+
+	if (entry == NULL || !take_pages(npages, &page))
+		return NULL;
+	entry->database = MyDatabaseId;
+	entry->id = row->id;
+	entry->state = ENTRY_FILLING;
+	entry->pins = 0;
+	entry->page = page;
+	entry->npages = npages;
+	entry->used_at = GetCurrentTimestamp();
+	return entry;
+}
+
+static SearchSegment *
+entry_segment(const CacheEntry *entry)
+{
+	return (SearchSegment *) (shared->area + entry->page * FPM_PAGE_SIZE);
+}
+
+/* The lock is held. */
+static void
+pin(CacheEntry *entry)
+{
+	entry->pins++;
+	entry->used_at = GetCurrentTimestamp();
+	pinned[npinned++] = entry;
+}
+
+/* End the filling of an entry, well or not. */
+static void
+end_filling(CacheEntry *entry, bool ready, bool pin_it)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (ready)
+		entry->state = ENTRY_READY;
+	else
+		free_entry(entry);
+	if (pin_it)
+		pin(entry);
+	LWLockRelease(shared->lock);
+	filling = NULL;
+	ConditionVariableBroadcast(&shared->filled);
+}
+
+/*
+ * Find a segment's entry and pin it, or begin to fill one (*fill), or learn
+ * that there is no room (NULL).  Waits while another session fills it.
+ */
+static CacheEntry *
+get_entry(const SearchSegmentRow *row, bool *fill)
+{
+	CacheEntry *entry;
+
+	*fill = false;
+	for (;;)
+	{
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		entry = find_entry(row->id);
+		if (entry == NULL)
+		{
+			entry = filling = begin_filling(row);
+			*fill = entry != NULL;
+			break;
+		}
+		if (entry->state == ENTRY_READY)
+		{
+			pin(entry);
+			break;
+		}
+		ConditionVariablePrepareToSleep(&shared->filled);
+		LWLockRelease(shared->lock);
+		ConditionVariableSleep(&shared->filled, PG_WAIT_EXTENSION);
+	}
+	LWLockRelease(shared->lock);
+	ConditionVariableCancelSleep();
+	return entry;
+}
+
+/* A copy for this session only. */
+static const SearchSegment *
+acquire_local(const SearchSegmentRow *row, Snapshot snapshot)
+{
+	LocalCopy  *copy;
+
+	for (copy = local_copies; copy != NULL; copy = copy->next)
+	{
+		if (copy->id == row->id)
+		{
+			copy->in_use = true;
+			return copy->segment;
+		}
+	}
+	copy = MemoryContextAlloc(TopMemoryContext, sizeof(LocalCopy));
+	copy->id = row->id;
+	copy->in_use = true;
+	copy->segment = MemoryContextAllocHuge(TopMemoryContext, row->size);
+	copy->next = NULL;
+	PG_TRY();
+	{
+		search_store_read(row, snapshot, copy->segment);
+	}
+	PG_CATCH();
+	{
+		pfree(copy->segment);
+		pfree(copy);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	copy->next = local_copies;
+	local_copies = copy;
+	return copy->segment;
+}
+
+/* Free the session's copies that the last search did not use. */
+static void
+sweep_local(void)
+{
+	LocalCopy **link = &local_copies;
+
+	while (*link != NULL)
+	{
+		LocalCopy  *copy = *link;
+
+		if (copy->in_use)
+		{
+			copy->in_use = false;
+			link = &copy->next;
+			continue;
+		}
+		*link = copy->next;
+		pfree(copy->segment);
+		pfree(copy);
+	}
+}
+
+static void
+release_pins(void)
+{
+	if (npinned == 0)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	while (npinned > 0)
+		pinned[--npinned]->pins--;
+	LWLockRelease(shared->lock);
+}
+
+/* before_shmem_exit callback: a session that is ended while it fills an entry. */
+static void
+release_at_exit(int code, Datum arg)
+{
+	if (filling != NULL)
+		end_filling(filling, false, false);
+	release_pins();
+}
+
+static void
+forget_at_exit(void)
+{
+	static int	registered_pid = 0;
+
+	if (shared == NULL || registered_pid == MyProcPid)
+		return;
+	before_shmem_exit(release_at_exit, (Datum) 0);
+	registered_pid = MyProcPid;
+}
+
+/* Read a segment into an entry that this session fills, and pin it. */
+static void
+fill_entry(CacheEntry *entry, const SearchSegmentRow *row, Snapshot snapshot)
+{
+	PG_TRY();
+	{
+		search_store_read(row, snapshot, entry_segment(entry));
+	}
+	PG_CATCH();
+	{
+		end_filling(entry, false, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	end_filling(entry, true, true);
+}
+
+const SearchSegment *
+search_cache_acquire(const SearchSegmentRow *row, Snapshot snapshot)
+{
+	CacheEntry *entry = NULL;
+	bool		fill = false;
+
+	forget_at_exit();
+	if (shared != NULL && npinned < MAX_PINS)
+		entry = get_entry(row, &fill);
+	if (entry == NULL)
+		return acquire_local(row, snapshot);
+	if (fill)
+		fill_entry(entry, row, snapshot);
+	return entry_segment(entry);
+}
+
+void
+search_cache_release(void)
+{
+	sweep_local();
+	release_pins();
+}
+
+void
+search_cache_publish(const SearchSegmentRow *row, const SearchSegment *segment)
+{
+	CacheEntry *entry;
+
+	if (shared == NULL)
+		return;
+	forget_at_exit();
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = filling = find_entry(row->id) == NULL ? begin_filling(row) : NULL;
+	LWLockRelease(shared->lock);
+	if (entry == NULL)
+		return;
+	memcpy(entry_segment(entry), segment, row->size);
+	end_filling(entry, true, false);
+}
+
+void
+search_cache_usage(uint64 *used, uint64 *total)
+{
+	*used = shared == NULL ? 0 : shared->used_pages * FPM_PAGE_SIZE;
+	*total = shared == NULL ? 0 : shared->npages * FPM_PAGE_SIZE;
+}
+
+void
+search_progress_set(const char *phase, int64 done, int64 total)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->progress_database = MyDatabaseId;
+	shared->progress_phase = phase;
+	shared->progress_done = done;
+	shared->progress_total = total;
+	LWLockRelease(shared->lock);
+	shows_progress = true;
+}
+
+void
+search_progress_end(void)
+{
+	if (!shows_progress)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->progress_database = InvalidOid;
+	LWLockRelease(shared->lock);
+	shows_progress = false;
+}
+
+bool
+search_progress_get(SearchProgress *progress)
+{
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	progress->database = shared->progress_database;
+	progress->phase = shared->progress_phase;
+	progress->done = shared->progress_done;
+	progress->total = shared->progress_total;
+	LWLockRelease(shared->lock);
+	return progress->database == MyDatabaseId;
+}
+
+uint64
+search_changes_seen(void)
+{
+	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->changes);
+}
+
+void
+search_changes_count(void)
+{
+	if (shared == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&shared->changes, 1);
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < MAX_MERGERS; i++)
+	{
+		if (shared->mergers[i].database == MyDatabaseId)
+			SetLatch(shared->mergers[i].latch);
+	}
+	LWLockRelease(shared->lock);
+}
+
+/* before_shmem_exit callback of a merger. */
+static void
+leave_changes(int code, Datum arg)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->mergers[DatumGetInt32(arg)].database = InvalidOid;
+	LWLockRelease(shared->lock);
+}
+
+void
+search_attend_changes(void)
+{
+	static bool attending = false;
+	int			place = -1;
+
+	if (attending || shared == NULL)
+		return;
+	attending = true;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_MERGERS && place < 0; i++)
+	{
+		if (!OidIsValid(shared->mergers[i].database))
+			place = i;
+	}
+	if (place >= 0)
+	{
+		shared->mergers[place].database = MyDatabaseId;
+		shared->mergers[place].latch = MyLatch;
+	}
+	LWLockRelease(shared->lock);
+	if (place >= 0)
+		before_shmem_exit(leave_changes, Int32GetDatum(place));
+}
+
+/* Transaction callback: after an error nobody else lets go. */
+static void
+release_at_end(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE)
+		return;
+	release_pins();
+	search_progress_end();
+}
+
+static void
+release_at_subend(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		release_pins();
+}
+
+void
+search_cache_init(void)
+{
+	RegisterXactCallback(release_at_end, NULL);
+	RegisterSubXactCallback(release_at_subend, NULL);
+	if (!padlock_preloaded)
+		return;
+	DefineCustomIntVariable("padlock.search_memory",
+							"Shared memory for the search index.",
+							"An index of a million products takes about 170 MB, and twice that while it is merged; a session keeps copies of its own of what finds no room.",
+							&search_memory, search_memory, 1, 1024 * 1024, PGC_POSTMASTER,
+							GUC_UNIT_MB, NULL, NULL, NULL);
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = attach_memory;
+}

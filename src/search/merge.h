@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * merge.h
+ *	  Taking changes up into segments.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_MERGE_H
+#define PADLOCK_SEARCH_MERGE_H
+
+/*
+ * Take up the changes that are committed, and this transaction's, and combine
+ * segments that have become many; may_rebuild: build the index anew instead
+ * when the collection has outgrown its statistics.  False when there was
+ * nothing to do or another session is at it.  The transaction must be READ
+ * COMMITTED; it holds the merge lock to its end.
+ */
+extern bool search_merge(bool may_rebuild);
+
+/*
+ * Build the index anew from the table, after a merge that runs; returns the
+ * number of products.  The transaction must be READ COMMITTED.
+ */
+extern int64 search_rebuild(void);
+
+/*
+ * For a session that has written a change: merge if nobody has for long, as
+ * where no workers run.
+ */
+extern void search_merge_if_behind(void);
+
+#endif							/* PADLOCK_SEARCH_MERGE_H */

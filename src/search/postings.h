@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * postings.h
+ *	  Which documents hold a term, and how much that says of them.
+ *
+ * A posting is a document and its impact, 1 to 255: the saturated, length
+ * normalised BM25F frequency in steps of SEARCH_IMPACT_STEP.  Two forms:
+ *
+ * blocks	for most terms: up to 128 postings each, the distances between
+ *			documents and the impacts packed with as few bits as the block's
+ *			largest needs.
+ * dense	for terms in at least an eighth of the documents: a bitmap, and
+ *			for each chunk of documents the impacts packed the same way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_POSTINGS_H
+#define PADLOCK_SEARCH_POSTINGS_H
+
+#include "lib/stringinfo.h"
+
+#include "search/segment.h"
+
+#define SEARCH_BLOCK		128
+
+/* k1 + 1, the bound of a saturated frequency, in 255 steps */
+#define SEARCH_K1			1.8f
+#define SEARCH_IMPACT_STEP	((SEARCH_K1 + 1.0f) / 255.0f)
+
+/* Postings are read 8 bytes at a time: these follow the last one. */
+#define SEARCH_POSTINGS_PADDING 16
+
+typedef struct SearchBlockHeader
+{
+	uint32		first;			/* document */
+	uint8		count_less_one;
+	uint8		document_bits;	/* of each distance less one */
+	uint8		minimum;		/* impact */
+	uint8		impact_bits;	/* of each impact less the minimum */
+} SearchBlockHeader;
+
+/* A chunk of a dense term. */
+typedef struct SearchChunkHeader
+{
+	uint32		offset;			/* of its impacts, from the first chunk's */
+	uint8		minimum;
+	uint8		maximum;
+	uint8		impact_bits;
+	uint8		padding;
+} SearchChunkHeader;
+
+/* Terms of which only the frequency is kept. */
+static inline bool
+search_is_counted_only(const char *term)
+{
+	return *term == SEARCH_WORD_MARK || *term == SEARCH_LANGUAGE_MARK;
+}
+
+/*
+ * Append the postings of a term to a growing SECTION_POSTINGS and fill in the
+ * entry but for its string.  Documents rise.
+ */
+extern void search_postings_encode(StringInfo out, SearchTermEntry *entry, uint32 ndocuments,
+								   const uint32 *documents, const uint8 *impacts, uint32 count);
+
+/* Decode all postings of a term; returns how many, entry->frequency. */
+extern uint32 search_postings_decode(const SearchSegment *segment, const SearchTermEntry *entry,
+									 uint32 *documents, uint8 *impacts);
+
+/* A walk over a term's postings, chunk by chunk. */
+typedef struct SearchCursor
+{
+	/* dense: */
+	const uint64 *bitmap;		/* NULL for blocks */
+	const SearchChunkHeader *chunks;
+	const uint8 *impacts;
+	/* blocks: */
+	const uint8 *next;			/* header of the block not decoded yet */
+	uint32		left;			/* postings from next on */
+	int			at;				/* next posting of the decoded block */
+	int			count;			/* 0: no block is decoded */
+	uint8		maximum;		/* of the whole term */
+	uint32		block_documents[SEARCH_BLOCK];
+	uint8		block_impacts[SEARCH_BLOCK];
+} SearchCursor;
+
+extern void search_cursor_open(SearchCursor *cursor, const SearchSegment *segment,
+							   const SearchTermEntry *entry);
+
+/*
+ * The steps of a walk: each takes the postings of one chunk, chunks rising.
+ *
+ * bound:	the largest impact there can be in the chunk; takes nothing
+ * mark:	sets the documents' bits in words[SEARCH_CHUNK_WORDS]
+ * add:		adds weight * impact to scores, and 1 to counts
+ * raise:	raises scores to at least weight * impact
+ */
+extern uint8 search_cursor_bound(SearchCursor *cursor, uint32 chunk);
+extern void search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words);
+extern void search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
+							  uint8 *counts);
+extern void search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores);
+
+/* Set the bits of all documents of a term in a bitmap of the segment's. */
+extern void search_postings_mark(const SearchSegment *segment, const SearchTermEntry *entry,
+								 uint64 *bitmap);
+
+/* How many documents of a term have their bit set. */
+extern uint64 search_postings_count(const SearchSegment *segment, const SearchTermEntry *entry,
+									const uint64 *bitmap);
+
+/* How many bits of a bitmap are set. */
+extern uint64 search_count_bits(const uint64 *words, Size nwords);
+
+#endif							/* PADLOCK_SEARCH_POSTINGS_H */

@@ -1,0 +1,190 @@
+/*-------------------------------------------------------------------------
+ *
+ * products.c
+ *	  Reading of products and companies under a given snapshot.
+ *
+ * Everything here reads past row security: search serves everybody by one
+ * rule, active products of active companies.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "core/spi.h"
+#include "search/products.h"
+
+void
+search_products_open(SearchProducts *products, Snapshot snapshot)
+{
+	Oid			key;
+
+	products->rel = table_open(padlock_client_table("insurance_products"), AccessShareLock);
+	key = RelationGetPrimaryKeyIndex(products->rel);
+	if (!OidIsValid(key))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(products->rel)),
+				 errhint("Add the primary key on id back.")));
+	products->index = index_open(key, AccessShareLock);
+	products->slot = table_slot_create(products->rel, NULL);
+	products->scan = index_beginscan(products->rel, products->index, snapshot, 1, 0);
+	search_product_shape(&products->shape, products->rel);
+}
+
+bool
+search_products_find(SearchProducts *products, const pg_uuid_t *id)
+{
+	ScanKeyData key;
+
+	CHECK_FOR_INTERRUPTS();
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	index_rescan(products->scan, &key, 1, NULL, 0);
+	return index_getnext_slot(products->scan, ForwardScanDirection, products->slot);
+}
+
+void
+search_products_close(SearchProducts *products)
+{
+	index_endscan(products->scan);
+	ExecDropSingleTupleTableSlot(products->slot);
+	index_close(products->index, AccessShareLock);
+	table_close(products->rel, AccessShareLock);
+}
+
+void
+search_products_scan(Snapshot snapshot, SearchProductVisitor visit, void *arg)
+{
+	Relation	rel = table_open(padlock_client_table("insurance_products"), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan_strat(rel, snapshot, 0, NULL, true, false);
+	SearchProductShape shape;
+
+	search_product_shape(&shape, rel);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (search_product_is_active(&shape, slot) && !visit(&shape, slot, arg))
+			break;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+}
+
+int64
+search_products_estimate(void)
+{
+	Relation	rel = table_open(padlock_client_table("insurance_products"), AccessShareLock);
+	int64		estimate = rel->rd_rel->reltuples > 0 ? (int64) rel->rd_rel->reltuples : 0;
+
+	table_close(rel, AccessShareLock);
+	return estimate;
+}
+
+/* An index on companies' is_active alone, or InvalidOid. */
+static Oid
+find_active_index(Relation companies, AttrNumber active)
+{
+	ListCell   *cell;
+	Oid			found = InvalidOid;
+
+	foreach(cell, RelationGetIndexList(companies))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indnkeyatts == 1 &&
+			index->rd_index->indkey.values[0] == active && index->rd_index->indisvalid &&
+			RelationGetIndexPredicate(index) == NIL)
+			found = lfirst_oid(cell);
+		index_close(index, AccessShareLock);
+	}
+	return found;
+}
+
+static void
+append_id(pg_uuid_t **ids, int *count, int *allocated, const pg_uuid_t *id)
+{
+	if (*count == *allocated)
+	{
+		*allocated *= 2;
+		*ids = repalloc(*ids, *allocated * sizeof(pg_uuid_t));
+	}
+	(*ids)[(*count)++] = *id;
+}
+
+pg_uuid_t *
+search_inactive_companies(Snapshot snapshot, int *count)
+{
+	Relation	rel = table_open(padlock_client_table("insurance_companies"), AccessShareLock);
+	AttrNumber	active = get_attnum(RelationGetRelid(rel), "is_active");
+	AttrNumber	id = get_attnum(RelationGetRelid(rel), "id");
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Oid			index_oid = find_active_index(rel, active);
+	int			allocated = 16;
+	pg_uuid_t  *ids = palloc(allocated * sizeof(pg_uuid_t));
+	ScanKeyData key;
+	bool		isnull;
+
+	*count = 0;
+	if (OidIsValid(index_oid))
+	{
+		Relation	index = index_open(index_oid, AccessShareLock);
+		IndexScanDesc scan = index_beginscan(rel, index, snapshot, 1, 0);
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(false));
+		index_rescan(scan, &key, 1, NULL, 0);
+		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+			append_id(&ids, count, &allocated, DatumGetUUIDP(slot_getattr(slot, id, &isnull)));
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+	}
+	else
+	{
+		TableScanDesc scan;
+
+		ScanKeyInit(&key, active, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(false));
+		scan = table_beginscan(rel, snapshot, 1, &key);
+		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+			append_id(&ids, count, &allocated, DatumGetUUIDP(slot_getattr(slot, id, &isnull)));
+		table_endscan(scan);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	qsort(ids, *count, sizeof(pg_uuid_t), search_compare_id_pointers);
+	return ids;
+}
+
+int
+search_compare_id_pointers(const void *a, const void *b)
+{
+	return search_compare_ids(a, b);
+}
+
+bool
+search_contains_id(const pg_uuid_t *sorted, int count, const pg_uuid_t *id)
+{
+	return bsearch(id, sorted, count, sizeof(pg_uuid_t), search_compare_id_pointers) != NULL;
+}
+
+int
+search_unique_ids(pg_uuid_t *sorted, int count)
+{
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (n == 0 || search_compare_ids(&sorted[n - 1], &sorted[i]) != 0)
+			sorted[n++] = sorted[i];
+	}
+	return n;
+}

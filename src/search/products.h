@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * products.h
+ *	  Reading of products and companies under a given snapshot.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_PRODUCTS_H
+#define PADLOCK_SEARCH_PRODUCTS_H
+
+#include "access/genam.h"
+#include "utils/snapshot.h"
+
+#include "search/build.h"
+
+/* insurance_products, open for look-ups by id. */
+typedef struct SearchProducts
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	SearchProductShape shape;
+} SearchProducts;
+
+extern void search_products_open(SearchProducts *products, Snapshot snapshot);
+/* Have the visible row of a product in products->slot; false without one. */
+extern bool search_products_find(SearchProducts *products, const pg_uuid_t *id);
+extern void search_products_close(SearchProducts *products);
+
+/*
+ * Call visit for each visible active product, in no order, until it returns
+ * false.
+ */
+typedef bool (*SearchProductVisitor) (const SearchProductShape *shape, TupleTableSlot *slot,
+									  void *arg);
+extern void search_products_scan(Snapshot snapshot, SearchProductVisitor visit, void *arg);
+
+/* About how many products there are. */
+extern int64 search_products_estimate(void);
+
+/* The ids of companies that are not active, sorted; palloc'd. */
+extern pg_uuid_t *search_inactive_companies(Snapshot snapshot, int *count);
+
+/* qsort order of ids, and a search for one in sorted ids. */
+extern int	search_compare_id_pointers(const void *a, const void *b);
+extern bool search_contains_id(const pg_uuid_t *sorted, int count, const pg_uuid_t *id);
+
+/* Remove duplicates from sorted ids; returns how many are left. */
+extern int	search_unique_ids(pg_uuid_t *sorted, int count);
+
+#endif							/* PADLOCK_SEARCH_PRODUCTS_H */

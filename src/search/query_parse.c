@@ -1,0 +1,554 @@
+/*-------------------------------------------------------------------------
+ *
+ * query_parse.c
+ *	  From what a visitor types to weighted groups of terms.
+ *
+ * The text is cut into chunks: what stands in double quotes, and what stands
+ * between blanks, each perhaps behind a minus.  Whatever else is in it only
+ * separates words, so there is nothing that can be a syntax error.  A word
+ * becomes a group of terms: its lexemes in each language that products are
+ * written in, then, if the index hardly knows it, the words that it may be a
+ * misspelling of, then synonyms.
+ *
+ * A query that finds nothing is relaxed step by step; each step is the same
+ * text parsed with one more freedom, if that changes anything.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+
+#include "search/query_parse.h"
+#include "search/spelling.h"
+#include "search/split.h"
+#include "search/synonyms.h"
+
+/* Words of a query from here on are left out. */
+#define MAX_WORDS		32
+
+/* Languages in use that a query is read in; the most used ones. */
+#define MAX_LANGUAGES	8
+
+/* A word that fewer documents have may be misspelt. */
+#define KNOWN_WORD		3
+
+/* How much less a correction counts than what was typed. */
+#define SPELLING_WEIGHT	0.5f
+#define PREFIX_WEIGHT	0.5f
+
+/* Words of the index that one typed word may stand for. */
+#define MAX_CORRECTIONS	5
+
+/* Characters of a word that may be the beginning of another. */
+#define MIN_PREFIX		2
+
+/* How much more a product counts that has all words. */
+#define ALL_WORDS_FACTOR 2.0f
+
+/* Freedoms of the parser, in the order in which relaxing takes them. */
+typedef enum Freedom
+{
+	FREE_PHRASES = 1,			/* quotes do not count */
+	FREE_ENDINGS = 2,			/* an unknown word may be the beginning of one */
+	FREE_SPELLING = 4			/* more typos in a word */
+} Freedom;
+
+typedef struct FreedomName
+{
+	Freedom		freedom;
+	const char *name;			/* for the answer */
+} FreedomName;
+
+static const FreedomName freedoms[] = {
+	{FREE_PHRASES, "phrases"},
+	{FREE_ENDINGS, "prefixes"},
+	{FREE_SPELLING, "spelling"},
+};
+
+typedef struct Language
+{
+	char		name[NAMEDATALEN];
+	uint32		documents;
+} Language;
+
+/* A query in the making. */
+typedef struct Parser
+{
+	SearchView *view;
+	SearchAnalyzer *analyzer;
+	Language	languages[MAX_LANGUAGES];
+	int			nlanguages;
+	int			allowed;		/* of Freedom */
+	int			taken;			/* those that made a difference */
+	int			words;			/* read so far */
+	SearchQuery *query;
+	StringInfoData corrected;	/* the text so far, with corrections */
+	const char *copied;			/* up to where in the text */
+	bool		has_corrections;
+} Parser;
+
+/* A part of the text. */
+typedef struct Chunk
+{
+	const char *start;
+	const char *end;
+	bool		quoted;
+	bool		excluded;
+} Chunk;
+
+/* SearchTermVisitor: keep the languages with the most documents, in that order. */
+static bool
+visit_language(const char *term, int length, uint32 frequency, void *arg)
+{
+	Parser	   *parser = arg;
+	int			at = parser->nlanguages;
+
+	while (at > 0 && parser->languages[at - 1].documents < frequency)
+		at--;
+	if (at == MAX_LANGUAGES)
+		return true;
+	if (parser->nlanguages < MAX_LANGUAGES)
+		parser->nlanguages++;
+	memmove(&parser->languages[at + 1], &parser->languages[at],
+			sizeof(Language) * (parser->nlanguages - 1 - at));
+	memcpy(parser->languages[at].name, term + 1, length - 1);
+	parser->languages[at].name[length - 1] = '\0';
+	parser->languages[at].documents = frequency;
+	return true;
+}
+
+static void
+find_languages(Parser *parser)
+{
+	const char	mark = SEARCH_LANGUAGE_MARK;
+
+	search_view_scan(parser->view, &mark, 1, NULL, 0, visit_language, parser);
+	if (parser->nlanguages == 0)
+	{
+		strlcpy(parser->languages[0].name, "english", NAMEDATALEN);
+		parser->nlanguages = 1;
+	}
+}
+
+/* Add a form's lexemes in each language to a group. */
+static void
+add_lexemes(Parser *parser, SearchGroup *group, const char *form, int length, float weight,
+			SearchMatchKind kind)
+{
+	for (int i = 0; i < parser->nlanguages; i++)
+	{
+		uint32		terms[SEARCH_WORD_TERMS];
+		int			nterms = search_lexemes(parser->analyzer, parser->languages[i].name, form,
+											length, terms);
+
+		for (int j = 0; j < nterms; j++)
+		{
+			int			term_length;
+			const char *term = search_term(parser->analyzer, terms[j], &term_length);
+
+			search_add_use(group, term, term_length, weight, kind);
+		}
+	}
+}
+
+/* Is a form a stop word in the language of most products? */
+static bool
+is_stop_word(Parser *parser, const char *form, int length)
+{
+	uint32		terms[SEARCH_WORD_TERMS];
+
+	return search_lexemes(parser->analyzer, parser->languages[0].name, form, length, terms) == 0;
+}
+
+/* Begin a group of a form's own lexemes. */
+static void
+make_group(Parser *parser, SearchGroup *group, const char *form, int length)
+{
+	group->word = pnstrdup(form, length);
+	group->terms = palloc(sizeof(SearchTermUse) * SEARCH_MAX_USES);
+	group->nterms = 0;
+	group->weight = 1;
+	add_lexemes(parser, group, form, length, 1, SEARCH_MATCH_WORD);
+}
+
+/* How many documents have the most frequent of a group's terms. */
+static uint32
+group_frequency(const Parser *parser, const SearchGroup *group)
+{
+	uint32		frequency = 0;
+
+	for (int i = 0; i < group->nterms; i++)
+		frequency = Max(frequency, search_view_frequency(parser->view, group->terms[i].term,
+														 group->terms[i].length));
+	return frequency;
+}
+
+/* Does a group mean what an earlier one means? */
+static bool
+is_repeated(const SearchQuery *query, const SearchGroup *group)
+{
+	for (int i = 0; i < query->ngroups; i++)
+	{
+		if (strcmp(query->groups[i].terms[0].term, group->terms[0].term) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Note that form stands for the word from start to end of the text. */
+static void
+note_correction(Parser *parser, const char *start, const char *end, const char *form)
+{
+	appendBinaryStringInfo(&parser->corrected, parser->copied, start - parser->copied);
+	appendStringInfoString(&parser->corrected, form);
+	parser->copied = end;
+	parser->has_corrections = true;
+}
+
+/* Add words of the index to a group. */
+static void
+add_spellings(Parser *parser, SearchGroup *group, const SearchSpelling *found, int nfound,
+			  float weight, SearchMatchKind kind)
+{
+	for (int i = 0; i < Min(nfound, MAX_CORRECTIONS); i++)
+		add_lexemes(parser, group, found[i].form, found[i].length, weight, kind);
+}
+
+/*
+ * Add to a group what its unknown word may be the beginning of.  False when
+ * there is nothing.
+ */
+static bool
+complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
+{
+	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+	int			nfound = 0;
+
+	if (word->form_length >= MIN_PREFIX)
+		nfound = search_completions(parser->view, word->form, word->form_length, found);
+	add_spellings(parser, group, found, nfound, PREFIX_WEIGHT, SEARCH_MATCH_PREFIX);
+	return nfound > 0;
+}
+
+/* Add a word's corrections to its group.  False when there are none. */
+static bool
+correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpellingReach reach)
+{
+	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+	int			nfound = search_spellings(parser->view, word->form, word->form_length, reach,
+										  found);
+
+	if (nfound == 0)
+		return false;
+	add_spellings(parser, group, found, nfound, SPELLING_WEIGHT, SEARCH_MATCH_TYPO);
+	note_correction(parser, word->text + word->start, word->text + word->end, found[0].form);
+	return true;
+}
+
+/*
+ * Add a group to the query, unless it is there already.
+ */
+static void
+add_group(Parser *parser, const SearchGroup *group)
+{
+	if (group->nterms > 0 && !is_repeated(parser->query, group))
+		parser->query->groups[parser->query->ngroups++] = *group;
+}
+
+/* An unknown word that is two known ones: a group for each.  False if it is not. */
+static bool
+add_halves(Parser *parser, const SearchSplit *word)
+{
+	int			at = search_word_split(parser->view, word->form, word->form_length);
+	SearchGroup group;
+
+	if (at == 0)
+		return false;
+	make_group(parser, &group, word->form, at);
+	add_group(parser, &group);
+	make_group(parser, &group, word->form + at, word->form_length - at);
+	add_group(parser, &group);
+	note_correction(parser, word->text + word->start, word->text + word->end,
+					psprintf("%.*s %s", at, word->form, word->form + at));
+	return true;
+}
+
+/* Add a scored word to the query, with its corrections if it is hardly known. */
+static void
+add_word(Parser *parser, const SearchSplit *word)
+{
+	SearchGroup group;
+	uint32		frequency;
+
+	make_group(parser, &group, word->form, word->form_length);
+	frequency = group_frequency(parser, &group);
+	if (frequency < KNOWN_WORD && !word->has_digit &&
+		!correct(parser, &group, word, SEARCH_SPELLING_NEAR) && frequency == 0)
+	{
+		if (add_halves(parser, word))
+			return;
+		if ((parser->allowed & FREE_SPELLING) != 0 &&
+			correct(parser, &group, word, SEARCH_SPELLING_WIDE))
+			parser->taken |= FREE_SPELLING;
+	}
+	if (frequency == 0 && (parser->allowed & FREE_ENDINGS) != 0 &&
+		complete(parser, &group, word))
+		parser->taken |= FREE_ENDINGS;
+	add_group(parser, &group);
+}
+
+/* The words of a chunk that stand for something, as a phrase. */
+static void
+read_phrase(Parser *parser, const Chunk *chunk, SearchPhrase *phrase)
+{
+	SearchSplit word;
+	int			offset = 0;
+
+	phrase->groups = palloc(sizeof(SearchGroup) * MAX_WORDS);
+	phrase->offsets = palloc(sizeof(int) * MAX_WORDS);
+	phrase->ngroups = 0;
+	phrase->excluded = chunk->excluded;
+	search_split(&word, chunk->start, chunk->end - chunk->start);
+	for (; parser->words < MAX_WORDS && search_split_next(&word); offset++)
+	{
+		if (is_stop_word(parser, word.form, word.form_length))
+			continue;
+		parser->words++;
+		make_group(parser, &phrase->groups[phrase->ngroups], word.form, word.form_length);
+		phrase->offsets[phrase->ngroups++] = offset;
+	}
+}
+
+/* Add what a document must hold, or must not. */
+static void
+add_phrase(Parser *parser, const Chunk *chunk)
+{
+	SearchQuery *query = parser->query;
+	SearchPhrase phrase;
+
+	read_phrase(parser, chunk, &phrase);
+	if (phrase.ngroups == 0)
+		return;
+	if (phrase.excluded && phrase.ngroups == 1)
+		query->excluded[query->nexcluded++] = phrase.groups[0];
+	else
+		query->phrases[query->nphrases++] = phrase;
+}
+
+/* Add the words of a chunk that are scored. */
+static void
+add_words(Parser *parser, const Chunk *chunk)
+{
+	SearchSplit word;
+
+	search_split(&word, chunk->start, chunk->end - chunk->start);
+	while (parser->words < MAX_WORDS && search_split_next(&word))
+	{
+		if (is_stop_word(parser, word.form, word.form_length))
+			continue;
+		parser->words++;
+		add_word(parser, &word);
+	}
+}
+
+/* Read a chunk; the words of a required phrase are scored as well. */
+static void
+add_chunk(Parser *parser, const Chunk *chunk)
+{
+	int			words = parser->words;
+
+	if (chunk->excluded)
+		add_phrase(parser, chunk);
+	else if (chunk->quoted && (parser->allowed & FREE_PHRASES) == 0)
+	{
+		add_phrase(parser, chunk);
+		parser->words = words;
+		add_words(parser, chunk);
+	}
+	else
+	{
+		if (chunk->quoted)
+			parser->taken |= FREE_PHRASES;
+		add_words(parser, chunk);
+	}
+}
+
+static bool
+is_blank(unsigned char c)
+{
+	return c <= ' ' || c == 0x7F;
+}
+
+/* The length in bytes of a double quote at s, straight or curly; 0 if there is none. */
+static int
+quote_length(const char *s)
+{
+	static const char *const quotes[] = {"\"", "\342\200\234", "\342\200\235", "\342\200\236",
+	"\302\253", "\302\273"};
+
+	for (int i = 0; i < lengthof(quotes); i++)
+	{
+		int			length = strlen(quotes[i]);
+
+		if (strncmp(s, quotes[i], length) == 0 && (length == 1 || GetDatabaseEncoding() == PG_UTF8))
+			return length;
+	}
+	return 0;
+}
+
+/* Where the next double quote stands, or NULL. */
+static const char *
+find_quote(const char *s)
+{
+	for (; *s != '\0'; s++)
+	{
+		if (quote_length(s) > 0)
+			return s;
+	}
+	return NULL;
+}
+
+/*
+ * Cut the next chunk off the text; false at its end.  A quote that nobody
+ * closes separates words.
+ */
+static bool
+next_chunk(const char **at, Chunk *chunk)
+{
+	const char *s = *at;
+	const char *close;
+
+	while (is_blank(*s) && *s != '\0')
+		s++;
+	if (*s == '\0')
+		return false;
+	chunk->excluded = (*s == '-' && !is_blank(s[1]));
+	if (chunk->excluded)
+		s++;
+	close = quote_length(s) > 0 ? find_quote(s + quote_length(s)) : NULL;
+	chunk->quoted = (close != NULL);
+	chunk->start = chunk->quoted || quote_length(s) > 0 ? s + quote_length(s) : s;
+	if (chunk->quoted)
+	{
+		chunk->end = close;
+		*at = close + quote_length(close);
+		return true;
+	}
+	for (s = chunk->start; !is_blank(*s) && quote_length(s) == 0; s++)
+		;
+	chunk->end = s;
+	*at = s;
+	return true;
+}
+
+/* The whole text, trimmed and in lower case, as a product's code; NULL if blank. */
+static char *
+read_code(const char *term)
+{
+	int			length;
+
+	while (is_blank(*term) && *term != '\0')
+		term++;
+	length = strlen(term);
+	while (length > 0 && is_blank(term[length - 1]))
+		length--;
+	return length == 0 ? NULL : str_tolower(term, length, DEFAULT_COLLATION_OID);
+}
+
+static SearchQuery *
+make_query(const char *term)
+{
+	SearchQuery *query = palloc0(sizeof(SearchQuery));
+
+	/* a word may fall into two groups */
+	query->groups = palloc(sizeof(SearchGroup) * MAX_WORDS * 2);
+	query->excluded = palloc(sizeof(SearchGroup) * MAX_WORDS);
+	query->phrases = palloc(sizeof(SearchPhrase) * MAX_WORDS);
+	query->code = read_code(term);
+	return query;
+}
+
+/* Fill in what depends on all of the query. */
+static void
+finish_query(Parser *parser)
+{
+	SearchQuery *query = parser->query;
+
+	search_add_synonyms(query->groups, query->ngroups);
+	query->empty = (query->ngroups == 0 && query->nexcluded == 0 && query->nphrases == 0);
+	query->coordination = palloc(sizeof(float) * (query->ngroups + 1));
+	for (int i = 0; i <= query->ngroups; i++)
+		query->coordination[i] = (i == query->ngroups && i > 1) ? ALL_WORDS_FACTOR : 1;
+	if (parser->has_corrections)
+	{
+		appendStringInfoString(&parser->corrected, parser->copied);
+		query->corrected = parser->corrected.data;
+	}
+}
+
+/* Parse with some freedoms; taken tells which of them made a difference. */
+static SearchQuery *
+parse(const char *term, SearchView *view, int allowed, int *taken)
+{
+	Parser		parser = {.view = view, .allowed = allowed, .copied = term};
+	Chunk		chunk;
+
+	parser.analyzer = search_analyzer_create(CurrentMemoryContext);
+	parser.query = make_query(term);
+	initStringInfo(&parser.corrected);
+	find_languages(&parser);
+	while (parser.words < MAX_WORDS && next_chunk(&term, &chunk))
+		add_chunk(&parser, &chunk);
+	finish_query(&parser);
+	*taken = parser.taken;
+	return parser.query;
+}
+
+SearchQuery *
+search_query_parse(const char *term, SearchView *view)
+{
+	int			taken;
+
+	return parse(term, view, 0, &taken);
+}
+
+/* The names of the freedoms taken, for the answer. */
+static char *
+freedom_names(int taken)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < lengthof(freedoms); i++)
+	{
+		if ((taken & freedoms[i].freedom) != 0)
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", freedoms[i].name);
+	}
+	return names.data;
+}
+
+SearchQuery *
+search_query_relax(const char *term, SearchView *view, int step)
+{
+	int			allowed = 0;
+	int			before = 0;
+
+	for (int i = 0; i < lengthof(freedoms); i++)
+	{
+		int			taken;
+		SearchQuery *query;
+
+		allowed |= freedoms[i].freedom;
+		query = parse(term, view, allowed, &taken);
+		if (taken != before && step-- == 0)
+		{
+			query->relaxed = freedom_names(taken);
+			return query;
+		}
+		before = taken;
+	}
+	return NULL;
+}

@@ -1,0 +1,625 @@
+/*-------------------------------------------------------------------------
+ *
+ * score.c
+ *	  Filter, score and count in one pass.
+ *
+ * A segment is gone through a chunk of documents at a time.  Each word of the
+ * query adds to the scores of the chunk's documents; those that match and
+ * pass the filters are counted and offered to the collector.  Where the
+ * largest score that a chunk could have is no longer wanted, its documents
+ * are only counted.
+ *
+ * A document's score is the sum of its words', each the impact times the idf
+ * of Robertson and Sparck Jones in the form that is never negative, times a
+ * factor for how many of the words it has, times a factor for popularity and
+ * freshness, which both have a cap.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "search/postings.h"
+#include "search/products.h"
+#include "search/score.h"
+
+/* Softens the idf: measured best on collections of products and of abstracts. */
+#define IDF_POWER		0.8
+
+#define MAX_POPULARITY	100
+#define FRESHNESS_DAYS	4096	/* older is as old */
+
+/* The score of a product whose code was searched for: above all others. */
+#define CODE_SCORE		1e30f
+
+double		search_popularity_boost = 0.1;
+double		search_freshness_boost = 0.05;
+int			search_freshness_half_life = 90;
+
+/* A term of a segment that is being walked. */
+typedef struct TermWalk
+{
+	SearchCursor cursor;
+	float		weight;			/* of an impact of 1 */
+	struct TermWalk *also;		/* must be there as well */
+} TermWalk;
+
+typedef struct GroupWalk
+{
+	TermWalk  **terms;			/* those that the segment has */
+	int			nterms;
+} GroupWalk;
+
+/* A search as it runs over one segment. */
+typedef struct Run
+{
+	const SearchView *view;
+	const SearchPlan *plan;
+	SearchCollector *collector;
+	const SearchSegment *segment;
+	int			place;			/* of the segment in the view */
+	GroupWalk  *groups;
+	int			ngroups;
+	uint64	   *allowed;		/* by the filters */
+	uint64	   *matches;
+	uint32	   *coded;			/* documents with the code searched for */
+	int			ncoded;
+	float		largest_coordination;
+	const float *popularity;	/* parts of the boost */
+	const float *freshness;
+	int			today;
+	uint64		total;
+	bool		in_order;		/* documents come as the plan orders them */
+	uint64		offered;
+	float		scores[SEARCH_CHUNK];
+	float		group_scores[SEARCH_CHUNK];
+	float		term_scores[SEARCH_CHUNK];
+	float		also_scores[SEARCH_CHUNK];
+	uint8		counts[SEARCH_CHUNK];
+} Run;
+
+static float
+idf(const SearchView *view, const SearchTermUse *use)
+{
+	double		documents = search_view_documents(view);
+	double		frequency = search_view_frequency(view, use->term, use->length);
+
+	return (float) pow(log(1.0 + Max(documents - frequency + 0.5, 0.0) / (frequency + 0.5)),
+					   IDF_POWER);
+}
+
+/* The weight of an impact of 1. */
+static float
+use_weight(const SearchView *view, const SearchGroup *group, const SearchTermUse *use)
+{
+	return group->weight * use->weight * idf(view, use) * SEARCH_IMPACT_STEP;
+}
+
+/* Start to walk a use of a term; NULL when the segment lacks it. */
+static TermWalk *
+open_use(const SearchView *view, const SearchSegment *segment, const SearchGroup *group,
+		 const SearchTermUse *use)
+{
+	const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
+	TermWalk   *also = NULL;
+	TermWalk   *walk;
+
+	if (entry == NULL || search_is_counted_only(use->term))
+		return NULL;
+	if (use->also != NULL && (also = open_use(view, segment, group, use->also)) == NULL)
+		return NULL;
+	walk = palloc(sizeof(TermWalk));
+	search_cursor_open(&walk->cursor, segment, entry);
+	walk->weight = use_weight(view, group, use);
+	walk->also = also;
+	return walk;
+}
+
+static void
+open_groups(Run *run)
+{
+	const SearchQuery *query = run->plan->query;
+
+	run->ngroups = query != NULL ? query->ngroups : 0;
+	run->groups = palloc0(Max(run->ngroups, 1) * sizeof(GroupWalk));
+	run->largest_coordination = 0;
+	for (int i = 0; i < run->ngroups; i++)
+	{
+		const SearchGroup *group = &query->groups[i];
+
+		run->groups[i].terms = palloc(Max(group->nterms, 1) * sizeof(TermWalk *));
+		for (int j = 0; j < group->nterms; j++)
+		{
+			TermWalk   *walk = open_use(run->view, run->segment, group, &group->terms[j]);
+
+			if (walk != NULL)
+				run->groups[i].terms[run->groups[i].nterms++] = walk;
+		}
+	}
+	for (int i = 0; i <= run->ngroups && query != NULL; i++)
+		run->largest_coordination = Max(run->largest_coordination, query->coordination[i]);
+}
+
+void
+search_mark_group(const SearchSegment *segment, const SearchGroup *group, uint64 *bitmap)
+{
+	Size		size = SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64);
+
+	for (int i = 0; i < group->nterms; i++)
+	{
+		uint64	   *marks = palloc0(Max(size, 8));
+		uint64	   *also = palloc(Max(size, 8));
+		const SearchTermUse *use = &group->terms[i];
+		const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
+
+		if (entry != NULL)
+			search_postings_mark(segment, entry, marks);
+		for (use = use->also; use != NULL; use = use->also)
+		{
+			memset(also, 0, size);
+			entry = search_segment_find(segment, use->term, use->length);
+			if (entry != NULL)
+				search_postings_mark(segment, entry, also);
+			for (Size j = 0; j < size / sizeof(uint64); j++)
+				marks[j] &= also[j];
+		}
+		for (Size j = 0; j < size / sizeof(uint64); j++)
+			bitmap[j] |= marks[j];
+		pfree(marks);
+		pfree(also);
+	}
+}
+
+/* Take out documents with an excluded word. */
+static void
+exclude(Run *run)
+{
+	const SearchQuery *query = run->plan->query;
+	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
+	uint64	   *excluded;
+
+	if (query == NULL || query->nexcluded == 0)
+		return;
+	excluded = palloc0(Max(nwords, 1) * sizeof(uint64));
+	for (int i = 0; i < query->nexcluded; i++)
+		search_mark_group(run->segment, &query->excluded[i], excluded);
+	for (Size i = 0; i < nwords; i++)
+		run->allowed[i] &= ~excluded[i];
+	pfree(excluded);
+}
+
+static bool
+is_allowed(const Run *run, uint32 document)
+{
+	return run->allowed[document / 64] >> (document % 64) & 1;
+}
+
+/* Is the folded code of a product the one searched for? */
+static bool
+has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (!search_products_find(products, id))
+		return false;
+	value = search_product_value(&products->shape, products->slot, PRODUCT_CODE, &isnull);
+	return !isnull && strcmp(search_fold_code(TextDatumGetCString(value)), code) == 0;
+}
+
+/* Find the documents with the code searched for; hashes may deceive. */
+static void
+find_coded(Run *run)
+{
+	const SearchCode *codes = SEARCH_SECTION(run->segment, SECTION_CODES, SearchCode);
+	const char *code = run->plan->query != NULL ? run->plan->query->code : NULL;
+	uint32		hash;
+	uint32		low = 0;
+	uint32		high = run->segment->ncodes;
+	SearchProducts products;
+
+	run->ncoded = 0;
+	if (code == NULL || *code == '\0' || high == 0)
+		return;
+	hash = search_code_hash(code, strlen(code));
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+
+		if (codes[middle].hash < hash)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == run->segment->ncodes || codes[low].hash != hash)
+		return;
+	run->coded = palloc((run->segment->ncodes - low) * sizeof(uint32));
+	search_products_open(&products, GetActiveSnapshot());
+	for (; low < run->segment->ncodes && codes[low].hash == hash; low++)
+	{
+		const pg_uuid_t *ids = SEARCH_SECTION(run->segment, SECTION_IDS, pg_uuid_t);
+
+		if (is_allowed(run, codes[low].document) &&
+			has_code(&products, &ids[codes[low].document], code))
+			run->coded[run->ncoded++] = codes[low].document;
+	}
+	search_products_close(&products);
+}
+
+/* Set the bits of a chunk's documents that have a use of a term. */
+static void
+mark_term(TermWalk *walk, uint32 chunk, uint64 *words)
+{
+	uint64		marks[SEARCH_CHUNK_WORDS] = {0};
+
+	if (walk->also == NULL)
+	{
+		search_cursor_mark(&walk->cursor, chunk, words);
+		return;
+	}
+	search_cursor_mark(&walk->cursor, chunk, marks);
+	for (TermWalk *also = walk->also; also != NULL; also = also->also)
+	{
+		uint64		other[SEARCH_CHUNK_WORDS] = {0};
+
+		search_cursor_mark(&also->cursor, chunk, other);
+		for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+			marks[i] &= other[i];
+	}
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] |= marks[i];
+}
+
+/* The documents of a chunk that match the words at all. */
+static void
+mark_chunk(Run *run, uint32 chunk, uint64 *words)
+{
+	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	for (int i = 0; i < run->ngroups; i++)
+	{
+		for (int j = 0; j < run->groups[i].nterms; j++)
+			mark_term(run->groups[i].terms[j], chunk, words);
+	}
+}
+
+/* Raise a group's scores to those of a use of a term. */
+static void
+raise_term(Run *run, TermWalk *walk, uint32 chunk)
+{
+	if (walk->also == NULL)
+	{
+		search_cursor_raise(&walk->cursor, chunk, walk->weight, run->group_scores);
+		return;
+	}
+	memset(run->term_scores, 0, sizeof(run->term_scores));
+	search_cursor_raise(&walk->cursor, chunk, walk->weight, run->term_scores);
+	for (TermWalk *also = walk->also; also != NULL; also = also->also)
+	{
+		memset(run->also_scores, 0, sizeof(run->also_scores));
+		search_cursor_raise(&also->cursor, chunk, also->weight, run->also_scores);
+		for (int i = 0; i < SEARCH_CHUNK; i++)
+			run->term_scores[i] = Min(run->term_scores[i], run->also_scores[i]);
+	}
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		run->group_scores[i] = Max(run->group_scores[i], run->term_scores[i]);
+}
+
+/* Score a chunk's documents; the marks of those that match. */
+static void
+score_chunk(Run *run, uint32 chunk, uint64 *words)
+{
+	memset(run->scores, 0, sizeof(run->scores));
+	memset(run->counts, 0, sizeof(run->counts));
+	for (int i = 0; i < run->ngroups; i++)
+	{
+		GroupWalk  *group = &run->groups[i];
+
+		if (group->nterms == 1 && group->terms[0]->also == NULL)
+		{
+			search_cursor_add(&group->terms[0]->cursor, chunk, group->terms[0]->weight,
+							  run->scores, run->counts);
+			continue;
+		}
+		if (group->nterms == 0)
+			continue;
+		memset(run->group_scores, 0, sizeof(run->group_scores));
+		for (int j = 0; j < group->nterms; j++)
+			raise_term(run, group->terms[j], chunk);
+		for (int j = 0; j < SEARCH_CHUNK; j++)
+		{
+			run->scores[j] += run->group_scores[j];
+			run->counts[j] += run->group_scores[j] > 0;
+		}
+	}
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		uint64		word = 0;
+
+		for (int j = 0; j < 64; j++)
+			word |= (uint64) (run->counts[i * 64 + j] != 0) << j;
+		words[i] = word;
+	}
+}
+
+/* The largest score, boosts included, that a chunk's documents could have. */
+static float
+chunk_bound(Run *run, uint32 chunk)
+{
+	float		bound = 0;
+
+	for (int i = 0; i < run->ngroups; i++)
+	{
+		float		best = 0;
+
+		for (int j = 0; j < run->groups[i].nterms; j++)
+		{
+			TermWalk   *walk = run->groups[i].terms[j];
+
+			best = Max(best, walk->weight * search_cursor_bound(&walk->cursor, chunk));
+		}
+		bound += best;
+	}
+	return bound * run->largest_coordination *
+		(float) (1.0 + search_popularity_boost + search_freshness_boost);
+}
+
+/* The boosts by popularity and by age in days. */
+static void
+make_boosts(float **popularity, float **freshness)
+{
+	*popularity = palloc((MAX_POPULARITY + 1) * sizeof(float));
+	*freshness = palloc(FRESHNESS_DAYS * sizeof(float));
+	for (int i = 0; i <= MAX_POPULARITY; i++)
+		(*popularity)[i] = search_popularity_boost * i / MAX_POPULARITY;
+	for (int i = 0; i < FRESHNESS_DAYS; i++)
+		(*freshness)[i] = search_freshness_boost * exp2(-(double) i / search_freshness_half_life);
+}
+
+static inline float
+boost(const Run *run, uint32 document)
+{
+	int			popularity = SEARCH_SECTION(run->segment, SECTION_POPULARITY, uint8)[document];
+	int			age = run->today - SEARCH_SECTION(run->segment, SECTION_DAYS, uint16)[document];
+
+	return 1.0f + run->popularity[popularity] +
+		run->freshness[Max(0, Min(age, FRESHNESS_DAYS - 1))];
+}
+
+/* The key of a document by a column. */
+static double
+column_key(const Run *run, uint32 document)
+{
+	switch (run->plan->order)
+	{
+		case SEARCH_ORDER_PREMIUM:
+			return SEARCH_SECTION(run->segment, SECTION_PREMIUMS, double)[document];
+		case SEARCH_ORDER_CREATED:
+			return (double) SEARCH_SECTION(run->segment, SECTION_CREATED, int64)[document];
+		default:
+			return SEARCH_SECTION(run->segment, SECTION_POPULARITY, uint8)[document];
+	}
+}
+
+/* Offer a document to the collector. */
+static void
+offer(Run *run, uint32 document, double key, float score)
+{
+	SearchHit	hit = {run->plan->ascending ? -key : key, score, document, run->place};
+
+	search_collector_add(run->collector, &hit);
+	run->offered++;
+}
+
+/* Offer a chunk's matches by their scores. */
+static void
+offer_scores(Run *run, uint32 chunk, const uint64 *words)
+{
+	const float *coordination = run->plan->query->coordination;
+	float		largest = (float) (1.0 + search_popularity_boost + search_freshness_boost);
+	bool		falling = !run->plan->ascending;
+
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		for (uint64 word = words[i]; word != 0; word &= word - 1)
+		{
+			int			place = i * 64 + pg_rightmost_one_pos64(word);
+			uint32		document = (chunk << SEARCH_CHUNK_BITS) + place;
+			float		score = run->scores[place] * coordination[run->counts[place]];
+
+			if (falling && run->collector->full && score * largest < run->collector->worst.key)
+				continue;
+			score *= boost(run, document);
+			offer(run, document, score, score);
+		}
+	}
+}
+
+/* Offer a chunk's matches by a column, until an ordered segment gave enough. */
+static void
+offer_columns(Run *run, uint32 chunk, const uint64 *words)
+{
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		for (uint64 word = words[i]; word != 0; word &= word - 1)
+		{
+			uint32		document = (chunk << SEARCH_CHUNK_BITS) + i * 64 +
+				pg_rightmost_one_pos64(word);
+
+			if (run->in_order && run->offered >= run->collector->wanted)
+				return;
+			offer(run, document, column_key(run, document), 0);
+		}
+	}
+}
+
+/* Take coded documents out of a chunk's matches; they are offered apart. */
+static void
+without_coded(Run *run, uint32 chunk, uint64 *words)
+{
+	for (int i = 0; i < run->ncoded; i++)
+	{
+		if (run->coded[i] >> SEARCH_CHUNK_BITS == chunk)
+			words[run->coded[i] % SEARCH_CHUNK / 64] &= ~(UINT64CONST(1) << (run->coded[i] % 64));
+	}
+}
+
+static void
+run_chunk(Run *run, uint32 chunk)
+{
+	const uint64 *allowed = run->allowed + (Size) chunk * SEARCH_CHUNK_WORDS;
+	bool		by_score = run->plan->query != NULL && run->plan->order == SEARCH_ORDER_RELEVANCE;
+	bool		scored = by_score;
+	uint64		words[SEARCH_CHUNK_WORDS];
+	uint64		any = 0;
+
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		any |= allowed[i];
+	if (any == 0)
+		return;
+	if (run->plan->query == NULL)
+		memcpy(words, allowed, sizeof(words));
+	else
+	{
+		if (by_score && run->collector->full && !run->plan->ascending)
+			scored = chunk_bound(run, chunk) >= run->collector->worst.key;
+		if (scored)
+			score_chunk(run, chunk, words);
+		else
+			mark_chunk(run, chunk, words);
+		for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+			words[i] &= allowed[i];
+		without_coded(run, chunk, words);
+	}
+	memcpy(run->matches + (Size) chunk * SEARCH_CHUNK_WORDS, words, sizeof(words));
+	if (by_score && scored)
+		offer_scores(run, chunk, words);
+	else if (!by_score)
+		offer_columns(run, chunk, words);
+}
+
+/* Run over one segment. */
+static void
+run_segment(Run *run)
+{
+	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
+
+	run->allowed = search_filter(&run->view->segments[run->place], &run->plan->filters);
+	run->matches = palloc0(Max(nwords, 1) * sizeof(uint64));
+	run->offered = 0;
+	run->in_order = run->plan->order == SEARCH_ORDER_POPULARITY && !run->plan->ascending &&
+		!run->plan->has_cursor;
+	open_groups(run);
+	exclude(run);
+	find_coded(run);
+	if (run->plan->query != NULL && run->plan->query->nphrases > 0)
+		search_restrict_to_phrases(&run->view->segments[run->place], run->plan->query,
+								   run->allowed);
+	for (int i = 0; i < run->ncoded; i++)
+	{
+		if (run->plan->order == SEARCH_ORDER_RELEVANCE)
+			offer(run, run->coded[i], CODE_SCORE, CODE_SCORE);
+	}
+	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(run->segment->ndocuments); chunk++)
+	{
+		run_chunk(run, chunk);
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < run->ncoded; i++)
+	{
+		run->matches[run->coded[i] / 64] |= UINT64CONST(1) << (run->coded[i] % 64);
+		if (run->plan->order != SEARCH_ORDER_RELEVANCE)
+		{
+			run->in_order = false;
+			offer(run, run->coded[i], column_key(run, run->coded[i]), 0);
+		}
+	}
+	run->total += search_count_bits(run->matches, nwords);
+	pfree(run->allowed);
+}
+
+/* Days from 2000-01-01 to now. */
+static int
+today(void)
+{
+	return (int) (GetCurrentTransactionStartTimestamp() / USECS_PER_DAY);
+}
+
+void
+search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
+{
+	Run		   *run = palloc0(sizeof(Run));
+	SearchCollector collector;
+	float	   *popularity;
+	float	   *freshness;
+
+	memset(result, 0, sizeof(*result));
+	result->matches = palloc0(view->nsegments * sizeof(uint64 *));
+	search_collector_start(&collector, view, plan);
+	make_boosts(&popularity, &freshness);
+	run->view = view;
+	run->plan = plan;
+	run->collector = &collector;
+	run->popularity = popularity;
+	run->freshness = freshness;
+	run->today = today();
+	for (run->place = 0; run->place < view->nsegments; run->place++)
+	{
+		run->segment = view->segments[run->place].segment;
+		run_segment(run);
+		result->matches[run->place] = run->matches;
+	}
+	result->total = run->total;
+	search_collector_finish(&collector, result);
+	pfree(run);
+}
+
+/* The impact of a term in a document, 0 when it is not there. */
+static uint8
+find_impact(const SearchSegment *segment, const SearchTermUse *use, uint32 document)
+{
+	const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
+	float		impacts[SEARCH_CHUNK] = {0};
+	SearchCursor cursor;
+
+	if (entry == NULL || search_is_counted_only(use->term))
+		return 0;
+	search_cursor_open(&cursor, segment, entry);
+	search_cursor_raise(&cursor, document >> SEARCH_CHUNK_BITS, 1, impacts);
+	return (uint8) impacts[document % SEARCH_CHUNK];
+}
+
+float
+search_hit_part(const SearchView *view, const SearchHit *hit, const SearchGroup *group,
+				const SearchTermUse *use)
+{
+	const SearchSegment *segment = view->segments[hit->segment].segment;
+	float		part = use_weight(view, group, use) * find_impact(segment, use, hit->document);
+
+	if (use->also == NULL || part == 0)
+		return part;
+	return Min(part, search_hit_part(view, hit, group, use->also));
+}
+
+float
+search_hit_boost(const SearchView *view, const SearchHit *hit)
+{
+	const SearchSegment *segment = view->segments[hit->segment].segment;
+	float	   *popularity;
+	float	   *freshness;
+	Run		   *run = palloc0(sizeof(Run));
+
+	make_boosts(&popularity, &freshness);
+	run->segment = segment;
+	run->popularity = popularity;
+	run->freshness = freshness;
+	run->today = today();
+	return boost(run, hit->document);
+}

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * score.h
+ *	  Running a search over a view: filter, score, count and choose the best
+ *	  in one pass.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_SCORE_H
+#define PADLOCK_SEARCH_SCORE_H
+
+#include "search/query_parse.h"
+#include "search/view_segments.h"
+
+typedef enum SearchOrder
+{
+	SEARCH_ORDER_RELEVANCE,
+	SEARCH_ORDER_PREMIUM,
+	SEARCH_ORDER_POPULARITY,
+	SEARCH_ORDER_CREATED
+} SearchOrder;
+
+/* What products must be; what is NULL or negative does not filter. */
+typedef struct SearchFilters
+{
+	const char *policy_type;
+	const char *currency;
+	const char *country;
+	const pg_uuid_t *company;
+	bool		has_minimum;
+	bool		has_maximum;
+	double		minimum_premium;
+	double		maximum_premium;
+	int			age;
+} SearchFilters;
+
+/*
+ * A product found.  Better hits have higher keys, of equal ones the lower id.
+ */
+typedef struct SearchHit
+{
+	double		key;			/* by the order asked for; negated when it rises */
+	float		score;			/* of relevance, 0 without words */
+	uint32		document;
+	int			segment;		/* of the view */
+} SearchHit;
+
+typedef struct SearchPlan
+{
+	const SearchQuery *query;	/* NULL: no words */
+	SearchFilters filters;
+	SearchOrder order;
+	bool		ascending;
+	uint64		offset;			/* hits to leave out */
+	uint32		limit;			/* and to give */
+	bool		has_cursor;		/* only hits worse than these */
+	double		cursor_key;
+	pg_uuid_t	cursor_id;
+} SearchPlan;
+
+typedef struct SearchResult
+{
+	uint64		total;			/* all matches, those before a cursor too */
+	SearchHit  *hits;
+	uint32		nhits;
+	uint64	  **matches;		/* bitmaps of all matches, by segment */
+} SearchResult;
+
+/* Weights of relevance beyond the words; settings. */
+extern double search_popularity_boost;
+extern double search_freshness_boost;
+extern int	search_freshness_half_life; /* days */
+
+extern void search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result);
+
+/* The id of a hit. */
+extern const pg_uuid_t *search_hit_id(const SearchView *view, const SearchHit *hit);
+
+/* How much of a hit's score comes from a use of a term; 0: it is not there. */
+extern float search_hit_part(const SearchView *view, const SearchHit *hit,
+							 const SearchGroup *group, const SearchTermUse *use);
+
+/* The factor of a hit's score for its popularity and freshness. */
+extern float search_hit_boost(const SearchView *view, const SearchHit *hit);
+
+/* Documents of a segment that live and pass the filters; a palloc'd bitmap. */
+extern uint64 *search_filter(const SearchViewSegment *segment, const SearchFilters *filters);
+
+/* Take out documents that lack a phrase, or hold an excluded one. */
+extern void search_restrict_to_phrases(const SearchViewSegment *segment, const SearchQuery *query,
+									   uint64 *allowed);
+
+/* Set the bits of documents with any term of a group. */
+extern void search_mark_group(const SearchSegment *segment, const SearchGroup *group,
+							  uint64 *bitmap);
+
+/* The best hits so far. */
+typedef struct SearchCollector
+{
+	const SearchView *view;
+	const SearchPlan *plan;
+	uint64		wanted;
+	SearchHit  *hits;
+	uint64		count;
+	uint64		capacity;
+	bool		full;			/* worst is set: nothing worse is wanted */
+	SearchHit	worst;
+} SearchCollector;
+
+extern void search_collector_start(SearchCollector *collector, const SearchView *view,
+								   const SearchPlan *plan);
+extern void search_collector_add(SearchCollector *collector, const SearchHit *hit);
+extern void search_collector_finish(SearchCollector *collector, SearchResult *result);
+
+#endif							/* PADLOCK_SEARCH_SCORE_H */

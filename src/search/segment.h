@@ -1,0 +1,162 @@
+/*-------------------------------------------------------------------------
+ *
+ * segment.h
+ *	  A segment of the index: an immutable, contiguous piece of memory.
+ *
+ * A segment holds some products' columns and the postings of their terms,
+ * laid out so that a query runs over it as it lies: in shared memory, in a
+ * backend's own memory, or in the rows it was read from.  Documents are
+ * numbered by falling popularity, then by id, which is the order that a
+ * search without words asks for.
+ *
+ * Numbers are in the byte order of the machine that wrote them; another
+ * machine sees another magic number and builds the index anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_SEGMENT_H
+#define PADLOCK_SEARCH_SEGMENT_H
+
+#include "utils/uuid.h"
+
+#include "search/analyze.h"
+
+#define SEARCH_SEGMENT_MAGIC 0x50534531 /* "PSE1" */
+
+/* Ages that are not limited. */
+#define SEARCH_AGE_NONE		255
+#define SEARCH_AGE_MAX		254
+
+/* Documents are scored a chunk at a time, in memory that stays in cache. */
+#define SEARCH_CHUNK_BITS	12
+#define SEARCH_CHUNK		(1 << SEARCH_CHUNK_BITS)
+#define SEARCH_CHUNK_WORDS	(SEARCH_CHUNK / 64)
+
+/* Kinds of filter values, the second byte of their terms. */
+#define SEARCH_FILTER_TYPE		't'
+#define SEARCH_FILTER_CURRENCY	'c'
+#define SEARCH_FILTER_COUNTRY	'n' /* nothing after it: offered everywhere */
+
+typedef enum SearchSection
+{
+	SECTION_IDS,				/* pg_uuid_t, by document */
+	SECTION_BY_ID,				/* uint32: documents in the order of their ids */
+	SECTION_PREMIUMS,			/* double */
+	SECTION_CREATED,			/* int64: TimestampTz */
+	SECTION_DAYS,				/* uint16: day of created_at, from 2000-01-01 */
+	SECTION_POPULARITY,			/* uint8 */
+	SECTION_MINIMUM_AGES,		/* uint8 */
+	SECTION_MAXIMUM_AGES,		/* uint8 */
+	SECTION_COMPANY,			/* uint32: index into companies */
+	SECTION_COMPANIES,			/* pg_uuid_t, sorted */
+	SECTION_CODES,				/* SearchCode, sorted */
+	SECTION_KILLED,				/* pg_uuid_t, sorted: gone from older segments */
+	SECTION_KILLS,				/* SearchKill: what that means for each of them */
+	SECTION_TERMS,				/* SearchTermEntry, sorted, and one more */
+	SECTION_STRINGS,			/* the terms' strings */
+	SECTION_POSTINGS,
+	SEARCH_SECTIONS
+} SearchSection;
+
+typedef struct SearchSegment
+{
+	uint32		magic;
+	uint32		ndocuments;
+	uint32		nterms;
+	uint32		ncompanies;
+	uint32		ncodes;
+	uint32		nkilled;
+	uint32		nkills;
+	uint32		statistics_documents;	/* that the averages were taken of */
+	float		average_length[SEARCH_FIELDS];
+	uint32		padding;
+	uint64		size;			/* in bytes, with this header */
+	uint64		sections[SEARCH_SECTIONS];	/* offsets from this header */
+} SearchSegment;
+
+/* A product code's hash, and its document. */
+typedef struct SearchCode
+{
+	uint32		hash;
+	uint32		document;
+} SearchCode;
+
+/* A document of an older segment that this segment replaces or removes. */
+typedef struct SearchKill
+{
+	int64		segment;
+	uint32		document;
+	uint32		padding;
+} SearchKill;
+
+typedef struct SearchTermEntry
+{
+	uint64		postings:48;	/* offset within SECTION_POSTINGS */
+	uint64		maximum:8;		/* largest impact */
+	uint64		dense:8;		/* bitmap, not blocks; see postings.h */
+	uint32		string;			/* offset within SECTION_STRINGS */
+	uint32		frequency;		/* documents */
+} SearchTermEntry;
+
+/* What ranking needs to know of a collection before its first document. */
+typedef struct SearchStatistics
+{
+	uint32		documents;
+	float		average_length[SEARCH_FIELDS];
+} SearchStatistics;
+
+#define SEARCH_SECTION(segment, section, type) \
+	((const type *) ((const char *) (segment) + (segment)->sections[section]))
+
+#define SEARCH_WORDS(ndocuments) (((ndocuments) + 63) / 64)
+#define SEARCH_CHUNKS(ndocuments) (((ndocuments) + SEARCH_CHUNK - 1) / SEARCH_CHUNK)
+
+/* Words of a bitmap of all documents, rounded up to whole chunks. */
+#define SEARCH_BITMAP_WORDS(ndocuments) \
+	((Size) SEARCH_CHUNKS(ndocuments) * SEARCH_CHUNK_WORDS)
+
+/*
+ * Stop with an error (XX001) unless the bytes are a whole segment of this
+ * machine's kind.
+ */
+extern void search_segment_check(const SearchSegment *segment, uint64 size);
+
+/* The string of a term by its place in the dictionary; not terminated. */
+static inline const char *
+search_segment_string(const SearchSegment *segment, uint32 place, int *length)
+{
+	const SearchTermEntry *terms = SEARCH_SECTION(segment, SECTION_TERMS, SearchTermEntry);
+
+	*length = terms[place + 1].string - terms[place].string;
+	return SEARCH_SECTION(segment, SECTION_STRINGS, char) + terms[place].string;
+}
+
+/* memcmp order of strings, the shorter first. */
+static inline int
+search_compare_strings(const char *a, int a_length, const char *b, int b_length)
+{
+	int			order = memcmp(a, b, Min(a_length, b_length));
+
+	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+static inline int
+search_compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+/* The place of the first term at or after a string. */
+extern uint32 search_segment_lower_bound(const SearchSegment *segment, const char *term, int length);
+
+/* The entry of a term, or NULL. */
+extern const SearchTermEntry *search_segment_find(const SearchSegment *segment, const char *term,
+												  int length);
+
+/* The document of a product, or -1. */
+extern int64 search_segment_document(const SearchSegment *segment, const pg_uuid_t *id);
+
+/* The index of a company, or -1. */
+extern int64 search_segment_company(const SearchSegment *segment, const pg_uuid_t *id);
+
+#endif							/* PADLOCK_SEARCH_SEGMENT_H */

@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * spelling.c
+ *	  Words of the index that a mistyped word may stand for.
+ *
+ * The index's unstemmed words come in byte order, so they are walked like the
+ * branches of a tree: the rows of the edit distance's table that belong to a
+ * common beginning are kept from word to word, and a beginning that is too far
+ * from the form already ends its whole branch.  The distance is that of
+ * optimal string alignment: an insertion, a deletion, a replacement or a
+ * transposition of neighbours counts one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "search/analyze.h"
+#include "search/spelling.h"
+
+/* Characters from which on a word may have one typo, and two. */
+#define ONE_TYPO	3
+#define TWO_TYPOS	8
+
+/* Branches that begin within so many bytes are worth a search for their end. */
+#define JUMP_BYTES	4
+
+/* Shorter halves of a word split in two are accidents. */
+#define MIN_HALF	3
+
+/* The state of a walk. */
+typedef struct Walk
+{
+	pg_wchar	form[SEARCH_FORM_MAX + 1];
+	int			nform;
+	int			limit;			/* distance allowed */
+	pg_wchar	path[SEARCH_FORM_MAX + 1];	/* of the last word */
+	int			offsets[SEARCH_FORM_MAX + 2];	/* of its characters, in bytes */
+	int			depth;			/* characters of path whose rows are valid */
+	bool		dead;			/* the branch of path[0 .. depth) is too far */
+	uint8		rows[SEARCH_FORM_MAX + 1][SEARCH_FORM_MAX + 1];
+	char		jump[SEARCH_FORM_MAX + 2];	/* where to go on when a scan ended */
+	int			jump_length;
+	SearchSpelling *found;
+	int			nfound;
+} Walk;
+
+/* Decode a word; offsets, if wanted, get one more element than there are characters. */
+static int
+decode(const char *form, int length, pg_wchar *points, int *offsets)
+{
+	int			n = 0;
+	int			at = 0;
+
+	while (at < length && n < SEARCH_FORM_MAX)
+	{
+		int			bytes = IS_HIGHBIT_SET(form[at]) ? pg_mblen(form + at) : 1;
+
+		if (offsets != NULL)
+			offsets[n] = at;
+		if (bytes == 1 || GetDatabaseEncoding() != PG_UTF8)
+			points[n++] = (unsigned char) form[at];
+		else
+			points[n++] = utf8_to_unicode((const unsigned char *) form + at);
+		at += bytes;
+	}
+	if (offsets != NULL)
+		offsets[n] = at;
+	return n;
+}
+
+/* Keep a word among the found ones: nearer first, then more frequent. */
+static void
+keep(SearchSpelling *found, int *nfound, const char *form, int length, int distance,
+	 uint32 frequency)
+{
+	int			at = *nfound;
+
+	while (at > 0 && (found[at - 1].distance > distance ||
+					  (found[at - 1].distance == distance && found[at - 1].frequency < frequency)))
+		at--;
+	if (at == SEARCH_MAX_SPELLINGS)
+		return;
+	if (*nfound < SEARCH_MAX_SPELLINGS)
+		(*nfound)++;
+	memmove(&found[at + 1], &found[at], sizeof(SearchSpelling) * (*nfound - 1 - at));
+	memcpy(found[at].form, form, length);
+	found[at].form[length] = '\0';
+	found[at].length = length;
+	found[at].distance = distance;
+	found[at].frequency = frequency;
+}
+
+static void
+fill_first_row(Walk *walk)
+{
+	for (int j = 0; j <= walk->nform; j++)
+		walk->rows[0][j] = j;
+}
+
+/* Fill in the row of the path's character before i; returns its minimum. */
+static int
+fill_row(Walk *walk, int i)
+{
+	uint8	   *row = walk->rows[i];
+	const uint8 *above = walk->rows[i - 1];
+	pg_wchar	c = walk->path[i - 1];
+	int			least = row[0] = i;
+
+	for (int j = 1; j <= walk->nform; j++)
+	{
+		int			distance = Min(Min(above[j], row[j - 1]) + 1,
+								   above[j - 1] + (c != walk->form[j - 1]));
+
+		if (i > 1 && j > 1 && c == walk->form[j - 2] && walk->path[i - 2] == walk->form[j - 1])
+			distance = Min(distance, walk->rows[i - 2][j - 2] + 1);
+		row[j] = distance;
+		least = Min(least, distance);
+	}
+	return least;
+}
+
+static int
+row_minimum(const Walk *walk, int i)
+{
+	int			least = walk->rows[i][0];
+
+	for (int j = 1; j <= walk->nform; j++)
+		least = Min(least, walk->rows[i][j]);
+	return least;
+}
+
+/*
+ * Fill in the rows for a path of n characters, of which common are as before.
+ * False when a beginning is too far: walk->depth says how long it is.  A
+ * transposition looks two rows back, so both must be too far.
+ */
+static bool
+fill_rows(Walk *walk, int n, int common)
+{
+	int			previous = row_minimum(walk, common);
+
+	for (int i = common + 1; i <= n; i++)
+	{
+		int			least = fill_row(walk, i);
+
+		walk->depth = i;
+		if (least > walk->limit && previous >= walk->limit)
+			return false;
+		previous = least;
+	}
+	return true;
+}
+
+/* Prepare to go on behind the branch of the first depth characters. */
+static void
+set_jump(Walk *walk, const char *term)
+{
+	walk->jump_length = 1 + walk->offsets[walk->depth];
+	memcpy(walk->jump, term, walk->jump_length);
+	/* no byte of a text in any server encoding is 0xFF */
+	walk->jump[walk->jump_length - 1]++;
+}
+
+/* SearchTermVisitor: look at one word; false to jump over the rest of its branch. */
+static bool
+visit_word(const char *term, int length, uint32 frequency, void *arg)
+{
+	Walk	   *walk = arg;
+	pg_wchar	path[SEARCH_FORM_MAX + 1];
+	int			n = decode(term + 1, Min(length - 1, SEARCH_FORM_MAX), path, walk->offsets);
+	int			common = 0;
+	int			distance;
+
+	while (common < n && common < walk->depth && path[common] == walk->path[common])
+		common++;
+	if (walk->dead && common == walk->depth)
+		return true;
+	memcpy(walk->path, path, sizeof(pg_wchar) * n);
+	walk->depth = common;
+	walk->dead = !fill_rows(walk, n, common);
+	if (walk->dead)
+	{
+		if (walk->offsets[walk->depth] > JUMP_BYTES)
+			return true;
+		set_jump(walk, term);
+		return false;
+	}
+	distance = walk->rows[n][walk->nform];
+	if (distance > 0 && distance <= walk->limit)
+		keep(walk->found, &walk->nfound, term + 1, Min(length - 1, SEARCH_FORM_MAX), distance,
+			 frequency);
+	return true;
+}
+
+/* The distance that a word of n characters may have from what was meant. */
+static int
+distance_limit(int n, SearchSpellingReach reach)
+{
+	int			limit = n < ONE_TYPO ? 0 : n < TWO_TYPOS ? 1 : 2;
+
+	return reach == SEARCH_SPELLING_WIDE && limit > 0 ? limit + 1 : limit;
+}
+
+/* Of what was found, in order, keep the nearest. */
+static int
+count_nearest(const SearchSpelling *found, int nfound)
+{
+	int			n = 0;
+
+	while (n < nfound && found[n].distance == found[0].distance)
+		n++;
+	return n;
+}
+
+/* Walk the words within walk->limit that start with a prefix, the mark included. */
+static void
+walk_words(const SearchView *view, Walk *walk, const char *prefix, int length)
+{
+	walk->depth = walk->nfound = walk->jump_length = 0;
+	walk->dead = false;
+	fill_first_row(walk);
+	do
+	{
+		int			from_length = walk->jump_length;
+
+		CHECK_FOR_INTERRUPTS();
+		walk->jump_length = 0;
+		search_view_scan(view, prefix, length, from_length > 0 ? walk->jump : NULL, from_length,
+						 visit_word, walk);
+	} while (walk->jump_length > 0);
+}
+
+int
+search_spellings(const SearchView *view, const char *form, int length, SearchSpellingReach reach,
+				 SearchSpelling *found)
+{
+	Walk		walk;
+	char		prefix[8] = {SEARCH_WORD_MARK};
+	int			prefix_length = 1;
+	int			limit;
+
+	walk.nform = decode(form, Min(length, SEARCH_FORM_MAX), walk.form, NULL);
+	walk.nfound = 0;
+	walk.found = found;
+	limit = distance_limit(walk.nform, reach);
+	if (reach == SEARCH_SPELLING_WIDE)
+	{
+		int			first = pg_mblen(form);
+
+		memcpy(prefix + 1, form, first);
+		prefix_length += first;
+	}
+	/* only the nearest count, and each step farther is a much longer walk */
+	for (walk.limit = 1; walk.limit <= limit && walk.nfound == 0; walk.limit++)
+		walk_words(view, &walk, prefix, prefix_length);
+	return count_nearest(found, walk.nfound);
+}
+
+/* What visit_completion() fills. */
+typedef struct Completions
+{
+	int			length;			/* of the form */
+	SearchSpelling *found;
+	int			nfound;
+} Completions;
+
+/* SearchTermVisitor */
+static bool
+visit_completion(const char *term, int length, uint32 frequency, void *arg)
+{
+	Completions *completions = arg;
+
+	if (length - 1 <= SEARCH_FORM_MAX)
+		keep(completions->found, &completions->nfound, term + 1, length - 1,
+			 length - 1 == completions->length ? 0 : 1, frequency);
+	return true;
+}
+
+int
+search_completions(const SearchView *view, const char *form, int length, SearchSpelling *found)
+{
+	Completions completions = {length, found, 0};
+	char		prefix[SEARCH_FORM_MAX + 1];
+
+	length = Min(length, SEARCH_FORM_MAX);
+	prefix[0] = SEARCH_WORD_MARK;
+	memcpy(prefix + 1, form, length);
+	search_view_scan(view, prefix, length + 1, NULL, 0, visit_completion, &completions);
+	return completions.nfound;
+}
+
+/* How many documents have a word as it is written. */
+static uint32
+word_frequency(const SearchView *view, const char *form, int length)
+{
+	char		term[SEARCH_FORM_MAX + 1];
+
+	term[0] = SEARCH_WORD_MARK;
+	memcpy(term + 1, form, length);
+	return search_view_frequency(view, term, length + 1);
+}
+
+int
+search_word_split(const SearchView *view, const char *form, int length)
+{
+	uint32		best = 0;
+	int			at = 0;
+
+	for (int i = MIN_HALF; i + MIN_HALF <= length; i++)
+	{
+		uint32		frequency;
+
+		/* not within a character */
+		if (IS_HIGHBIT_SET(form[i]))
+			continue;
+		frequency = Min(word_frequency(view, form, i),
+						word_frequency(view, form + i, length - i));
+		if (frequency > best)
+		{
+			best = frequency;
+			at = i;
+		}
+	}
+	return at;
+}

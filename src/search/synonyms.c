@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * synonyms.c
+ *	  Words that mean the same, from the table search_synonyms.
+ *
+ * A row lists expressions of one to MAX_TERMS words.  Every backend keeps the
+ * table's content as terms of the index; a trigger on the table has all of
+ * them read it again after a change, by way of a relation cache invalidation,
+ * which reaches replicas, too, and undoes itself when the change does.  The
+ * table is read with the latest snapshot, as a catalogue is: with the
+ * transaction's own, an old one could stay in the cache.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "core/spi.h"
+#include "search/split.h"
+#include "search/synonyms.h"
+
+PG_FUNCTION_INFO_V1(padlock_search_synonyms_changed);
+
+/* Words of an expression; longer ones are left out. */
+#define MAX_TERMS		4
+
+/* How much less a synonym counts than the word itself. */
+#define SYNONYM_WEIGHT	0.8f
+
+/* An expression of a row, as terms. */
+typedef struct Expression
+{
+	int			row;
+	int			nterms;
+	const char *terms[MAX_TERMS];
+} Expression;
+
+/* The table's content, in one memory context. */
+typedef struct Synonyms
+{
+	MemoryContext context;
+	Expression *expressions;	/* those of a row side by side */
+	int			count;
+	int			size;
+} Synonyms;
+
+static Synonyms *synonyms = NULL;	/* NULL: to be read */
+static Oid	synonyms_table = InvalidOid;
+
+/* Relation cache callback: forget the content when the table changed. */
+static void
+forget(Datum arg, Oid relation)
+{
+	if (relation == synonyms_table || !OidIsValid(relation))
+		synonyms_table = InvalidOid;
+}
+
+/* Turn an expression into terms; false when it has none or too many. */
+static bool
+read_expression(SearchAnalyzer *analyzer, const char *language, text *words,
+				Expression *expression)
+{
+	SearchSplit split;
+
+	expression->nterms = 0;
+	search_split(&split, VARDATA_ANY(words), VARSIZE_ANY_EXHDR(words));
+	while (search_split_next(&split))
+	{
+		uint32		terms[SEARCH_WORD_TERMS];
+		int			length;
+
+		if (search_lexemes(analyzer, language, split.form, split.form_length, terms) == 0)
+			continue;
+		if (expression->nterms == MAX_TERMS)
+			return false;
+		expression->terms[expression->nterms++] = search_term(analyzer, terms[0], &length);
+	}
+	return expression->nterms > 0;
+}
+
+/* Add a row's expressions. */
+static void
+read_row(Synonyms *content, SearchAnalyzer *analyzer, int row, const char *language,
+		 ArrayType *words)
+{
+	ArrayIterator iterator = array_create_iterator(words, 0, NULL);
+	Datum		value;
+	bool		isnull;
+
+	while (array_iterate(iterator, &value, &isnull))
+	{
+		if (content->count == content->size)
+		{
+			content->size *= 2;
+			content->expressions = repalloc(content->expressions,
+											sizeof(Expression) * content->size);
+		}
+		if (isnull || !read_expression(analyzer, language, DatumGetTextPP(value),
+									   &content->expressions[content->count]))
+			continue;
+		content->expressions[content->count++].row = row;
+	}
+	array_free_iterator(iterator);
+}
+
+/* Read the table into a context of its own. */
+static Synonyms *
+read_table(void)
+{
+	static PadlockStatement statement = {
+		.sql = "SELECT language, words FROM @app@.search_synonyms ORDER BY id"
+	};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "padlock synonyms",
+												  ALLOCSET_SMALL_SIZES);
+	Synonyms   *content = MemoryContextAllocZero(context, sizeof(Synonyms));
+	SearchAnalyzer *analyzer = search_analyzer_create(context);
+	uint64		rows;
+
+	content->context = context;
+	content->size = 64;
+	content->expressions = MemoryContextAlloc(context, sizeof(Expression) * content->size);
+	rows = padlock_spi_execute(&statement, NULL, NULL, true);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		Datum		language = padlock_spi_datum(i, 1, &isnull);
+		Datum		words = padlock_spi_datum(i, 2, &isnull);
+
+		read_row(content, analyzer, i, TextDatumGetCString(language), DatumGetArrayTypeP(words));
+	}
+	return content;
+}
+
+/*
+ * Read the table again.  It is the extension's owner's to read: what is a
+ * synonym shows in every answer, whoever asks.
+ */
+static void
+load(Oid table)
+{
+	PadlockUserContext saved;
+	Synonyms   *content;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	content = read_table();
+	PopActiveSnapshot();
+	if (synonyms != NULL)
+		MemoryContextDelete(synonyms->context);
+	MemoryContextSetParent(content->context, CacheMemoryContext);
+	synonyms = content;
+	SPI_finish();
+	padlock_restore_user(&saved);
+}
+
+/* Have the table's content in synonyms. */
+static void
+refresh(void)
+{
+	static bool registered = false;
+	Oid			table = padlock_client_table("search_synonyms");
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+		registered = true;
+	}
+	if (synonyms != NULL && synonyms_table == table)
+		return;
+	/* set first: a change while we read must make us read again */
+	synonyms_table = table;
+	PG_TRY();
+	{
+		load(table);
+	}
+	PG_CATCH();
+	{
+		synonyms_table = InvalidOid;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+SearchTermUse *
+search_add_use(SearchGroup *group, const char *term, int length, float weight,
+			   SearchMatchKind kind)
+{
+	SearchTermUse *use;
+
+	if (group->nterms == SEARCH_MAX_USES)
+		return NULL;
+	for (int i = 0; i < group->nterms; i++)
+	{
+		use = &group->terms[i];
+		if (use->length == length && memcmp(use->term, term, length) == 0)
+			return NULL;
+	}
+	use = &group->terms[group->nterms++];
+	use->term = pnstrdup(term, length);
+	use->length = length;
+	use->weight = weight;
+	use->kind = kind;
+	use->also = NULL;
+	return use;
+}
+
+/* Add an expression to a group; its first word carries the others along. */
+static void
+add_expression(SearchGroup *group, const Expression *expression, float weight)
+{
+	const char *first = expression->terms[0];
+	SearchTermUse *use = search_add_use(group, first, strlen(first), weight,
+										SEARCH_MATCH_SYNONYM);
+
+	for (int i = 1; use != NULL && i < expression->nterms; i++)
+	{
+		use->also = palloc(sizeof(SearchTermUse));
+		*use->also = *use;
+		use = use->also;
+		use->term = pstrdup(expression->terms[i]);
+		use->length = strlen(use->term);
+		use->also = NULL;
+	}
+}
+
+/*
+ * How a group, without its synonyms, means a term: the weight of the use, 0 if
+ * it does not.  Synonyms of synonyms would lead anywhere.
+ */
+static float
+weight_in_group(const SearchGroup *group, const char *term)
+{
+	for (int i = 0; i < group->nterms; i++)
+	{
+		const SearchTermUse *use = &group->terms[i];
+
+		if (use->kind != SEARCH_MATCH_SYNONYM && strcmp(use->term, term) == 0)
+			return use->weight;
+	}
+	return 0;
+}
+
+/* The weight with which an expression stands at the beginning of groups; 0: it does not. */
+static float
+weight_in_query(const SearchGroup *groups, int ngroups, const Expression *expression)
+{
+	float		weight = 1;
+
+	if (expression->nterms > ngroups)
+		return 0;
+	for (int i = 0; i < expression->nterms; i++)
+		weight = Min(weight, weight_in_group(&groups[i], expression->terms[i]));
+	return weight;
+}
+
+/* The query says an expression: add the others of its row to each of its words. */
+static void
+add_row(SearchGroup *groups, int found, float weight)
+{
+	const Expression *expression = &synonyms->expressions[found];
+
+	for (int i = 0; i < synonyms->count; i++)
+	{
+		if (i == found || synonyms->expressions[i].row != expression->row)
+			continue;
+		for (int j = 0; j < expression->nterms; j++)
+			add_expression(&groups[j], &synonyms->expressions[i], weight * SYNONYM_WEIGHT);
+	}
+}
+
+void
+search_add_synonyms(SearchGroup *groups, int ngroups)
+{
+	refresh();
+	for (int i = 0; i < ngroups; i++)
+	{
+		for (int j = 0; j < synonyms->count; j++)
+		{
+			float		weight = weight_in_query(groups + i, ngroups - i,
+												 &synonyms->expressions[j]);
+
+			if (weight > 0)
+				add_row(groups + i, j, weight);
+		}
+	}
+}
+
+/*
+ * padlock.search_synonyms_changed(): statement trigger of search_synonyms.
+ */
+Datum
+padlock_search_synonyms_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("padlock.search_synonyms_changed() may only be called as a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	return PointerGetDatum(NULL);
+}

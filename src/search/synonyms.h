@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * synonyms.h
+ *	  Words that mean the same, from the table search_synonyms.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_SYNONYMS_H
+#define PADLOCK_SEARCH_SYNONYMS_H
+
+#include "search/query_parse.h"
+
+/* A group has so many uses at most, whatever they come from. */
+#define SEARCH_MAX_USES 16
+
+/*
+ * Add a use of a term to a group and return it; NULL when the group has the
+ * term already, with or without others beside it, or is full.
+ */
+extern SearchTermUse *search_add_use(SearchGroup *group, const char *term, int length,
+									 float weight, SearchMatchKind kind);
+
+/*
+ * Add synonyms to the groups of a query, in the order of its words; several
+ * words in a row that have a synonym each get it.
+ */
+extern void search_add_synonyms(SearchGroup *groups, int ngroups);
+
+#endif							/* PADLOCK_SEARCH_SYNONYMS_H */

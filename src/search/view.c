@@ -1,0 +1,593 @@
+/*-------------------------------------------------------------------------
+ *
+ * view.c
+ *	  The index as one snapshot sees it.
+ *
+ * Three things are read with the query's own snapshot: the segments, the
+ * changes that no merge has taken up, and the companies that are not active.
+ * Products named by changes are dead in every segment; as the snapshot sees
+ * them they make one more segment, in this session's memory.
+ *
+ * Why that is right for every snapshot: a change's row is written by the
+ * transaction that changed the product, and a merge removes, in one
+ * transaction, exactly the changes whose products it has read with one
+ * snapshot.  So a snapshot sees either the change or a segment that has it.
+ * Merges run one after the other, so of two merged segments with a product
+ * the newer one is right.  A bulk segment is written by the transaction that
+ * writes its products; it is newer than every merged segment that is visible
+ * beside it, since a merge that had seen it would have removed it.  Of two
+ * bulk segments the one with the higher position is right: it was written
+ * while its transaction held the product's row lock.
+ *
+ * What has been put together is kept for this session's next search, which
+ * compares what it reads with what it was made of.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "search/build.h"
+#include "search/cache.h"
+#include "search/postings.h"
+#include "search/products.h"
+#include "search/view_segments.h"
+
+/* An analyser that has seen more terms than this is not kept. */
+#define MAX_KEPT_TERMS 200000
+
+/* What a view is made of. */
+typedef struct Reading
+{
+	int			nrows;
+	SearchSegmentRow *rows;		/* not void */
+	int			nvoid;
+	SearchSegmentRow *void_rows;
+	int			nchanges;
+	SearchChangeRow *changes;
+	int			ninactive;
+	pg_uuid_t  *inactive;
+	bool		built;
+} Reading;
+
+/* The view of this session's last search; its context is reset as a whole. */
+static MemoryContext kept_context = NULL;
+static SearchView *kept_view = NULL;
+static Reading kept_reading;
+
+/* The newest merged segment, or NULL. */
+static const SearchSegmentRow *
+newest_merged(const SearchSegmentRow *rows, int nrows)
+{
+	for (int i = nrows - 1; i >= 0; i--)
+	{
+		if (!rows[i].bulk)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/*
+ * Segments from before a truncation are void: those merged, since a merge
+ * after it would have removed its mark, and bulk ones with lower positions.
+ */
+static void
+drop_void_rows(Reading *reading)
+{
+	int64		truncated = 0;
+	int			kept = 0;
+
+	for (int i = 0; i < reading->nchanges; i++)
+	{
+		if (reading->changes[i].truncated)
+			truncated = reading->changes[i].id;
+	}
+	reading->void_rows = palloc(Max(reading->nrows, 1) * sizeof(SearchSegmentRow));
+	reading->nvoid = 0;
+	for (int i = 0; i < reading->nrows; i++)
+	{
+		if (truncated != 0 && (!reading->rows[i].bulk || reading->rows[i].position < truncated))
+			reading->void_rows[reading->nvoid++] = reading->rows[i];
+		else
+			reading->rows[kept++] = reading->rows[i];
+	}
+	reading->nrows = kept;
+}
+
+/* Merged segments first, each kind in the order of its positions. */
+static void
+put_bulk_last(Reading *reading)
+{
+	SearchSegmentRow *sorted = palloc(Max(reading->nrows, 1) * sizeof(SearchSegmentRow));
+	int			n = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (int i = 0; i < reading->nrows; i++)
+		{
+			if (reading->rows[i].bulk == (pass == 1))
+				sorted[n++] = reading->rows[i];
+		}
+	}
+	reading->rows = sorted;
+}
+
+static void
+read_index(Reading *reading, Snapshot snapshot, bool companies)
+{
+	const SearchSegmentRow *newest;
+	uint64		resume_xid = 0;
+
+	if (!search_store_exists())
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the tables of the search index do not exist"),
+				 errhint("Run SELECT padlock.install() as the owner of the extension.")));
+	reading->rows = search_store_segments(snapshot, &reading->nrows);
+	newest = newest_merged(reading->rows, reading->nrows);
+	reading->built = newest != NULL;
+	if (newest != NULL && newest->system == search_store_system())
+		resume_xid = newest->resume_xid;
+	reading->changes = search_store_changes(snapshot, resume_xid, &reading->nchanges);
+	drop_void_rows(reading);
+	put_bulk_last(reading);
+	reading->ninactive = 0;
+	reading->inactive = NULL;
+	if (companies)
+		reading->inactive = search_inactive_companies(snapshot, &reading->ninactive);
+}
+
+/* Would the two make the same view? */
+static bool
+is_same_reading(const Reading *a, const Reading *b)
+{
+	if (a->nrows != b->nrows || a->nchanges != b->nchanges || a->ninactive != b->ninactive ||
+		!a->built || !b->built)
+		return false;
+	for (int i = 0; i < a->nrows; i++)
+	{
+		if (a->rows[i].id != b->rows[i].id)
+			return false;
+	}
+	for (int i = 0; i < a->nchanges; i++)
+	{
+		if (a->changes[i].id != b->changes[i].id)
+			return false;
+	}
+	return memcmp(a->inactive, b->inactive, a->ninactive * sizeof(pg_uuid_t)) == 0;
+}
+
+/* A copy in the current context of what is_same_reading() compares. */
+static Reading
+copy_reading(const Reading *reading)
+{
+	Reading		copy = *reading;
+
+	copy.rows = memcpy(palloc(Max(copy.nrows, 1) * sizeof(SearchSegmentRow)), reading->rows,
+					   copy.nrows * sizeof(SearchSegmentRow));
+	copy.changes = memcpy(palloc(Max(copy.nchanges, 1) * sizeof(SearchChangeRow)),
+						  reading->changes, copy.nchanges * sizeof(SearchChangeRow));
+	copy.inactive = memcpy(palloc(Max(copy.ninactive, 1) * sizeof(pg_uuid_t)), reading->inactive,
+						   copy.ninactive * sizeof(pg_uuid_t));
+	return copy;
+}
+
+/* The products of all changes, sorted, once each. */
+static void
+collect_touched(SearchView *view, const Reading *reading)
+{
+	int			total = 0;
+	int			n = 0;
+	pg_uuid_t  *touched;
+
+	for (int i = 0; i < reading->nchanges; i++)
+		total += reading->changes[i].nproducts;
+	touched = palloc_extended(Max(total, 1) * sizeof(pg_uuid_t), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < reading->nchanges; i++)
+	{
+		memcpy(touched + n, reading->changes[i].products,
+			   reading->changes[i].nproducts * sizeof(pg_uuid_t));
+		n += reading->changes[i].nproducts;
+	}
+	qsort(touched, n, sizeof(pg_uuid_t), search_compare_id_pointers);
+	view->ntouched = search_unique_ids(touched, n);
+	view->touched = touched;
+}
+
+/* A builder for changes, kept from search to search for the words it knows. */
+static SearchBuilder *
+change_builder(const SearchStatistics *statistics)
+{
+	static SearchBuilder *builder = NULL;
+
+	if (builder != NULL && search_builder_terms(builder) > MAX_KEPT_TERMS)
+	{
+		search_builder_destroy(builder);
+		builder = NULL;
+	}
+	if (builder == NULL)
+		builder = search_builder_create(TopMemoryContext, statistics);
+	search_builder_restart(builder, statistics);
+	return builder;
+}
+
+/* The segment of the changed products as the snapshot sees them. */
+static SearchSegment *
+build_changes(const SearchView *view, Snapshot snapshot)
+{
+	SearchBuilder *builder = change_builder(&view->statistics);
+	SearchProducts products;
+
+	search_products_open(&products, snapshot);
+	for (int i = 0; i < view->ntouched; i++)
+	{
+		if (search_products_find(&products, &view->touched[i]) &&
+			search_product_is_active(&products.shape, products.slot))
+			search_builder_add(builder, &products.shape, products.slot);
+	}
+	search_products_close(&products);
+	return search_builder_finish(builder, NULL, 0);
+}
+
+/* State of building a segment by a scan. */
+typedef struct Scan
+{
+	SearchBuilder *builder;
+	uint32		limit;
+} Scan;
+
+static bool
+add_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg)
+{
+	Scan	   *scan = arg;
+
+	search_builder_add(scan->builder, shape, slot);
+	return scan->limit == 0 || search_builder_documents(scan->builder) < scan->limit;
+}
+
+SearchSegment *
+search_build_all(Snapshot snapshot, const SearchStatistics *statistics)
+{
+	Scan		scan = {search_builder_create(CurrentMemoryContext, statistics)};
+	SearchSegment *segment;
+
+	search_products_scan(snapshot, add_product, &scan);
+	segment = search_builder_finish(scan.builder, NULL, 0);
+	search_builder_destroy(scan.builder);
+	return segment;
+}
+
+uint64 *
+search_all_alive(const SearchSegment *segment)
+{
+	Size		nwords = SEARCH_BITMAP_WORDS(segment->ndocuments);
+	uint64	   *live = palloc0(Max(nwords, 1) * sizeof(uint64));
+
+	memset(live, 0xff, segment->ndocuments / 64 * sizeof(uint64));
+	if (segment->ndocuments % 64 != 0)
+		live[segment->ndocuments / 64] = (UINT64CONST(1) << (segment->ndocuments % 64)) - 1;
+	return live;
+}
+
+static inline void
+kill_document(uint64 *live, uint32 document)
+{
+	live[document / 64] &= ~(UINT64CONST(1) << (document % 64));
+}
+
+/* Kill what a newer merged segment says of an older one. */
+static void
+apply_kills(uint64 *live, int64 id, const SearchSegment *newer)
+{
+	const SearchKill *kills = SEARCH_SECTION(newer, SECTION_KILLS, SearchKill);
+
+	for (uint32 i = 0; i < newer->nkills; i++)
+	{
+		if (kills[i].segment == id)
+			kill_document(live, kills[i].document);
+	}
+}
+
+/* Kill products in a segment. */
+static void
+kill_ids(uint64 *live, const SearchSegment *segment, const pg_uuid_t *ids, uint32 count)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		int64		document = search_segment_document(segment, &ids[i]);
+
+		if (document >= 0)
+			kill_document(live, (uint32) document);
+	}
+}
+
+/* Kill the products of companies that are not active. */
+static void
+kill_companies(uint64 *live, const SearchSegment *segment, const Reading *reading)
+{
+	const uint32 *company = SEARCH_SECTION(segment, SECTION_COMPANY, uint32);
+	bool	   *inactive = palloc0(Max(segment->ncompanies, 1));
+	bool		any = false;
+
+	for (int i = 0; i < reading->ninactive; i++)
+	{
+		int64		place = search_segment_company(segment, &reading->inactive[i]);
+
+		if (place >= 0)
+			any = inactive[place] = true;
+	}
+	for (uint32 i = 0; any && i < segment->ndocuments; i++)
+	{
+		if (inactive[company[i]])
+			kill_document(live, i);
+	}
+	pfree(inactive);
+}
+
+/* Which documents of a segment live. */
+static uint64 *
+find_living(const SearchView *view, int place, const Reading *reading)
+{
+	const SearchSegment *segment = view->segments[place].segment;
+	uint64	   *live = search_all_alive(segment);
+
+	for (int i = place + 1; i < view->nrows; i++)
+	{
+		const SearchSegment *newer = view->segments[i].segment;
+
+		if (!view->rows[i].bulk)
+		{
+			apply_kills(live, view->segments[place].id, newer);
+			continue;
+		}
+		kill_ids(live, segment, SEARCH_SECTION(newer, SECTION_IDS, pg_uuid_t), newer->ndocuments);
+		kill_ids(live, segment, SEARCH_SECTION(newer, SECTION_KILLED, pg_uuid_t), newer->nkilled);
+	}
+	if (place < view->nrows)
+		kill_ids(live, segment, view->touched, view->ntouched);
+	kill_companies(live, segment, reading);
+	return live;
+}
+
+/* Have the segments in memory; those of the last view may have moved. */
+static void
+acquire_segments(SearchView *view, Snapshot snapshot)
+{
+	for (int i = 0; i < view->nrows; i++)
+		view->segments[i].segment = search_cache_acquire(&view->rows[i], snapshot);
+}
+
+static void
+copy_statistics(SearchStatistics *statistics, const SearchSegment *segment)
+{
+	statistics->documents = segment->statistics_documents;
+	memcpy(statistics->average_length, segment->average_length,
+		   sizeof(statistics->average_length));
+}
+
+/* New segments are made with the statistics of the newest merged one. */
+static void
+set_statistics(SearchView *view)
+{
+	const SearchSegmentRow *newest = newest_merged(view->rows, view->nrows);
+
+	if (newest != NULL)
+		copy_statistics(&view->statistics, view->segments[newest - view->rows].segment);
+}
+
+/* Put a view together in the current context. */
+static SearchView *
+assemble(const Reading *reading, Snapshot snapshot)
+{
+	SearchView *view = palloc0(sizeof(SearchView));
+
+	view->nrows = reading->built ? reading->nrows : 0;
+	view->rows = reading->rows;
+	view->nvoid = reading->nvoid;
+	view->void_rows = reading->void_rows;
+	view->nchanges = reading->nchanges;
+	view->changes = reading->changes;
+	view->segments = palloc0((view->nrows + 1) * sizeof(SearchViewSegment));
+	acquire_segments(view, snapshot);
+	set_statistics(view);
+	collect_touched(view, reading);
+	view->nsegments = view->nrows + 1;
+	if (reading->built)
+		view->segments[view->nrows].segment = build_changes(view, snapshot);
+	else
+		view->segments[view->nrows].segment = search_build_all(snapshot, &view->statistics);
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		view->segments[i].id = i < view->nrows ? view->rows[i].id : 0;
+		view->segments[i].live = find_living(view, i, reading);
+	}
+	return view;
+}
+
+SearchView *
+search_view_make(Snapshot snapshot, bool companies)
+{
+	Reading		reading;
+
+	read_index(&reading, snapshot, companies);
+	return assemble(&reading, snapshot);
+}
+
+SearchStatistics
+search_current_statistics(Snapshot snapshot)
+{
+	int			count;
+	SearchSegmentRow *rows = search_store_segments(snapshot, &count);
+	const SearchSegmentRow *newest = newest_merged(rows, count);
+	SearchStatistics statistics = {0};
+
+	if (newest != NULL)
+		copy_statistics(&statistics, search_cache_acquire(newest, snapshot));
+	search_cache_release();
+	return statistics;
+}
+
+bool
+search_is_built(Snapshot snapshot)
+{
+	int			count;
+	SearchSegmentRow *rows = search_store_segments(snapshot, &count);
+
+	return newest_merged(rows, count) != NULL;
+}
+
+void
+search_view_forget(void)
+{
+	if (kept_context != NULL)
+		MemoryContextReset(kept_context);
+	kept_view = NULL;
+}
+
+/* Make this session's view anew; it is kept only once it is whole. */
+static void
+renew_view(const Reading *reading, Snapshot snapshot)
+{
+	MemoryContext old;
+	SearchView *view;
+
+	search_view_forget();
+	if (kept_context == NULL)
+		kept_context = AllocSetContextCreate(TopMemoryContext, "padlock search view",
+											 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(kept_context);
+	kept_reading = copy_reading(reading);
+	view = assemble(&kept_reading, snapshot);
+	MemoryContextSwitchTo(old);
+	kept_view = view;
+}
+
+SearchView *
+search_view_acquire(void)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "padlock search reading",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Reading		reading;
+
+	read_index(&reading, snapshot, true);
+	MemoryContextSwitchTo(old);
+	if (kept_view != NULL && is_same_reading(&reading, &kept_reading))
+		acquire_segments(kept_view, snapshot);
+	else
+		renew_view(&reading, snapshot);
+	MemoryContextDelete(context);
+	return kept_view;
+}
+
+void
+search_view_release(SearchView *view)
+{
+	search_cache_release();
+}
+
+uint32
+search_view_documents(const SearchView *view)
+{
+	uint32		total = 0;
+
+	for (int i = 0; i < view->nsegments; i++)
+		total += view->segments[i].segment->ndocuments;
+	return total;
+}
+
+uint32
+search_view_frequency(const SearchView *view, const char *term, int length)
+{
+	uint32		total = 0;
+
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		const SearchTermEntry *entry = search_segment_find(view->segments[i].segment, term, length);
+
+		total += entry != NULL ? entry->frequency : 0;
+	}
+	return total;
+}
+
+static bool
+has_prefix(const char *term, int length, const char *prefix, int prefix_length)
+{
+	return length >= prefix_length && memcmp(term, prefix, prefix_length) == 0;
+}
+
+/* The smallest next term among the segments; false when none has the prefix. */
+static bool
+next_term(const SearchView *view, const uint32 *places, const char *prefix, int prefix_length,
+		  const char **term, int *length)
+{
+	*term = NULL;
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		const char *string;
+		int			string_length;
+
+		if (places[i] >= view->segments[i].segment->nterms)
+			continue;
+		string = search_segment_string(view->segments[i].segment, places[i], &string_length);
+		if (has_prefix(string, string_length, prefix, prefix_length) &&
+			(*term == NULL ||
+			 search_compare_strings(string, string_length, *term, *length) < 0))
+		{
+			*term = string;
+			*length = string_length;
+		}
+	}
+	return *term != NULL;
+}
+
+/* Step past a term in every segment that comes to it; returns its frequency. */
+static uint32
+pass_term(const SearchView *view, uint32 *places, const char *term, int length)
+{
+	uint32		frequency = 0;
+
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		const SearchSegment *segment = view->segments[i].segment;
+		const char *string;
+		int			string_length;
+
+		if (places[i] >= segment->nterms)
+			continue;
+		string = search_segment_string(segment, places[i], &string_length);
+		if (search_compare_strings(string, string_length, term, length) != 0)
+			continue;
+		frequency += SEARCH_SECTION(segment, SECTION_TERMS, SearchTermEntry)[places[i]++].frequency;
+	}
+	return frequency;
+}
+
+void
+search_view_scan(const SearchView *view, const char *prefix, int prefix_length,
+				 const char *from, int from_length, SearchTermVisitor visit, void *arg)
+{
+	uint32	   *places = palloc(view->nsegments * sizeof(uint32));
+	const char *term;
+	int			length;
+
+	if (from == NULL || search_compare_strings(from, from_length, prefix, prefix_length) < 0)
+	{
+		from = prefix;
+		from_length = prefix_length;
+	}
+	for (int i = 0; i < view->nsegments; i++)
+		places[i] = search_segment_lower_bound(view->segments[i].segment, from, from_length);
+	while (next_term(view, places, prefix, prefix_length, &term, &length))
+	{
+		uint32		frequency = pass_term(view, places, term, length);
+
+		if (!visit(term, length, frequency, arg))
+			break;
+	}
+	pfree(places);
+}
