@@ -26,10 +26,10 @@
 #include "search/analyze.h"
 #include "search/split.h"
 
-/* Words of a field from here on are left out. */
-#define MAX_FIELD_WORDS 16000
+/* Words of a document from here on are left out. */
+#define MAX_POSITION	60000
 
-/* Between two texts of a field: a phrase does not reach across. */
+/* Between two texts of a document: a phrase does not reach across. */
 #define LIST_GAP		10
 
 /* What is known of a string: a term, or a word of a language. */
@@ -107,8 +107,8 @@ struct SearchAnalyzer
 	int			max_tokens;
 	uint32		document;		/* counts documents, for StringEntry */
 	const Language *language;	/* of the document */
-	int			field;			/* being read, with its words so far */
-	int			position;
+	int			field;			/* being read */
+	int			position;		/* of the next word in the document */
 	SearchDocument *result;
 };
 
@@ -338,7 +338,7 @@ add_string(SearchAnalyzer *analyzer, const char *string, int length)
 	SearchSplit split;
 
 	search_split(&split, string, length);
-	while (analyzer->position < MAX_FIELD_WORDS && search_split_next(&split))
+	while (analyzer->position < MAX_POSITION && search_split_next(&split))
 	{
 		StringEntry *word = find_word(analyzer, analyzer->language->config, split.form,
 									  split.form_length);
@@ -411,13 +411,6 @@ add_json(SearchAnalyzer *analyzer, Jsonb *json)
 	}
 }
 
-static void
-start_field(SearchAnalyzer *analyzer, SearchField field)
-{
-	analyzer->field = field;
-	analyzer->position = 0;
-}
-
 void
 search_analyze(SearchAnalyzer *analyzer, const SearchSource *source, SearchDocument *document)
 {
@@ -428,19 +421,20 @@ search_analyze(SearchAnalyzer *analyzer, const SearchSource *source, SearchDocum
 	memset(document, 0, sizeof(*document));
 	analyzer->result = document;
 	analyzer->ntokens = 0;
+	analyzer->position = 0;
 	analyzer->document++;
 	analyzer->language = find_language(analyzer, language);
 
-	start_field(analyzer, SEARCH_NAME);
+	analyzer->field = SEARCH_NAME;
 	add_text(analyzer, source->name);
-	start_field(analyzer, SEARCH_KEYWORDS);
+	analyzer->field = SEARCH_KEYWORDS;
 	add_array(analyzer, source->keywords);
 	add_array(analyzer, source->tags);
-	start_field(analyzer, SEARCH_DESCRIPTION);
+	analyzer->field = SEARCH_DESCRIPTION;
 	add_text(analyzer, source->description);
-	start_field(analyzer, SEARCH_BENEFITS);
+	analyzer->field = SEARCH_BENEFITS;
 	add_json(analyzer, source->benefits);
-	start_field(analyzer, SEARCH_COVERAGE);
+	analyzer->field = SEARCH_COVERAGE;
 	add_json(analyzer, source->coverage);
 	add_token(analyzer, analyzer->language->term, SEARCH_WORD, 0);
 

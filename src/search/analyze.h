@@ -53,8 +53,8 @@ typedef struct SearchSource
 typedef struct SearchToken
 {
 	uint32		term;			/* of the analyser */
-	uint16		position;		/* from 0 within the field, words counted; items
-								 * of a list are at least 10 apart */
+	uint16		position;		/* from 0 in the document, words counted; texts
+								 * are at least 10 apart */
 	uint8		field;			/* SearchField */
 } SearchToken;
 

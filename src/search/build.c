@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "search/build.h"
+#include "search/places.h"
 
 /* How much a field counts, and how far its length is made up for (BM25F's b). */
 static const float field_weight[SEARCH_FIELDS] = {6.0f, 3.0f, 1.0f, 1.0f, 0.5f};
@@ -50,11 +51,17 @@ struct SearchBuilder
 	uint64		npostings;
 	uint64		postings_allocated;
 
+	StringInfoData places;		/* of the postings that have any, in their order */
+	uint64	   *place_starts;	/* of each document's */
+
 	double		total_length[SEARCH_FIELDS];
 
 	/* frequencies of the document at hand, by term */
 	float	   *frequencies;
 	uint32		frequencies_allocated;
+	uint8	   *placed;			/* by term: it has places */
+	uint32	   *last_tokens;	/* by term: its last token so far, plus 1 */
+	uint32	   *previous_tokens;	/* by token: the term's one before, plus 1 */
 	uint32	   *touched;		/* terms of the document at hand */
 	uint32		ntouched;
 	uint32		touched_allocated;
@@ -79,6 +86,9 @@ search_builder_create(MemoryContext parent, const SearchStatistics *statistics)
 	builder->row_context = AllocSetContextCreate(context, "padlock search row",
 												 ALLOCSET_DEFAULT_SIZES);
 	builder->analyzer = search_analyzer_create(context);
+	MemoryContextSwitchTo(context);
+	initStringInfo(&builder->places);
+	MemoryContextSwitchTo(parent);
 	set_statistics(builder, statistics);
 	return builder;
 }
@@ -126,6 +136,8 @@ reserve_document(SearchBuilder *builder)
 							  builder->documents_allocated, wanted);
 	builder->starts = grow(builder, builder->starts, sizeof(uint64),
 						   builder->documents_allocated, wanted);
+	builder->place_starts = grow(builder, builder->place_starts, sizeof(uint64),
+								 builder->documents_allocated, wanted);
 	builder->documents_allocated = wanted;
 }
 
@@ -154,12 +166,18 @@ reserve_frequencies(SearchBuilder *builder, uint32 ntokens)
 
 		builder->frequencies = grow(builder, builder->frequencies, sizeof(float),
 									builder->frequencies_allocated, wanted);
+		builder->placed = grow(builder, builder->placed, sizeof(uint8),
+							   builder->frequencies_allocated, wanted);
+		builder->last_tokens = grow(builder, builder->last_tokens, sizeof(uint32),
+									builder->frequencies_allocated, wanted);
 		builder->frequencies_allocated = wanted;
 	}
 	if (ntokens > builder->touched_allocated)
 	{
 		builder->touched = grow(builder, builder->touched, sizeof(uint32),
 								builder->touched_allocated, ntokens * 2);
+		builder->previous_tokens = grow(builder, builder->previous_tokens, sizeof(uint32),
+										builder->touched_allocated, ntokens * 2);
 		builder->touched_allocated = ntokens * 2;
 	}
 }
@@ -184,9 +202,38 @@ impact_of(float frequency)
 	return (uint8) Max(1, Min(impact, 255));
 }
 
+/* Link a token to the one before of the same term. */
+static inline void
+link_token(SearchBuilder *builder, uint32 term, uint32 token)
+{
+	builder->placed[term] = 1;
+	builder->previous_tokens[token] = builder->last_tokens[term];
+	builder->last_tokens[term] = token + 1;
+}
+
+/* Append the places of a term of the document at hand. */
+static void
+add_places(SearchBuilder *builder, const SearchDocument *document, uint32 term)
+{
+	uint16		places[SEARCH_MAX_PLACES];
+	int			first = SEARCH_MAX_PLACES;
+	uint32		token = builder->last_tokens[term];
+
+	builder->last_tokens[term] = 0;
+	for (; token > 0 && first > 0; token = builder->previous_tokens[token - 1])
+	{
+		uint16		place = document->tokens[token - 1].position;
+
+		/* a word may have one lexeme twice */
+		if (first == SEARCH_MAX_PLACES || places[first] != place)
+			places[--first] = place;
+	}
+	search_places_encode(&builder->places, places + first, SEARCH_MAX_PLACES - first);
+}
+
 /* Turn the frequencies of the document at hand into postings. */
 static void
-flush_frequencies(SearchBuilder *builder)
+flush_frequencies(SearchBuilder *builder, const SearchDocument *document)
 {
 	reserve_postings(builder, builder->ntouched);
 	for (uint32 i = 0; i < builder->ntouched; i++)
@@ -196,6 +243,8 @@ flush_frequencies(SearchBuilder *builder)
 		builder->terms[builder->npostings] = term;
 		builder->impacts[builder->npostings++] = impact_of(builder->frequencies[term]);
 		builder->frequencies[term] = 0;
+		if (builder->placed[term])
+			add_places(builder, document, term);
 	}
 	builder->ntouched = 0;
 }
@@ -310,7 +359,13 @@ touch_tokens(SearchBuilder *builder, const SearchDocument *document)
 	}
 	frequency[SEARCH_WORD] = NO_WEIGHT;
 	for (int i = 0; i < document->ntokens; i++)
-		touch(builder, document->tokens[i].term, frequency[document->tokens[i].field]);
+	{
+		const SearchToken *token = &document->tokens[i];
+
+		touch(builder, token->term, frequency[token->field]);
+		if (token->field != SEARCH_WORD)
+			link_token(builder, token->term, i);
+	}
 }
 
 void
@@ -329,11 +384,12 @@ search_builder_add(SearchBuilder *builder, const SearchProductShape *shape, Tupl
 	search_analyze(builder->analyzer, &source, &document);
 	reserve_frequencies(builder, document.ntokens + nfilters);
 
+	builder->place_starts[builder->ndocuments] = builder->places.len;
 	builder->starts[builder->ndocuments++] = builder->npostings;
 	touch_tokens(builder, &document);
 	for (int i = 0; i < nfilters; i++)
 		touch(builder, filters[i], NO_WEIGHT);
-	flush_frequencies(builder);
+	flush_frequencies(builder, &document);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(builder->row_context);
@@ -344,6 +400,7 @@ empty_builder(SearchBuilder *builder)
 {
 	builder->ndocuments = 0;
 	builder->npostings = 0;
+	resetStringInfo(&builder->places);
 	memset(builder->total_length, 0, sizeof(builder->total_length));
 }
 
@@ -351,7 +408,10 @@ void
 search_builder_restart(SearchBuilder *builder, const SearchStatistics *statistics)
 {
 	for (uint32 i = 0; i < builder->ntouched; i++)
+	{
 		builder->frequencies[builder->touched[i]] = 0;
+		builder->last_tokens[builder->touched[i]] = 0;
+	}
 	builder->ntouched = 0;
 	MemoryContextReset(builder->row_context);
 	empty_builder(builder);
@@ -415,6 +475,8 @@ typedef struct DealtPostings
 	uint64	   *starts;
 	uint32	   *documents;
 	uint8	   *impacts;
+	uint64	   *place_starts;	/* likewise of their places */
+	uint8	   *places;
 } DealtPostings;
 
 static void
@@ -443,6 +505,57 @@ deal_postings(SearchBuilder *builder, const SortedDocument *sorted, DealtPosting
 
 			dealt->documents[to] = i;
 			dealt->impacts[to] = builder->impacts[j];
+		}
+	}
+	pfree(next);
+}
+
+/* Find where the places of each term will begin. */
+static void
+count_places(SearchBuilder *builder, DealtPostings *dealt)
+{
+	uint32		nterms = search_interned(builder->analyzer);
+	const uint8 *at = (const uint8 *) builder->places.data;
+
+	dealt->place_starts = palloc_extended((nterms + 1) * sizeof(uint64),
+										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (uint64 i = 0; i < builder->npostings; i++)
+	{
+		const uint8 *from = at;
+
+		if (!builder->placed[builder->terms[i]])
+			continue;
+		at = search_places_skip(at);
+		dealt->place_starts[builder->terms[i] + 1] += at - from;
+	}
+	for (uint32 i = 0; i < nterms; i++)
+		dealt->place_starts[i + 1] += dealt->place_starts[i];
+}
+
+/* Deal the places to their terms, in the order of the documents. */
+static void
+deal_places(SearchBuilder *builder, const SortedDocument *sorted, DealtPostings *dealt)
+{
+	Size		size = (search_interned(builder->analyzer) + 1) * sizeof(uint64);
+	uint64	   *next = palloc_extended(size, MCXT_ALLOC_HUGE);
+
+	count_places(builder, dealt);
+	memcpy(next, dealt->place_starts, size);
+	dealt->places = palloc_extended(Max(builder->places.len, 1), MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < builder->ndocuments; i++)
+	{
+		uint32		place = sorted[i].place;
+		const uint8 *at = (const uint8 *) builder->places.data + builder->place_starts[place];
+
+		for (uint64 j = builder->starts[place]; j < builder->starts[place + 1]; j++)
+		{
+			const uint8 *from = at;
+
+			if (!builder->placed[builder->terms[j]])
+				continue;
+			at = search_places_skip(at);
+			memcpy(dealt->places + next[builder->terms[j]], from, at - from);
+			next[builder->terms[j]] += at - from;
 		}
 	}
 	pfree(next);
@@ -483,10 +596,15 @@ write_terms(SearchBuilder *builder, SearchWriter *writer, const DealtPostings *d
 		uint32		count = dealt->starts[terms[i].number + 1] - start;
 
 		if (search_is_counted_only(terms[i].string))
+		{
 			search_writer_add_counted(writer, terms[i].string, terms[i].length, count);
-		else
-			search_writer_add(writer, terms[i].string, terms[i].length, dealt->documents + start,
-							  dealt->impacts + start, count);
+			continue;
+		}
+		search_writer_add(writer, terms[i].string, terms[i].length, dealt->documents + start,
+						  dealt->impacts + start, count);
+		start = dealt->place_starts[terms[i].number];
+		search_writer_add_places(writer, dealt->places + start,
+								 dealt->place_starts[terms[i].number + 1] - start);
 	}
 	pfree(terms);
 }
@@ -503,6 +621,7 @@ search_builder_finish(SearchBuilder *builder, const pg_uuid_t *killed, uint32 nk
 
 	reserve_document(builder);
 	deal_postings(builder, sorted, &dealt);
+	deal_places(builder, sorted, &dealt);
 	for (uint32 i = 0; i < builder->ndocuments; i++)
 		columns[i] = sorted[i].columns;
 	pfree(sorted);
@@ -513,6 +632,8 @@ search_builder_finish(SearchBuilder *builder, const pg_uuid_t *killed, uint32 nk
 	pfree(dealt.starts);
 	pfree(dealt.documents);
 	pfree(dealt.impacts);
+	pfree(dealt.place_starts);
+	pfree(dealt.places);
 	empty_builder(builder);
 	return segment;
 }

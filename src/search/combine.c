@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "search/combine.h"
+#include "search/places.h"
 
 #define DEAD PG_UINT32_MAX
 
@@ -35,12 +36,16 @@ typedef struct Combination
 	Source	   *sources;
 	int			nsources;
 	uint32		ndocuments;
-	uint32	   *documents;		/* postings of the term at hand */
+	uint32	   *documents;		/* postings of the term at hand, as they came */
 	uint8	   *impacts;
+	const uint8 **places;
 	uint32		npostings;
+	uint32	   *order;			/* of the postings, by document */
+	uint32	   *ordered_documents;
+	uint8	   *ordered_impacts;
 	uint32	   *decoded_documents;
 	uint8	   *decoded_impacts;
-	uint8	   *map;			/* impact by document, 0 = none */
+	uint32	   *map;			/* posting by document, plus 1; 0 = none */
 	uint64	   *pairs;
 } Combination;
 
@@ -164,21 +169,26 @@ next_string(const Combination *combination, const char **string, int *length)
 
 /* Add a source's postings of its next term to those of the term at hand. */
 static void
-collect_postings(Combination *combination, Source *source)
+collect_postings(Combination *combination, Source *source, bool has_places)
 {
 	const SearchTermEntry *entry =
 		SEARCH_SECTION(source->segment, SECTION_TERMS, SearchTermEntry) + source->next_term;
 	uint32		count = search_postings_decode(source->segment, entry,
 											   combination->decoded_documents,
 											   combination->decoded_impacts);
+	const uint8 *places = search_term_places(source->segment, entry);
 
 	for (uint32 i = 0; i < count; i++)
 	{
 		uint32		document = source->renumbered[combination->decoded_documents[i]];
+		const uint8 *from = places;
 
+		if (has_places)
+			places = search_places_skip(places);
 		if (document == DEAD)
 			continue;
 		combination->documents[combination->npostings] = document;
+		combination->places[combination->npostings] = from;
 		combination->impacts[combination->npostings++] = combination->decoded_impacts[i];
 	}
 }
@@ -190,23 +200,13 @@ order_by_map(Combination *combination)
 	uint32		n = 0;
 
 	for (uint32 i = 0; i < combination->npostings; i++)
-		combination->map[combination->documents[i]] = combination->impacts[i];
-	for (uint32 base = 0; base < combination->ndocuments; base += 8)
+		combination->map[combination->documents[i]] = i + 1;
+	for (uint32 i = 0; i < combination->ndocuments; i++)
 	{
-		uint64		eight;
-
-		memcpy(&eight, combination->map + base, sizeof(eight));
-		if (eight == 0)
-			continue;
-		for (uint32 i = base; i < base + 8; i++)
-		{
-			if (combination->map[i] == 0)
-				continue;
-			combination->documents[n] = i;
-			combination->impacts[n++] = combination->map[i];
-		}
-		memset(combination->map + base, 0, 8);
+		if (combination->map[i] != 0)
+			combination->order[n++] = combination->map[i] - 1;
 	}
+	memset(combination->map, 0, combination->ndocuments * sizeof(uint32));
 }
 
 static int
@@ -223,22 +223,46 @@ static void
 order_by_sort(Combination *combination)
 {
 	for (uint32 i = 0; i < combination->npostings; i++)
-		combination->pairs[i] = (uint64) combination->documents[i] << 8 | combination->impacts[i];
+		combination->pairs[i] = (uint64) combination->documents[i] << 32 | i;
 	qsort(combination->pairs, combination->npostings, sizeof(uint64), compare_pairs);
 	for (uint32 i = 0; i < combination->npostings; i++)
-	{
-		combination->documents[i] = combination->pairs[i] >> 8;
-		combination->impacts[i] = (uint8) combination->pairs[i];
-	}
+		combination->order[i] = (uint32) combination->pairs[i];
 }
 
+/* Find the order of the postings, which are those of a number of sources. */
 static void
-order_postings(Combination *combination)
+order_postings(Combination *combination, int nsources)
 {
-	if ((uint64) combination->npostings * SCATTER_RATIO >= combination->ndocuments)
+	if (nsources == 1)
+	{
+		for (uint32 i = 0; i < combination->npostings; i++)
+			combination->order[i] = i;
+	}
+	else if ((uint64) combination->npostings * SCATTER_RATIO >= combination->ndocuments)
 		order_by_map(combination);
 	else
 		order_by_sort(combination);
+}
+
+/* Hand the ordered postings to the writer. */
+static void
+write_term(Combination *combination, SearchWriter *writer, const char *string, int length)
+{
+	for (uint32 i = 0; i < combination->npostings; i++)
+	{
+		combination->ordered_documents[i] = combination->documents[combination->order[i]];
+		combination->ordered_impacts[i] = combination->impacts[combination->order[i]];
+	}
+	search_writer_add(writer, string, length, combination->ordered_documents,
+					  combination->ordered_impacts, combination->npostings);
+	if (!search_has_places(string))
+		return;
+	for (uint32 i = 0; i < combination->npostings; i++)
+	{
+		const uint8 *places = combination->places[combination->order[i]];
+
+		search_writer_add_places(writer, places, search_places_skip(places) - places);
+	}
 }
 
 /* Is a string the next of a source? */
@@ -273,17 +297,16 @@ merge_term(Combination *combination, SearchWriter *writer, const char *string, i
 			frequency += SEARCH_SECTION(source->segment, SECTION_TERMS,
 										SearchTermEntry)[source->next_term].frequency;
 		else
-			collect_postings(combination, source);
+			collect_postings(combination, source, search_has_places(string));
 		source->next_term++;
 		found++;
 	}
 	if (counted_only)
 		search_writer_add_counted(writer, string, length, frequency);
-	if (found > 1)
-		order_postings(combination);
-	if (combination->npostings > 0)
-		search_writer_add(writer, string, length, combination->documents, combination->impacts,
-						  combination->npostings);
+	if (combination->npostings == 0)
+		return;
+	order_postings(combination, found);
+	write_term(combination, writer, string, length);
 }
 
 /* Merge the dictionaries, and the postings of each term. */
@@ -316,7 +339,11 @@ allocate_postings(Combination *combination)
 	combination->decoded_impacts = allocate(largest);
 	combination->documents = allocate((Size) total * sizeof(uint32));
 	combination->impacts = allocate(total);
-	combination->map = allocate(combination->ndocuments + 8);
+	combination->places = allocate((Size) total * sizeof(uint8 *));
+	combination->order = allocate((Size) total * sizeof(uint32));
+	combination->ordered_documents = allocate((Size) total * sizeof(uint32));
+	combination->ordered_impacts = allocate(total);
+	combination->map = allocate((Size) combination->ndocuments * sizeof(uint32));
 	combination->pairs = allocate(((Size) combination->ndocuments / SCATTER_RATIO + 1) * sizeof(uint64));
 }
 

@@ -3,34 +3,203 @@
  * phrase.c
  *	  Quoted phrases: which documents hold them.
  *
- * The index has no positions.  Documents with all words of a phrase are read
- * from the table and analysed again.
+ * Among the documents with all words of a phrase, the places of its first
+ * word are where it may begin; each further word leaves those beginnings that
+ * it stands in its distance from.  A word's places are read once, from the
+ * first document to the last.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "port/pg_bitutils.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
+#include "search/places.h"
 #include "search/postings.h"
-#include "search/products.h"
 #include "search/score.h"
 
-/* Does a document's row hold the phrase? */
-static bool
-row_has_phrase(SearchProducts *products, SearchAnalyzer *analyzer, const pg_uuid_t *id,
-			   const SearchPhrase *phrase)
+/* Where a phrase may begin. */
+typedef struct Beginning
 {
-	SearchSource source;
-	SearchDocument document;
+	uint32		document;
+	uint16		place;
+	bool		goes_on;		/* with the word that is looked for */
+} Beginning;
 
-	if (!search_products_find(products, id))
-		return false;
-	search_product_source(&products->shape, products->slot, &source);
-	search_analyze(analyzer, &source, &document);
-	return search_document_has_phrase(analyzer, &document, phrase);
+typedef struct Beginnings
+{
+	Beginning  *all;			/* by document */
+	uint64		count;
+	uint64		allocated;
+} Beginnings;
+
+/* A walk over the places of a term. */
+typedef struct PlaceWalk
+{
+	uint32	   *documents;
+	uint8	   *impacts;
+	uint32		count;
+	const uint8 *next;
+	uint16		places[SEARCH_MAX_PLACES];
+	int			nplaces;
+} PlaceWalk;
+
+static void
+open_walk(PlaceWalk *walk, const SearchSegment *segment, const SearchTermEntry *entry)
+{
+	walk->documents = palloc_extended(entry->frequency * sizeof(uint32), MCXT_ALLOC_HUGE);
+	walk->impacts = palloc_extended(entry->frequency, MCXT_ALLOC_HUGE);
+	walk->count = search_postings_decode(segment, entry, walk->documents, walk->impacts);
+	walk->next = search_term_places(segment, entry);
+}
+
+static void
+close_walk(PlaceWalk *walk)
+{
+	pfree(walk->documents);
+	pfree(walk->impacts);
+}
+
+static bool
+is_candidate(const uint64 *candidates, uint32 document)
+{
+	return candidates[document / 64] >> (document % 64) & 1;
+}
+
+static void
+add_beginning(Beginnings *beginnings, uint32 document, uint16 place)
+{
+	if (beginnings->count == beginnings->allocated)
+	{
+		beginnings->allocated = Max(beginnings->allocated * 2, 1024);
+		beginnings->all = beginnings->all == NULL
+			? palloc(beginnings->allocated * sizeof(Beginning))
+			: repalloc_huge(beginnings->all, beginnings->allocated * sizeof(Beginning));
+	}
+	beginnings->all[beginnings->count].document = document;
+	beginnings->all[beginnings->count].goes_on = false;
+	beginnings->all[beginnings->count++].place = place;
+}
+
+/* Add the places of a term in the candidates. */
+static void
+add_term_beginnings(const SearchSegment *segment, const SearchTermEntry *entry,
+					const uint64 *candidates, Beginnings *beginnings)
+{
+	PlaceWalk  *walk = palloc(sizeof(PlaceWalk));
+
+	open_walk(walk, segment, entry);
+	for (uint32 i = 0; i < walk->count; i++)
+	{
+		if (!is_candidate(candidates, walk->documents[i]))
+		{
+			walk->next = search_places_skip(walk->next);
+			continue;
+		}
+		walk->next = search_places_decode(walk->next, walk->places, &walk->nplaces);
+		for (int j = 0; j < walk->nplaces; j++)
+			add_beginning(beginnings, walk->documents[i], walk->places[j]);
+	}
+	close_walk(walk);
+	pfree(walk);
+}
+
+static int
+compare_beginnings(const void *a, const void *b)
+{
+	const Beginning *left = a;
+	const Beginning *right = b;
+
+	if (left->document != right->document)
+		return left->document < right->document ? -1 : 1;
+	return (int) left->place - (int) right->place;
+}
+
+/* Find where the first word stands. */
+static void
+find_beginnings(const SearchSegment *segment, const SearchGroup *group, const uint64 *candidates,
+				Beginnings *beginnings)
+{
+	int			found = 0;
+
+	for (int i = 0; i < group->nterms; i++)
+	{
+		const SearchTermEntry *entry = search_segment_find(segment, group->terms[i].term,
+														   group->terms[i].length);
+
+		if (entry == NULL)
+			continue;
+		add_term_beginnings(segment, entry, candidates, beginnings);
+		found++;
+	}
+	if (found > 1)
+		qsort(beginnings->all, beginnings->count, sizeof(Beginning), compare_beginnings);
+}
+
+/* Does a place stand among a posting's? */
+static bool
+has_place(const PlaceWalk *walk, uint32 place)
+{
+	for (int i = 0; i < walk->nplaces; i++)
+	{
+		if (walk->places[i] >= place)
+			return walk->places[i] == place;
+	}
+	return false;
+}
+
+/* Note the beginnings that a term stands in a distance from. */
+static void
+note_term(const SearchSegment *segment, const SearchTermEntry *entry, int distance,
+		  Beginnings *beginnings)
+{
+	PlaceWalk  *walk = palloc(sizeof(PlaceWalk));
+	uint64		at = 0;
+
+	open_walk(walk, segment, entry);
+	for (uint32 i = 0; i < walk->count && at < beginnings->count; i++)
+	{
+		uint32		document = walk->documents[i];
+
+		while (at < beginnings->count && beginnings->all[at].document < document)
+			at++;
+		if (at == beginnings->count || beginnings->all[at].document != document)
+		{
+			walk->next = search_places_skip(walk->next);
+			continue;
+		}
+		walk->next = search_places_decode(walk->next, walk->places, &walk->nplaces);
+		for (; at < beginnings->count && beginnings->all[at].document == document; at++)
+			beginnings->all[at].goes_on |= has_place(walk, beginnings->all[at].place + distance);
+	}
+	close_walk(walk);
+	pfree(walk);
+}
+
+/* Keep the beginnings that go on with a word. */
+static void
+keep_beginnings(const SearchSegment *segment, const SearchGroup *group, int distance,
+				Beginnings *beginnings)
+{
+	uint64		kept = 0;
+
+	for (int i = 0; i < group->nterms; i++)
+	{
+		const SearchTermEntry *entry = search_segment_find(segment, group->terms[i].term,
+														   group->terms[i].length);
+
+		if (entry != NULL)
+			note_term(segment, entry, distance, beginnings);
+	}
+	for (uint64 i = 0; i < beginnings->count; i++)
+	{
+		if (!beginnings->all[i].goes_on)
+			continue;
+		beginnings->all[kept] = beginnings->all[i];
+		beginnings->all[kept++].goes_on = false;
+	}
+	beginnings->count = kept;
 }
 
 /* The allowed documents that have all words of a phrase. */
@@ -53,36 +222,29 @@ find_candidates(const SearchSegment *segment, const SearchPhrase *phrase, const 
 	return candidates;
 }
 
-/* Clear the bits of candidates that do not hold the phrase. */
-static void
-check_candidates(const SearchSegment *segment, const SearchPhrase *phrase, uint64 *candidates)
+/* The allowed documents that hold a phrase. */
+static uint64 *
+find_phrase(const SearchSegment *segment, const SearchPhrase *phrase, const uint64 *allowed)
 {
-	const pg_uuid_t *ids = SEARCH_SECTION(segment, SECTION_IDS, pg_uuid_t);
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "padlock search phrase",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext row_context = AllocSetContextCreate(context, "padlock search row",
-													  ALLOCSET_DEFAULT_SIZES);
-	SearchAnalyzer *analyzer = search_analyzer_create(context);
-	MemoryContext old = MemoryContextSwitchTo(row_context);
-	SearchProducts products;
+	uint64	   *documents = find_candidates(segment, phrase, allowed);
+	Beginnings	beginnings = {NULL};
 
-	MemoryContextSwitchTo(context);
-	search_products_open(&products, GetActiveSnapshot());
-	MemoryContextSwitchTo(row_context);
-	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
+	if (phrase->ngroups == 1)
+		return documents;
+	find_beginnings(segment, &phrase->groups[0], documents, &beginnings);
+	for (int i = 1; i < phrase->ngroups; i++)
 	{
-		for (uint64 word = candidates[i]; word != 0; word &= word - 1)
-		{
-			int			bit = pg_rightmost_one_pos64(word);
-
-			if (!row_has_phrase(&products, analyzer, &ids[i * 64 + bit], phrase))
-				candidates[i] &= ~(UINT64CONST(1) << bit);
-			MemoryContextReset(row_context);
-		}
+		CHECK_FOR_INTERRUPTS();
+		keep_beginnings(segment, &phrase->groups[i], phrase->offsets[i] - phrase->offsets[0],
+						&beginnings);
 	}
-	search_products_close(&products);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	memset(documents, 0, SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64));
+	for (uint64 i = 0; i < beginnings.count; i++)
+		documents[beginnings.all[i].document / 64] |=
+			UINT64CONST(1) << (beginnings.all[i].document % 64);
+	if (beginnings.all != NULL)
+		pfree(beginnings.all);
+	return documents;
 }
 
 void
@@ -95,9 +257,8 @@ search_restrict_to_phrases(const SearchViewSegment *place, const SearchQuery *qu
 	for (int i = 0; i < query->nphrases; i++)
 	{
 		const SearchPhrase *phrase = &query->phrases[i];
-		uint64	   *holding = find_candidates(segment, phrase, allowed);
+		uint64	   *holding = find_phrase(segment, phrase, allowed);
 
-		check_candidates(segment, phrase, holding);
 		for (Size j = 0; j < nwords; j++)
 			allowed[j] &= phrase->excluded ? ~holding[j] : holding[j];
 		pfree(holding);

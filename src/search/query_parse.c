@@ -32,8 +32,12 @@
 /* Languages in use that a query is read in; the most used ones. */
 #define MAX_LANGUAGES	8
 
-/* A word that fewer documents have may be misspelt. */
+/*
+ * A word that fewer documents have may be misspelt, if there is one like it
+ * that so many times more documents have.
+ */
 #define KNOWN_WORD		3
+#define MORE_LIKELY		20
 
 /* How much less a correction counts than what was typed. */
 #define SPELLING_WEIGHT	0.5f
@@ -41,6 +45,9 @@
 
 /* Words of the index that one typed word may stand for. */
 #define MAX_CORRECTIONS	5
+
+/* Shorter halves of a word that is split in two are accidents; in bytes. */
+#define MIN_HALF		3
 
 /* Characters of a word that may be the beginning of another. */
 #define MIN_PREFIX		2
@@ -233,17 +240,24 @@ complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
 	return nfound > 0;
 }
 
-/* Add a word's corrections to its group.  False when there are none. */
+/*
+ * Add a word's corrections to its group, which frequency documents match as it
+ * is.  False when there are none, or none that would make a difference.
+ */
 static bool
-correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpellingReach reach)
+correct(Parser *parser, SearchGroup *group, const SearchSplit *word, uint32 frequency,
+		SearchSpellingReach reach)
 {
 	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+	int			nterms = group->nterms;
 	int			nfound = search_spellings(parser->view, word->form, word->form_length, reach,
 										  found);
 
-	if (nfound == 0)
+	if (nfound == 0 || found[0].frequency < frequency * MORE_LIKELY)
 		return false;
 	add_spellings(parser, group, found, nfound, SPELLING_WEIGHT, SEARCH_MATCH_TYPO);
+	if (group->nterms == nterms)
+		return false;
 	note_correction(parser, word->text + word->start, word->text + word->end, found[0].form);
 	return true;
 }
@@ -258,11 +272,51 @@ add_group(Parser *parser, const SearchGroup *group)
 		parser->query->groups[parser->query->ngroups++] = *group;
 }
 
+/* How many documents know a form by its most frequent lexeme. */
+static uint32
+form_frequency(Parser *parser, const char *form, int length)
+{
+	SearchGroup group;
+
+	make_group(parser, &group, form, length);
+	return group_frequency(parser, &group);
+}
+
+/*
+ * Where a word falls into two that are known, as a number of bytes, so that
+ * the rarer half is as frequent as can be; 0 if nowhere.
+ */
+static int
+find_halves(Parser *parser, const SearchSplit *word)
+{
+	uint32		best = 0;
+	int			at = 0;
+
+	for (int i = MIN_HALF; i + MIN_HALF <= word->form_length; i++)
+	{
+		uint32		frequency;
+
+		/* not within a character */
+		if (IS_HIGHBIT_SET(word->form[i]))
+			continue;
+		frequency = form_frequency(parser, word->form, i);
+		if (frequency > best)
+			frequency = Min(frequency, form_frequency(parser, word->form + i,
+													  word->form_length - i));
+		if (frequency > best)
+		{
+			best = frequency;
+			at = i;
+		}
+	}
+	return at;
+}
+
 /* An unknown word that is two known ones: a group for each.  False if it is not. */
 static bool
 add_halves(Parser *parser, const SearchSplit *word)
 {
-	int			at = search_word_split(parser->view, word->form, word->form_length);
+	int			at = find_halves(parser, word);
 	SearchGroup group;
 
 	if (at == 0)
@@ -276,25 +330,37 @@ add_halves(Parser *parser, const SearchSplit *word)
 	return true;
 }
 
-/* Add a scored word to the query, with its corrections if it is hardly known. */
+/*
+ * Add to a group what its word may be instead, if it is hardly known.  False
+ * when the word became groups of its own.
+ */
+static bool
+correct_word(Parser *parser, SearchGroup *group, const SearchSplit *word)
+{
+	uint32		frequency = group_frequency(parser, group);
+
+	if (frequency >= KNOWN_WORD || word->has_digit || search_has_synonyms(group))
+		return true;
+	if (correct(parser, group, word, frequency, SEARCH_SPELLING_NEAR) || frequency > 0)
+		return true;
+	if (add_halves(parser, word))
+		return false;
+	if ((parser->allowed & FREE_SPELLING) != 0 &&
+		correct(parser, group, word, frequency, SEARCH_SPELLING_WIDE))
+		parser->taken |= FREE_SPELLING;
+	return true;
+}
+
+/* Add a scored word to the query. */
 static void
 add_word(Parser *parser, const SearchSplit *word)
 {
 	SearchGroup group;
-	uint32		frequency;
 
 	make_group(parser, &group, word->form, word->form_length);
-	frequency = group_frequency(parser, &group);
-	if (frequency < KNOWN_WORD && !word->has_digit &&
-		!correct(parser, &group, word, SEARCH_SPELLING_NEAR) && frequency == 0)
-	{
-		if (add_halves(parser, word))
-			return;
-		if ((parser->allowed & FREE_SPELLING) != 0 &&
-			correct(parser, &group, word, SEARCH_SPELLING_WIDE))
-			parser->taken |= FREE_SPELLING;
-	}
-	if (frequency == 0 && (parser->allowed & FREE_ENDINGS) != 0 &&
+	if (!correct_word(parser, &group, word))
+		return;
+	if ((parser->allowed & FREE_ENDINGS) != 0 && group_frequency(parser, &group) == 0 &&
 		complete(parser, &group, word))
 		parser->taken |= FREE_ENDINGS;
 	add_group(parser, &group);

@@ -79,10 +79,4 @@ extern SearchQuery *search_query_parse(const char *term, SearchView *view);
  */
 extern SearchQuery *search_query_relax(const char *term, SearchView *view, int step);
 
-/*
- * Does the document, analysed with the analyser, hold the phrase?
- */
-extern bool search_document_has_phrase(SearchAnalyzer *analyzer, const SearchDocument *document,
-									   const SearchPhrase *phrase);
-
 #endif							/* PADLOCK_SEARCH_QUERY_PARSE_H */

@@ -278,11 +278,18 @@ mark_term(TermWalk *walk, uint32 chunk, uint64 *words)
 		words[i] |= marks[i];
 }
 
+/* Does the query ask for nothing, but only leave out? */
+static bool
+matches_all(const Run *run)
+{
+	return run->ngroups == 0 && !run->plan->query->empty;
+}
+
 /* The documents of a chunk that match the words at all. */
 static void
 mark_chunk(Run *run, uint32 chunk, uint64 *words)
 {
-	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	memset(words, matches_all(run) ? 0xFF : 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
 	for (int i = 0; i < run->ngroups; i++)
 	{
 		for (int j = 0; j < run->groups[i].nterms; j++)
@@ -318,6 +325,13 @@ score_chunk(Run *run, uint32 chunk, uint64 *words)
 {
 	memset(run->scores, 0, sizeof(run->scores));
 	memset(run->counts, 0, sizeof(run->counts));
+	if (matches_all(run))
+	{
+		for (int i = 0; i < SEARCH_CHUNK; i++)
+			run->scores[i] = 1;
+		mark_chunk(run, chunk, words);
+		return;
+	}
 	for (int i = 0; i < run->ngroups; i++)
 	{
 		GroupWalk  *group = &run->groups[i];
@@ -353,7 +367,7 @@ score_chunk(Run *run, uint32 chunk, uint64 *words)
 static float
 chunk_bound(Run *run, uint32 chunk)
 {
-	float		bound = 0;
+	float		bound = matches_all(run) ? 1 : 0;
 
 	for (int i = 0; i < run->ngroups; i++)
 	{

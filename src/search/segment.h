@@ -21,7 +21,7 @@
 
 #include "search/analyze.h"
 
-#define SEARCH_SEGMENT_MAGIC 0x50534531 /* "PSE1" */
+#define SEARCH_SEGMENT_MAGIC 0x50534532 /* "PSE2" */
 
 /* Ages that are not limited. */
 #define SEARCH_AGE_NONE		255
@@ -55,6 +55,8 @@ typedef enum SearchSection
 	SECTION_TERMS,				/* SearchTermEntry, sorted, and one more */
 	SECTION_STRINGS,			/* the terms' strings */
 	SECTION_POSTINGS,
+	SECTION_PLACE_STARTS,		/* uint64: each term's offset in the next one */
+	SECTION_PLACES,				/* see places.h */
 	SEARCH_SECTIONS
 } SearchSection;
 

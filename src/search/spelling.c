@@ -24,11 +24,11 @@
 #define ONE_TYPO	3
 #define TWO_TYPOS	8
 
+/* Of shorter words anything would be a typo, if it were one typo more. */
+#define WIDE_TYPOS	5
+
 /* Branches that begin within so many bytes are worth a search for their end. */
 #define JUMP_BYTES	4
-
-/* Shorter halves of a word split in two are accidents. */
-#define MIN_HALF	3
 
 /* The state of a walk. */
 typedef struct Walk
@@ -201,7 +201,9 @@ distance_limit(int n, SearchSpellingReach reach)
 {
 	int			limit = n < ONE_TYPO ? 0 : n < TWO_TYPOS ? 1 : 2;
 
-	return reach == SEARCH_SPELLING_WIDE && limit > 0 ? limit + 1 : limit;
+	if (reach == SEARCH_SPELLING_WIDE)
+		return n < WIDE_TYPOS ? 0 : limit + 1;
+	return limit;
 }
 
 /* Of what was found, in order, keep the nearest. */
@@ -290,39 +292,4 @@ search_completions(const SearchView *view, const char *form, int length, SearchS
 	memcpy(prefix + 1, form, length);
 	search_view_scan(view, prefix, length + 1, NULL, 0, visit_completion, &completions);
 	return completions.nfound;
-}
-
-/* How many documents have a word as it is written. */
-static uint32
-word_frequency(const SearchView *view, const char *form, int length)
-{
-	char		term[SEARCH_FORM_MAX + 1];
-
-	term[0] = SEARCH_WORD_MARK;
-	memcpy(term + 1, form, length);
-	return search_view_frequency(view, term, length + 1);
-}
-
-int
-search_word_split(const SearchView *view, const char *form, int length)
-{
-	uint32		best = 0;
-	int			at = 0;
-
-	for (int i = MIN_HALF; i + MIN_HALF <= length; i++)
-	{
-		uint32		frequency;
-
-		/* not within a character */
-		if (IS_HIGHBIT_SET(form[i]))
-			continue;
-		frequency = Min(word_frequency(view, form, i),
-						word_frequency(view, form + i, length - i));
-		if (frequency > best)
-		{
-			best = frequency;
-			at = i;
-		}
-	}
-	return at;
 }

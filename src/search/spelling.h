@@ -42,10 +42,4 @@ extern int	search_spellings(const SearchView *view, const char *form, int length
 extern int	search_completions(const SearchView *view, const char *form, int length,
 							   SearchSpelling *found);
 
-/*
- * Where the form falls into two words that are both known, as a number of
- * bytes; 0 if nowhere.
- */
-extern int	search_word_split(const SearchView *view, const char *form, int length);
-
 #endif							/* PADLOCK_SEARCH_SPELLING_H */

@@ -194,6 +194,20 @@ is_ascii(const char *text, int length)
 	return true;
 }
 
+/* Leave out what is invisible within a word. */
+static void
+drop_ignored(pg_wchar *points)
+{
+	pg_wchar   *kept = points;
+
+	for (; *points != 0; points++)
+	{
+		if (*points < 0x80 || wide_class(*points) != CHAR_IGNORED)
+			*kept++ = *points;
+	}
+	*kept = 0;
+}
+
 /* The form of a word that is not all ASCII: compatible characters, lower case. */
 static void
 make_wide_form(SearchSplit *split, const char *word, int length)
@@ -207,6 +221,7 @@ make_wide_form(SearchSplit *split, const char *word, int length)
 		pg_wchar   *normal;
 
 		to_code_points(word, length, points, SEARCH_FORM_MAX);
+		drop_ignored(points);
 		normal = unicode_normalize(UNICODE_NFKC, points);
 		length = from_code_points(normal, buffer);
 		pfree(normal);

@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(padlock_search_synonyms_changed);
 #define MAX_TERMS		4
 
 /* How much less a synonym counts than the word itself. */
-#define SYNONYM_WEIGHT	0.8f
+#define SYNONYM_WEIGHT	0.5f
 
 /* An expression of a row, as terms. */
 typedef struct Expression
@@ -276,6 +276,21 @@ add_row(SearchGroup *groups, int found, float weight)
 		for (int j = 0; j < expression->nterms; j++)
 			add_expression(&groups[j], &synonyms->expressions[i], weight * SYNONYM_WEIGHT);
 	}
+}
+
+bool
+search_has_synonyms(const SearchGroup *group)
+{
+	refresh();
+	for (int i = 0; i < synonyms->count; i++)
+	{
+		for (int j = 0; j < synonyms->expressions[i].nterms; j++)
+		{
+			if (weight_in_group(group, synonyms->expressions[i].terms[j]) > 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 void

@@ -20,6 +20,9 @@
 extern SearchTermUse *search_add_use(SearchGroup *group, const char *term, int length,
 									 float weight, SearchMatchKind kind);
 
+/* Is a term of the group a word of the table? */
+extern bool search_has_synonyms(const SearchGroup *group);
+
 /*
  * Add synonyms to the groups of a query, in the order of its words; several
  * words in a row that have a synonym each get it.

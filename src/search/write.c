@@ -26,6 +26,8 @@ struct SearchWriter
 	StringInfoData terms;		/* SearchTermEntry */
 	StringInfoData strings;
 	StringInfoData postings;
+	StringInfoData place_starts;	/* uint64, of each term */
+	StringInfoData places;
 	SearchSegment *segment;		/* while the segment is put together */
 	Size		used;
 };
@@ -53,7 +55,21 @@ search_writer_create(const SearchColumns *documents, uint32 ndocuments,
 	initStringInfo(&writer->terms);
 	initStringInfo(&writer->strings);
 	initStringInfo(&writer->postings);
+	initStringInfo(&writer->place_starts);
+	initStringInfo(&writer->places);
 	return writer;
+}
+
+/* Add a term to the dictionary. */
+static void
+add_entry(SearchWriter *writer, const char *term, int length, SearchTermEntry *entry)
+{
+	uint64		start = writer->places.len;
+
+	entry->string = writer->strings.len;
+	appendBinaryStringInfo(&writer->strings, term, length);
+	appendBinaryStringInfo(&writer->terms, (char *) entry, sizeof(*entry));
+	appendBinaryStringInfo(&writer->place_starts, (char *) &start, sizeof(start));
 }
 
 void
@@ -62,11 +78,15 @@ search_writer_add(SearchWriter *writer, const char *term, int length, const uint
 {
 	SearchTermEntry entry = {0};
 
-	entry.string = writer->strings.len;
-	appendBinaryStringInfo(&writer->strings, term, length);
 	search_postings_encode(&writer->postings, &entry, writer->ndocuments, documents, impacts,
 						   count);
-	appendBinaryStringInfo(&writer->terms, (char *) &entry, sizeof(entry));
+	add_entry(writer, term, length, &entry);
+}
+
+void
+search_writer_add_places(SearchWriter *writer, const uint8 *places, Size length)
+{
+	appendBinaryStringInfo(&writer->places, (const char *) places, length);
 }
 
 void
@@ -74,10 +94,8 @@ search_writer_add_counted(SearchWriter *writer, const char *term, int length, ui
 {
 	SearchTermEntry entry = {0};
 
-	entry.string = writer->strings.len;
 	entry.frequency = frequency;
-	appendBinaryStringInfo(&writer->strings, term, length);
-	appendBinaryStringInfo(&writer->terms, (char *) &entry, sizeof(entry));
+	add_entry(writer, term, length, &entry);
 }
 
 /* Give a section its place, on an 8-byte boundary; returns it. */
@@ -238,7 +256,8 @@ size_bound(const SearchWriter *writer, uint32 nkilled, uint32 nkills)
 
 	return sizeof(SearchSegment) + writer->ndocuments * document + nkilled * sizeof(pg_uuid_t) +
 		nkills * sizeof(SearchKill) + writer->terms.len + writer->strings.len +
-		writer->postings.len + SEARCH_POSTINGS_PADDING + SEARCH_SECTIONS * 8 + 64;
+		writer->postings.len + writer->place_starts.len + writer->places.len +
+		SEARCH_POSTINGS_PADDING + SEARCH_SECTIONS * 8 + 64;
 }
 
 SearchSegment *
@@ -272,11 +291,15 @@ search_writer_finish(SearchWriter *writer, const pg_uuid_t *killed, uint32 nkill
 	copy_section(writer, SECTION_TERMS, writer->terms.data, writer->terms.len);
 	copy_section(writer, SECTION_STRINGS, writer->strings.data, writer->strings.len);
 	copy_section(writer, SECTION_POSTINGS, writer->postings.data, writer->postings.len);
+	copy_section(writer, SECTION_PLACE_STARTS, writer->place_starts.data, writer->place_starts.len);
+	copy_section(writer, SECTION_PLACES, writer->places.data, writer->places.len);
 	segment->size = TYPEALIGN(8, writer->used + SEARCH_POSTINGS_PADDING);
 
 	pfree(writer->terms.data);
 	pfree(writer->strings.data);
 	pfree(writer->postings.data);
+	pfree(writer->place_starts.data);
+	pfree(writer->places.data);
 	pfree(writer);
 	return segment;
 }

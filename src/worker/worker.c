@@ -56,6 +56,7 @@
 #include "documents/documents.h"
 #include "identity/api_key_use.h"
 #include "queue/queue.h"
+#include "search/query_log.h"
 #include "search/search.h"
 #include "worker/helper.h"
 #include "worker/job.h"
@@ -95,6 +96,9 @@ static TimestampTz lease_extended_at;
 
 /* When this process last wrote the uses of API keys. */
 static TimestampTz uses_flushed_at;
+
+/* Likewise the counts of searches. */
+static TimestampTz searches_flushed_at;
 
 PGDLLEXPORT void padlock_worker_main(Datum main_arg);
 
@@ -312,10 +316,24 @@ flush_key_uses(void)
 	padlock_api_key_flush_last_used();
 }
 
+/* Write the counts of searches, when it is time; the database's first worker does. */
+static void
+flush_searches(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (place->ordinal != 0 ||
+		!TimestampDifferenceExceeds(searches_flushed_at, now, PADLOCK_SEARCH_LOG_FLUSH_MS))
+		return;
+	searches_flushed_at = now;
+	padlock_search_log_flush();
+}
+
 void
 padlock_worker_heartbeat(void)
 {
 	flush_key_uses();
+	flush_searches();
 	if (current_job == NULL ||
 		!TimestampDifferenceExceeds(lease_extended_at, GetCurrentTimestamp(), HEARTBEAT_MS))
 		return;
@@ -598,6 +616,7 @@ padlock_worker_main(Datum main_arg)
 			proc_exit(0);
 		leave_unless_installed();
 		flush_key_uses();
+		flush_searches();
 
 		wait_ms = work(worker_id, context);
 		if (wait_ms == 0)

@@ -1,0 +1,101 @@
+-- What search makes of texts: words, languages, synonyms, typos, phrases,
+-- highlights, suggestions.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+UPDATE rate_limit_rules SET max_requests = 1000000 WHERE endpoint IN ('product_search', 'suggest');
+
+-- words: punctuation separates, numbers keep their point, accents go
+SELECT * FROM padlock.search_terms('Fire/flood & "All-Risk" 1,000.50 €5k, Zürich; driver''s dv7-1211 3.5in');
+SELECT * FROM padlock.search_terms('Prévoyance ÉTÉ ﬁne 保険 مرحبا 😀™ so­ft');
+SELECT * FROM padlock.search_terms('Die Versicherungen für Häuser', 'german');
+SELECT * FROM padlock.search_terms('Running wolves', 'no such language');
+SELECT count(*), max(length(word)), max(length(term)) FROM padlock.search_terms(repeat('x', 5000) || ' ' || repeat('é', 300));
+SELECT count(*) FROM padlock.search_terms('');
+SELECT count(*) FROM padlock.search_terms(E'\t\n .,;:*&|!()<>''"\\%_-–—“”');
+
+-- some products
+INSERT INTO insurance_companies (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'Words Ltd');
+INSERT INTO insurance_products (company_id, product_code, product_name, policy_type, premium_amount, description, search_keywords, benefits, coverage_details)
+SELECT '00000000-0000-4000-8000-000000000001', code, name, 'other', 10, description, keywords, benefits, coverage
+  FROM (VALUES
+        ('W-1', 'Comprehensive Car Insurance', 'Fire/flood and theft, with a courtesy car', ARRAY['windscreen'], '{"includes": ["courtesy car"]}'::jsonb, NULL::jsonb),
+        ('W-2', 'Motor Third Party', 'Liability only, no theft', NULL, NULL, '{"theft": false, "injury": true, "limit": 5000}'),
+        ('W-3', 'Online Doctor', 'See a general practitioner by video', NULL, NULL, NULL),
+        ('W-4', 'Dental Plan', 'Dentists & <b>orthodontists</b>; "braces"', ARRAY['dental', 'teeth whitening'], NULL, NULL),
+        ('W-5', 'Pet Insurance', 'Vet fees for dogs', ARRAY['pet'], NULL, NULL),
+        ('W-6', 'Pet Plan Plus', 'Insurance for every pet', ARRAY['pet'], NULL, NULL),
+        ('W-7', 'Pet Care', 'Insurance for cats, and pets of any kind', ARRAY['pet'], NULL, NULL),
+        ('SKU 77/X', 'Odd Code', 'Nothing in common', NULL, NULL, NULL)
+       ) AS p(code, name, description, keywords, benefits, coverage);
+INSERT INTO insurance_products (company_id, product_code, product_name, policy_type, premium_amount, description, language)
+VALUES ('00000000-0000-4000-8000-000000000001', 'D-1', 'Hausratversicherung', 'home', 12, 'Schutz für Häuser und Wohnungen', 'german');
+
+-- codes of what is found, what was corrected and what was given up
+CREATE FUNCTION found(term text) RETURNS text LANGUAGE sql AS $$
+    SELECT coalesce((SELECT string_agg(p->>'product_code', ' ' ORDER BY p->>'product_code') FROM jsonb_array_elements(a->'products') AS p), '-')
+           || coalesce('  corrected: ' || (a->>'corrected'), '') || coalesce('  relaxed: ' || (a->>'relaxed'), '')
+      FROM product_search(search_term => term) AS a $$;
+
+SELECT term, found(term)
+  FROM unnest(ARRAY['car', 'automobile', 'GP', 'general practitioner', 'physician', 'theft', 'injury', 'flood', 'fire flood', 'dentist',
+                    'insurance', 'insurnace', 'dentl', 'petinsurance', 'w-1', 'W-5', 'sku 77/x', '5000', 'Häuser', 'haeuser', 'hauser']) WITH ORDINALITY AS t(term, i)
+ ORDER BY i;
+SELECT term, found(term)
+  FROM unnest(ARRAY['"courtesy car"', '"car courtesy"', '"general practitioner" -video', 'pet -dogs', '-pet', '-"pet plan" pet',
+                    '"fees for dogs"', '"fees of dogs"', '“pet insurance”', '"unclosed car', 'compre', 'xylophonist', 'orthodnotsits']) WITH ORDINALITY AS t(term, i)
+ ORDER BY i;
+
+-- anything may be typed
+SELECT term, found(term)
+  FROM unnest(ARRAY['', '   ', 'the of and', '!!! ???', ':*&|!()', '%', '_', '%%__', '''', '''''; DROP TABLE x; --', '\', '"', '""', '"" ""', '-', '--', '- -', '-""', '-"',
+                    E'a\tb\nc', E'\x01\x02\x7f', '😀', '🚗 car', 'مرحبا بالعالم', '<->', 'car & | !dog', 'car:*', 'car:A', '(car', 'NULL', 'null', '{}', '[]', '$1', '€', '-"the"', '"the"']) WITH ORDINALITY AS t(term, i)
+ ORDER BY i;
+SELECT found(repeat('x', 200)), found(repeat('a b ', 50)), found(repeat('"x" ', 50));
+SELECT found(repeat('x', 201));
+
+-- synonyms: a change shows at once, and goes with its transaction
+SELECT found('moggy');
+INSERT INTO search_synonyms (words) VALUES (ARRAY['moggy', 'cat']);
+SELECT found('moggy'), found('mogy');
+BEGIN;
+DELETE FROM search_synonyms WHERE 'moggy' = ANY (words);
+SELECT found('moggy');
+ROLLBACK;
+SELECT found('moggy');
+UPDATE search_synonyms SET words = ARRAY['moggy', 'vet fees'] WHERE 'moggy' = ANY (words);
+SELECT found('moggy');
+DELETE FROM search_synonyms WHERE 'moggy' = ANY (words);
+INSERT INTO search_synonyms (words) VALUES (ARRAY['alone']);
+INSERT INTO search_synonyms (words) VALUES (ARRAY['one', NULL]);
+INSERT INTO search_synonyms (words) VALUES ('{{a,b},{c,d}}');
+INSERT INTO search_synonyms (words) VALUES (ARRAY[' ', '!']), (ARRAY['the', 'of']), (ARRAY['one two three four five', 'six']);
+SELECT found('six');
+SET ROLE authenticated;
+SELECT count(*) FROM search_synonyms;
+INSERT INTO search_synonyms (words) VALUES (ARRAY['a', 'b']);
+RESET ROLE;
+SET ROLE anon;
+SELECT count(*) FROM search_synonyms;
+RESET ROLE;
+SELECT padlock.search_synonyms_changed();
+
+-- highlights are escaped and bounded
+SELECT jsonb_pretty(p->'highlight')
+  FROM jsonb_array_elements(product_search('{"search_term": "dentist braces tooth", "highlight": true}'::jsonb)->'products') AS p;
+UPDATE insurance_products SET description = repeat('Lorem ipsum <i>', 100) || ' quake ' || repeat('dolor sit', 100) WHERE product_code = 'W-3';
+SELECT length(p #>> '{highlight,description}') < 400, p #>> '{highlight,description}' LIKE '%<mark>quake</mark>%', p #>> '{highlight,description}' LIKE '%<i>%'
+  FROM jsonb_array_elements(product_search('{"search_term": "quake", "highlight": true}'::jsonb)->'products') AS p;
+
+-- suggestions
+SELECT suggest('ins');
+SELECT suggest('cheap PET'), suggest('pet '), suggest('courtes', '1'), suggest('dentt');
+SELECT suggest(''), suggest('  '), suggest('%'), suggest('"'), suggest('😀'), suggest(E'\x01');
+SELECT suggest(NULL);
+SELECT suggest('a', '0');
+SELECT suggest('a', 'many');
+SELECT suggest(repeat('x', 201));
+
+DROP FUNCTION found;
+DELETE FROM insurance_companies WHERE name = 'Words Ltd';
+DELETE FROM search_synonyms WHERE created_at > now() - interval '1 hour' AND words && ARRAY[' ', 'the', 'six'];
+UPDATE rate_limit_rules SET max_requests = CASE endpoint WHEN 'suggest' THEN 10000 ELSE 1000 END WHERE endpoint IN ('product_search', 'suggest');

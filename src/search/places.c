@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * places.c
+ *	  Where in a document a term stands: for quoted phrases.
+ *
+ * A byte below MANY is the only place.  MANY and more say how many places
+ * follow (or, at LONG_COUNT, that their number does): the first one, then the
+ * distances, seven bits a byte, lowest first, the high bit set where more
+ * follow.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "search/places.h"
+
+#define MANY		192
+#define LONG_COUNT	255
+
+static void
+write_number(StringInfo out, uint32 number)
+{
+	for (; number >= 0x80; number >>= 7)
+		appendStringInfoCharMacro(out, (char) (number | 0x80));
+	appendStringInfoCharMacro(out, (char) number);
+}
+
+static inline const uint8 *
+read_number(const uint8 *from, uint32 *number)
+{
+	int			shift = 0;
+
+	*number = 0;
+	for (;; shift += 7)
+	{
+		*number |= (uint32) (*from & 0x7F) << shift;
+		if ((*from++ & 0x80) == 0)
+			return from;
+	}
+}
+
+void
+search_places_encode(StringInfo out, const uint16 *places, int count)
+{
+	uint16		previous = 0;
+
+	if (count == 1 && places[0] < MANY)
+	{
+		appendStringInfoCharMacro(out, (char) places[0]);
+		return;
+	}
+	if (count < LONG_COUNT - MANY)
+		appendStringInfoCharMacro(out, (char) (MANY + count));
+	else
+	{
+		appendStringInfoCharMacro(out, (char) LONG_COUNT);
+		write_number(out, count);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		write_number(out, places[i] - previous);
+		previous = places[i];
+	}
+}
+
+/* Read how many places follow a byte of MANY or more. */
+static inline const uint8 *
+read_count(const uint8 *from, uint32 *count)
+{
+	if (*from == LONG_COUNT)
+		return read_number(from + 1, count);
+	*count = *from - MANY;
+	return from + 1;
+}
+
+const uint8 *
+search_places_decode(const uint8 *from, uint16 *places, int *count)
+{
+	uint32		place = 0;
+	uint32		n;
+
+	if (*from < MANY)
+	{
+		places[0] = *from;
+		*count = 1;
+		return from + 1;
+	}
+	from = read_count(from, &n);
+	*count = Min(n, SEARCH_MAX_PLACES);
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		distance;
+
+		from = read_number(from, &distance);
+		place += distance;
+		if (i < SEARCH_MAX_PLACES)
+			places[i] = place;
+	}
+	return from;
+}
+
+const uint8 *
+search_places_skip(const uint8 *from)
+{
+	uint32		n;
+
+	if (*from < MANY)
+		return from + 1;
+	from = read_count(from, &n);
+	while (n > 0)
+		n -= (*from++ & 0x80) == 0;
+	return from;
+}

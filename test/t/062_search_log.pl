@@ -1,0 +1,52 @@
+# The log of searches: off by default, by day and text, written by a worker,
+# nothing personal, counted in read-only transactions too.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PadlockTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_cluster('search_log', workers => 1);
+my $rows = q{SELECT terms, searches, empty, relaxed, results FROM search_log ORDER BY terms};
+
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO insurance_companies (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'Logged');
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+VALUES ('00000000-0000-4000-8000-000000000001', 'Glacier Insurance', 'other', 1), ('00000000-0000-4000-8000-000000000001', 'Volcano Insurance', 'other', 1);
+SELECT product_search(search_term => 'glacier');
+SQL
+
+$node->append_conf('postgresql.conf', "padlock.search_log = on\n");
+$node->reload;
+ok(wait_for($node, 'postgres', 'SHOW padlock.search_log', 'on'), 'the setting is read');
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT product_search(search_term => t) FROM unnest(ARRAY['Glacier', 'glacier !', ' GLACIER ', 'nowhere', '"insurance volcano"',
+    'john.doe@example.com glacier', 'policy 12345678', '%', 'x' || repeat(' y', 99)]) AS t;
+BEGIN READ ONLY;
+SELECT product_search(search_term => 'volcano insurance');
+COMMIT;
+SELECT product_search();
+SQL
+is($node->psql('postgres', "SELECT product_search(search_term => 'glacier', page => 'none')"), 3, 'a bad request is not a search');
+
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM search_log WHERE terms = 'volcano insurance'", 1), 'a worker writes the log');
+is($node->safe_psql('postgres', $rows), join("\n",
+		'|1|1|0|0', 'glacier|4|0|0|4', 'insurance volcano|1|0|1|2', 'nowhere|1|1|0|0', 'policy ########|1|1|0|0',
+		'volcano insurance|1|0|0|2', 'x' . ' y' x 59 . '|1|1|0|0'), 'texts are normalised and counted');
+is($node->safe_psql('postgres', q{SELECT DISTINCT day = (now() AT TIME ZONE 'UTC')::date, milliseconds > 0, slowest <= milliseconds FROM search_log}),
+	't|t|t', 'with their day and their time');
+
+$node->safe_psql('postgres', "SELECT product_search(search_term => 'glacier')");
+ok(wait_for($node, 'postgres', "SELECT searches FROM search_log WHERE terms = 'glacier'", 5), 'later ones are added');
+is($node->psql('postgres', 'SET ROLE anon; SELECT * FROM search_log'), 3, 'visitors cannot read it');
+is($node->safe_psql('postgres', 'SET ROLE authenticated; SELECT count(*) FROM search_log'), 0, 'nor can users');
+
+$node->stop;
+done_testing();
