@@ -102,7 +102,7 @@ begin_padded(SHA512_CTX *hash, const uint8_t *block, uint8_t pad)
 		padded[i] = block[i] ^ pad;
 	SHA512_Init(hash);
 	SHA512_Update(hash, padded, sizeof(padded));
-	OPENSSL_cleanse(padded, sizeof(padded));
+	explicit_bzero(padded, sizeof(padded));
 }
 
 /* Set up a key, which any number of HMACs may use. */
@@ -117,7 +117,7 @@ set_key(EnvelopeHmacKey *hmac, const void *key, size_t length)
 		memcpy(block, key, length);
 	begin_padded(&hmac->inner, block, INNER_PAD);
 	begin_padded(&hmac->outer, block, OUTER_PAD);
-	OPENSSL_cleanse(block, sizeof(block));
+	explicit_bzero(block, sizeof(block));
 }
 
 /* End an HMAC whose data the inner hash has taken in; wipes what made it. */
@@ -127,7 +127,7 @@ end_hmac(EnvelopeHmacKey *running, uint8_t *hash)
 	SHA512_Final(hash, &running->inner);
 	SHA512_Update(&running->outer, hash, ENVELOPE_HASH_SIZE);
 	SHA512_Final(hash, &running->outer);
-	OPENSSL_cleanse(running, sizeof(*running));
+	explicit_bzero(running, sizeof(*running));
 }
 
 void
@@ -149,7 +149,7 @@ envelope_hkdf_extract(const void *salt, size_t salt_length, const void *input_ke
 	/* a missing salt is a block of zeros, which is what an empty key is padded to */
 	envelope_hmac(salt, salt_length, input_key, input_length, hash);
 	set_key(prk, hash, sizeof(hash));
-	OPENSSL_cleanse(hash, sizeof(hash));
+	explicit_bzero(hash, sizeof(hash));
 }
 
 void
@@ -174,7 +174,7 @@ envelope_hkdf_expand(const EnvelopeHmacKey *prk, const void *info, size_t info_l
 		output += part;
 		length -= part;
 	}
-	OPENSSL_cleanse(block, sizeof(block));
+	explicit_bzero(block, sizeof(block));
 }
 
 bool
@@ -186,7 +186,7 @@ envelope_random(void *output, size_t length)
 void
 envelope_wipe(void *secret, size_t length)
 {
-	OPENSSL_cleanse(secret, length);
+	explicit_bzero(secret, length);
 }
 
 bool

@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { buildClient, CommitmentPolicy, RawAesKeyringNode, RawAesWrappingSuiteIdentifier,
   AlgorithmSuiteIdentifier } = require('@aws-crypto/client-node');
-const { start, stop } = require('./helpers');
+const { start, stop, client } = require('./helpers');
 
 const { encrypt, decrypt } = buildClient(CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT);
 const suiteId = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY;
@@ -113,6 +113,31 @@ test('the SDK refuses what was changed, and padlock what another key or suite ma
   await assert.rejects(open(signed, {}), refused);
   const { result } = await encrypt(keys, 'x', { suiteId, encryptionContext: { a: 'b' } });
   await assert.rejects(open(result, { a: 'c' }), refused);
+});
+
+test('a document: uploaded and read by its owner, opened elsewhere with the raw key', async () => {
+  const api = client(world, world.user);
+  const text = `Grüße, ${'x'.repeat(300000)}`;
+  const { data, error } = await api.rpc('document_upload', { title: 'Letter', content: Buffer.from(text).toString('base64'), encrypt: true });
+
+  assert.equal(error, null);
+  assert.deepEqual([data.success, data.encrypted, data.document.is_encrypted, data.document.encryption_key_id, data.document.encryption_status],
+    [true, true, true, 'documents/1', 'sealed']);
+  const id = data.document.id;
+  const read = await api.rpc('document_content', { document_id: id });
+  assert.equal(Buffer.from(read.data.slice(2), 'hex').toString(), text);
+  assert.equal((await client(world, world.other).rpc('document_content', { document_id: id })).status, 404);
+  const [{ content, user_id: user }] = await query(
+    'SELECT content, user_id FROM padlock.document_contents JOIN documents ON id = document_id WHERE id = $1', [id]);
+  const { plaintext, messageHeader } = await decrypt(keys, content);
+  assert.equal(plaintext.toString(), text);
+  assert.deepEqual({ ...messageHeader.encryptionContext }, { document_id: id, part: 'content', table: 'documents', user_id: user });
+
+  const put = await api.rpc('document_put', { document_id: id, content: '\\x' + Buffer.from('another').toString('hex') });
+  assert.deepEqual([put.status, put.data.document.file_size], [200, 7]);
+  assert.equal(Buffer.from((await api.rpc('document_content', { document_id: id })).data.slice(2), 'hex').toString(), 'another');
+  const reads = await query("SELECT user_id, ip_address FROM audit_logs WHERE action = 'READ' AND record_id = $1", [id]);
+  assert.deepEqual(reads.map((row) => row.user_id), [user, user]);
 });
 
 test('after a rotation each message names its key, and the raw keys open both', async () => {
