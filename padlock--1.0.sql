@@ -787,6 +787,27 @@ REVOKE ALL ON FUNCTION padlock.forget_user(uuid) FROM PUBLIC, anon, authenticate
 GRANT EXECUTE ON FUNCTION padlock.forget_user(uuid) TO service_role;
 COMMENT ON FUNCTION padlock.forget_user(uuid) IS 'Erase a user''s documents, sessions, password and address, and the personal values in the audit trail; returns how many';
 
+CREATE FUNCTION padlock.place_document() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_place_document';
+REVOKE ALL ON FUNCTION padlock.place_document() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.place_document() IS 'Trigger that has an encrypted document''s content moved to the object store';
+
+CREATE FUNCTION padlock.drop_object() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_drop_object';
+REVOKE ALL ON FUNCTION padlock.drop_object() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more';
+
+CREATE FUNCTION padlock.move_documents() RETURNS bigint
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_move_documents';
+REVOKE ALL ON FUNCTION padlock.move_documents() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.move_documents() IS 'Queue the move of every encrypted document that does not lie where padlock.document_store says; returns how many';
+
 -- room email
 
 CREATE FUNCTION padlock.redact_email() RETURNS trigger
@@ -1681,10 +1702,19 @@ CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @app@.job_queue FOR EACH 
 -- whole.  No role but the owner reads or writes here.
 CREATE TABLE padlock.document_contents (
     document_id uuid PRIMARY KEY REFERENCES @app@.documents (id) ON DELETE CASCADE,
-    content bytea NOT NULL,
-    text bytea
+    content bytea,
+    text bytea,
+    object_key text,
+    object_hash bytea,
+    asked_at timestamptz,
+    CONSTRAINT document_contents_somewhere CHECK (content IS NOT NULL OR object_key IS NOT NULL)
 );
 COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
+COMMENT ON COLUMN padlock.document_contents.content IS 'NULL while it is in the object store alone';
+COMMENT ON COLUMN padlock.document_contents.object_key IS 'its name in the object store, where it is';
+COMMENT ON COLUMN padlock.document_contents.object_hash IS 'SHA-256 of the object';
+COMMENT ON COLUMN padlock.document_contents.asked_at IS 'when a content in the object store was last asked for or fetched';
+CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
 -- sealed bytes do not compress
 ALTER TABLE padlock.document_contents ALTER COLUMN content SET STORAGE EXTERNAL;
@@ -1692,6 +1722,11 @@ ALTER TABLE padlock.document_contents ALTER COLUMN text SET STORAGE EXTERNAL;
 ALTER TABLE padlock.document_contents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.document_contents FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.document_contents FROM PUBLIC, anon, authenticated, service_role;
+-- Contents move to the object store and back; objects that no row names are erased.
+CREATE TRIGGER documents_place AFTER UPDATE ON @app@.documents FOR EACH ROW
+    WHEN (NEW.is_encrypted AND NEW.extraction_status <> 'pending') EXECUTE FUNCTION padlock.place_document();
+CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.document_contents FOR EACH ROW
+    WHEN (OLD.object_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

@@ -17,6 +17,7 @@
 
 #include "accounts/accounts.h"
 #include "core/core.h"
+#include "documents/place.h"
 #include "email/email.h"
 #include "envelope/envelope.h"
 #include "identity/caller.h"
@@ -47,6 +48,7 @@ _PG_init(void)
 	padlock_accounts_init();
 	padlock_envelope_init();
 	padlock_search_init();
+	padlock_documents_init();
 	padlock_email_init();
 	padlock_worker_init();
 

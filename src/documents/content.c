@@ -123,7 +123,8 @@ put_content(const Document *document, bytea *content)
 {
 	static PadlockStatement put = {
 		.sql = "INSERT INTO padlock.document_contents (document_id, content) VALUES ($1, $2)"
-		" ON CONFLICT (document_id) DO UPDATE SET content = excluded.content, text = NULL",
+		" ON CONFLICT (document_id) DO UPDATE SET content = excluded.content, text = NULL,"
+		" object_key = NULL, object_hash = NULL, asked_at = NULL",
 		.nargs = 2,
 		.argtypes = {UUIDOID, BYTEAOID}
 	};
@@ -377,7 +378,8 @@ static void
 put_resealed(const Document *document, bytea *content, bytea *text, const char *key_name)
 {
 	static PadlockStatement put = {
-		.sql = "UPDATE padlock.document_contents SET content = $2, text = $3 WHERE document_id = $1",
+		.sql = "UPDATE padlock.document_contents SET content = $2, text = $3, object_key = NULL,"
+		" object_hash = NULL, asked_at = NULL WHERE document_id = $1",
 		.nargs = 3,
 		.argtypes = {UUIDOID, BYTEAOID, BYTEAOID}
 	};

@@ -24,6 +24,7 @@
 #include "core/errors.h"
 #include "core/spi.h"
 #include "documents/content.h"
+#include "documents/place.h"
 #include "documents/upload.h"
 #include "limits/limits.h"
 
@@ -89,7 +90,7 @@ padlock_document_put(PG_FUNCTION_ARGS)
 									 padlock_json_text(padlock_upload_document(id))));
 }
 
-/* Read a part of a document the caller may see, and write that down. */
+/* Read a part of a document the caller may see, and write that down; NULL when it is being fetched. */
 static bytea *
 read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
 {
@@ -100,6 +101,12 @@ read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
 	id = document_argument(fcinfo);
 	require_document(id, false);
 	bytes = padlock_content_open(id, part);
+	if (bytes == NULL && part == PADLOCK_CONTENT_FILE && padlock_content_ask_for(id))
+	{
+		padlock_http_status(202);
+		padlock_http_headers("[{\"Retry-After\": \"1\"}]");
+		return NULL;
+	}
 	if (bytes == NULL)
 		padlock_http_error(404, ERRCODE_NO_DATA_FOUND, missing, NULL,
 						   "The document's encryption_status and extraction_status say whether it is to come.");
@@ -109,13 +116,18 @@ read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
 
 /*
  * document_content(document_id uuid) returns bytea: the content of a document
- * that the caller may see, in clear.  Errors 400, 404, 429; 22000 when it does
- * not open, 55000 when its key is locked.
+ * that the caller may see, in clear.  NULL, with status 202, when it has to be
+ * fetched from the object store first, which is under way then.  Errors 400,
+ * 404, 429; 22000 when it does not open, 55000 when its key is locked.
  */
 Datum
 padlock_document_content(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BYTEA_P(read_part(fcinfo, PADLOCK_CONTENT_FILE, "document has no content"));
+	bytea	   *content = read_part(fcinfo, PADLOCK_CONTENT_FILE, "document has no content");
+
+	if (content == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(content);
 }
 
 /*

@@ -71,3 +71,24 @@ AS 'MODULE_PATHNAME', 'padlock_forget_user';
 REVOKE ALL ON FUNCTION padlock.forget_user(uuid) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.forget_user(uuid) TO service_role;
 COMMENT ON FUNCTION padlock.forget_user(uuid) IS 'Erase a user''s documents, sessions, password and address, and the personal values in the audit trail; returns how many';
+
+CREATE FUNCTION padlock.place_document() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_place_document';
+REVOKE ALL ON FUNCTION padlock.place_document() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.place_document() IS 'Trigger that has an encrypted document''s content moved to the object store';
+
+CREATE FUNCTION padlock.drop_object() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_drop_object';
+REVOKE ALL ON FUNCTION padlock.drop_object() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more';
+
+CREATE FUNCTION padlock.move_documents() RETURNS bigint
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_move_documents';
+REVOKE ALL ON FUNCTION padlock.move_documents() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.move_documents() IS 'Queue the move of every encrypted document that does not lie where padlock.document_store says; returns how many';

@@ -154,10 +154,19 @@ CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @extschema@.job_queue FOR
 -- whole.  No role but the owner reads or writes here.
 CREATE TABLE padlock.document_contents (
     document_id uuid PRIMARY KEY REFERENCES @extschema@.documents (id) ON DELETE CASCADE,
-    content bytea NOT NULL,
-    text bytea
+    content bytea,
+    text bytea,
+    object_key text,
+    object_hash bytea,
+    asked_at timestamptz,
+    CONSTRAINT document_contents_somewhere CHECK (content IS NOT NULL OR object_key IS NOT NULL)
 );
 COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
+COMMENT ON COLUMN padlock.document_contents.content IS 'NULL while it is in the object store alone';
+COMMENT ON COLUMN padlock.document_contents.object_key IS 'its name in the object store, where it is';
+COMMENT ON COLUMN padlock.document_contents.object_hash IS 'SHA-256 of the object';
+COMMENT ON COLUMN padlock.document_contents.asked_at IS 'when a content in the object store was last asked for or fetched';
+CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
 -- sealed bytes do not compress
 ALTER TABLE padlock.document_contents ALTER COLUMN content SET STORAGE EXTERNAL;
@@ -165,6 +174,11 @@ ALTER TABLE padlock.document_contents ALTER COLUMN text SET STORAGE EXTERNAL;
 ALTER TABLE padlock.document_contents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.document_contents FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.document_contents FROM PUBLIC, anon, authenticated, service_role;
+-- Contents move to the object store and back; objects that no row names are erased.
+CREATE TRIGGER documents_place AFTER UPDATE ON @extschema@.documents FOR EACH ROW
+    WHEN (NEW.is_encrypted AND NEW.extraction_status <> 'pending') EXECUTE FUNCTION padlock.place_document();
+CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.document_contents FOR EACH ROW
+    WHEN (OLD.object_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

@@ -206,6 +206,17 @@ padlock_wipe_text(char *text)
 	pfree(text);
 }
 
+bool
+padlock_text_of(const char *text, size_t length, const char *set, size_t max)
+{
+	if (length == 0 || length > max)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (text[i] == '\0' || strchr(set, text[i]) == NULL)
+			return false;
+	return true;
+}
+
 /* The trimmed value of "name = value"; NULL for a line of another name.  Cuts the line. */
 static char *
 line_value(char *line, const char *name)
@@ -243,11 +254,9 @@ take_line(char *line, const char *name, char **place)
 static bool
 is_usable(const PadlockAwsKey *key)
 {
-	return key->key_id != NULL && key->secret != NULL &&
-		strlen(key->key_id) <= 128 && strlen(key->secret) <= 256 &&
+	return key->key_id != NULL && key->secret != NULL && strlen(key->secret) <= 256 &&
 		(key->token == NULL || strlen(key->token) <= PADLOCK_WIRE_MAX_TOKEN) &&
-		strspn(key->key_id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") ==
-		strlen(key->key_id);
+		padlock_text_of(key->key_id, strlen(key->key_id), PADLOCK_ALNUM "_-", 128);
 }
 
 PadlockAwsKey *

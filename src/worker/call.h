@@ -83,4 +83,9 @@ extern void padlock_wipe_text(char *text);
 extern PadlockAwsKey *padlock_read_aws_key(const char *path, const char *setting);
 extern void padlock_wipe_aws_key(PadlockAwsKey *key);
 
+/* Is a text of 1 to max characters, all of them in a set? */
+extern bool padlock_text_of(const char *text, size_t length, const char *set, size_t max);
+
+#define PADLOCK_ALNUM	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 #endif							/* PADLOCK_CALL_H */

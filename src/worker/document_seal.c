@@ -12,7 +12,8 @@
  *
  * document_reseal: payload {}, result {"sealed"}.  One document a transaction,
  * in the order of their ids; what is done stays done, so that a later attempt
- * goes on where this one ended.  A document that does not open is passed over
+ * goes on where this one ended.  A content in the object store is fetched, and
+ * goes back there by itself.  A document that does not open is passed over
  * and fails the attempt at its end.
  *
  *-------------------------------------------------------------------------
@@ -30,6 +31,7 @@
 
 #include "core/spi.h"
 #include "documents/content.h"
+#include "worker/document_store.h"
 #include "worker/job.h"
 #include "worker/request.h"
 
@@ -190,6 +192,27 @@ reseal(const pg_uuid_t *id)
 	return done;
 }
 
+/*
+ * Wait until the rotation that queued this job is over for all sessions.  It
+ * wakes workers as it commits, and only then tells sessions that the keyring
+ * has changed, before it lets go of its lock on the keys: without this we could
+ * find nothing stale, by the active key that we still remember.
+ */
+static void
+wait_for_rotation(void)
+{
+	static PadlockStatement lock = {.sql = "LOCK TABLE padlock.keys IN SHARE MODE"};
+	PadlockUserContext saved;
+
+	padlock_worker_begin();
+	padlock_become_owner(&saved);
+	SPI_connect();
+	(void) padlock_spi_execute(&lock, NULL, NULL, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	padlock_worker_commit();
+}
+
 static Jsonb *
 run_document_reseal(const PadlockJob *job)
 {
@@ -200,8 +223,10 @@ run_document_reseal(const PadlockJob *job)
 	int			sealed = 0;
 	int			failed = 0;
 
+	wait_for_rotation();
 	while (next_stale(&id))
 	{
+		padlock_document_bring_back(job, &id);
 		if (reseal(&id))
 			sealed++;
 		else

@@ -567,16 +567,12 @@ padlock_helper_text(const char *value, size_t length, size_t max)
 	return converted;
 }
 
-char *
-padlock_helper_read_body(const PadlockBlob *body, size_t max)
+/* Read the whole content of a body. */
+static void
+read_content(const PadlockBlob *body, char *bytes)
 {
-	char	   *bytes;
 	size_t		done = 0;
-	char	   *text;
 
-	if (body->length > max)
-		padlock_helper_malformed("a body that is too large");
-	bytes = MemoryContextAllocHuge(CurrentMemoryContext, body->length + 1);
 	while (done < body->length)
 	{
 		ssize_t		n = pread(body->fd, bytes + done, body->length - done, done);
@@ -589,6 +585,28 @@ padlock_helper_read_body(const PadlockBlob *body, size_t max)
 					 errmsg("could not read a helper program's answer: %m")));
 		done += n;
 	}
+}
+
+bytea *
+padlock_helper_read_bytes(const PadlockBlob *body)
+{
+	bytea	   *bytes = palloc(VARHDRSZ + body->length);
+
+	read_content(body, VARDATA(bytes));
+	SET_VARSIZE(bytes, VARHDRSZ + body->length);
+	return bytes;
+}
+
+char *
+padlock_helper_read_body(const PadlockBlob *body, size_t max)
+{
+	char	   *bytes;
+	char	   *text;
+
+	if (body->length > max)
+		padlock_helper_malformed("a body that is too large");
+	bytes = MemoryContextAllocHuge(CurrentMemoryContext, body->length + 1);
+	read_content(body, bytes);
 	text = padlock_helper_text(bytes, body->length, max);
 	pfree(bytes);
 	return text;

@@ -82,6 +82,9 @@ extern void padlock_helper_malformed(const char *what) pg_attribute_noreturn();
  */
 extern char *padlock_helper_text(const char *value, size_t length, size_t max);
 
+/* The content of a body as it is. */
+extern bytea *padlock_helper_read_bytes(const PadlockBlob *body);
+
 /* A parser's text: the content of a body, checked as padlock_helper_text(). */
 extern char *padlock_helper_read_body(const PadlockBlob *body, size_t max);
 

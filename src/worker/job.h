@@ -42,6 +42,9 @@ extern const PadlockJobType padlock_job_ai_crawl;
 extern const PadlockJobType padlock_job_product_refresh;
 extern const PadlockJobType padlock_job_email_notification;
 extern const PadlockJobType padlock_job_keyring;
+extern const PadlockJobType padlock_job_document_store;
+extern const PadlockJobType padlock_job_document_fetch;
+extern const PadlockJobType padlock_job_document_erase;
 
 /* Is this one of the types above? */
 extern bool padlock_job_type_is_builtin(const char *name);

@@ -73,11 +73,6 @@ extern int	padlock_from_base64(const char *text, void *bytes, int max);
 /* Decode the member that holds a KEK; anything but 32 bytes is an error.  Wipes the member. */
 extern void padlock_take_kek(const char *who, PadlockMember *member, uint8 *kek);
 
-/* Is a text of 1 to max characters, all of them in a set? */
-extern bool padlock_text_of(const char *text, size_t length, const char *set, size_t max);
-
-#define PADLOCK_ALNUM	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-
 /*------------------------------------------------------------------------
  * What runs them: key_service.c
  *------------------------------------------------------------------------

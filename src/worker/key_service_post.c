@@ -19,17 +19,6 @@
 #define TRIES				2		/* a pass that fails is made again anyway */
 #define MAX_CODE			60		/* characters of a service's error code */
 
-bool
-padlock_text_of(const char *text, size_t length, const char *set, size_t max)
-{
-	if (length == 0 || length > max)
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if (text[i] == '\0' || strchr(set, text[i]) == NULL)
-			return false;
-	return true;
-}
-
 char *
 padlock_to_base64(const void *bytes, int length)
 {

@@ -54,6 +54,7 @@
 #include "audit/audit.h"
 #include "core/install.h"
 #include "documents/documents.h"
+#include "documents/place.h"
 #include "identity/api_key_use.h"
 #include "queue/queue.h"
 #include "search/query_log.h"
@@ -84,6 +85,9 @@ static const PadlockJobType *const job_types[] = {
 	&padlock_job_product_refresh,
 	&padlock_job_email_notification,
 	&padlock_job_keyring,
+	&padlock_job_document_store,
+	&padlock_job_document_fetch,
+	&padlock_job_document_erase,
 };
 
 /* This process's place in shared memory, and since when it is there. */
@@ -484,6 +488,7 @@ maintain(MemoryContext context)
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		(void) padlock_audit_create_partitions(PARTITION_MONTHS);
 		padlock_documents_settle();
+		padlock_content_evict();
 		padlock_accounts_clean();
 		padlock_worker_commit();
 	}

@@ -1,0 +1,387 @@
+/*-------------------------------------------------------------------------
+ *
+ * place.c
+ *	  Where sealed contents lie: in the database, or in an object store that
+ *	  workers talk to.
+ *
+ * With padlock.document_store = s3 a sealed content leaves the database as
+ * soon as nothing here needs it any more: a job stores it and then empties
+ * document_contents.content, which keeps the object's key and hash.  Who asks
+ * for such a content has it fetched by another job; the copy stays for an hour
+ * or more.  A content is never in no place: the row is changed only after the
+ * object was stored, or its bytes are back.
+ *
+ * An object is named after its document and the job that stored it, so a
+ * repeated attempt writes the same object, and a new content another one.  The
+ * trigger drop_object() queues the erasure of one that no row names any more.
+ *
+ * Locking contract: as in content.c, the document's row first.
+ *
+ * Crash contract: an object that was stored by a job whose end was never
+ * committed is written again by the next attempt; when there is none, it stays
+ * behind, sealed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "core/body.h"
+#include "core/spi.h"
+#include "documents/place.h"
+#include "queue/queue.h"
+
+#define FETCH_PRIORITY		20		/* somebody waits */
+#define STORE_PRIORITY		(-5)
+#define ERASE_PRIORITY		(-5)
+#define FETCH_ATTEMPTS		3
+#define STORE_ATTEMPTS		20
+#define ERASE_ATTEMPTS		20
+
+typedef enum StoreKind
+{
+	STORE_DATABASE,
+	STORE_S3
+} StoreKind;
+
+static const struct config_enum_entry store_options[] = {
+	{"database", STORE_DATABASE, false},
+	{"s3", STORE_S3, false},
+	{NULL, 0, false}
+};
+
+static int	document_store = STORE_DATABASE;
+
+PG_FUNCTION_INFO_V1(padlock_place_document);
+PG_FUNCTION_INFO_V1(padlock_drop_object);
+PG_FUNCTION_INFO_V1(padlock_move_documents);
+
+void
+padlock_documents_init(void)
+{
+	DefineCustomEnumVariable("padlock.document_store",
+							 "Where the contents of encrypted documents are kept.",
+							 "With s3 they leave for the object store of padlock.s3_url; padlock.move_documents() moves those that are there.",
+							 &document_store, STORE_DATABASE, store_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+}
+
+static char *
+uuid_text(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
+static void
+enqueue_for(const char *job_type, const char *id, int priority, int attempts)
+{
+	(void) padlock_queue_enqueue(job_type, padlock_answer("{\"document_id\": \"%s\"}", id),
+								 priority, attempts);
+}
+
+static void
+enqueue_erasure(const char *object_key)
+{
+	(void) padlock_queue_enqueue(PADLOCK_ERASE_JOB,
+								 padlock_answer("{\"object_key\": %s}",
+												padlock_json_string(object_key)),
+								 ERASE_PRIORITY, ERASE_ATTEMPTS);
+}
+
+/* What the row says is to be done. */
+static PadlockMove
+judge(bool sealed, bool has_content, bool has_object)
+{
+	if (document_store == STORE_S3 && sealed && has_content && !has_object)
+		return PADLOCK_MOVE_OUT;
+	if (document_store == STORE_DATABASE && has_object)
+		return PADLOCK_MOVE_BACK;
+	return PADLOCK_MOVE_NOTHING;
+}
+
+/* Fill a place from the current SPI result; all that it keeps lies in context. */
+static void
+read_place(PadlockPlace *place, MemoryContext context)
+{
+	HeapTuple	row = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	bool		no_content;
+	bool		no_hash;
+	bool		isnull;
+	Datum		content = SPI_getbinval(row, desc, 1, &no_content);
+	Datum		hash = SPI_getbinval(row, desc, 3, &no_hash);
+	bool		sealed = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+
+	place->object_key = SPI_getvalue(row, desc, 2);
+	place->move = judge(sealed, !no_content, place->object_key != NULL);
+	place->away = no_content;
+	if (place->move == PADLOCK_MOVE_OUT)
+		place->content = DatumGetByteaPCopy(content);
+	if (!no_hash)
+		memcpy(place->hash, VARDATA_ANY(DatumGetByteaPP(hash)), PADLOCK_OBJECT_HASH_SIZE);
+	MemoryContextSwitchTo(caller);
+}
+
+PadlockPlace *
+padlock_content_place(const pg_uuid_t *id)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT c.content, c.object_key, c.object_hash,"
+		" coalesce(d.is_encrypted, false) AND d.extraction_status <> 'pending'"
+		" FROM @app@.documents d JOIN padlock.document_contents c ON c.document_id = d.id"
+		" WHERE d.id = $1",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = UUIDPGetDatum(id);
+	PadlockPlace *place = palloc0(sizeof(PadlockPlace));
+	PadlockUserContext saved;
+	bool		found;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	found = padlock_spi_execute(&find, &value, NULL, true) > 0;
+	if (found)
+		read_place(place, context);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return found ? place : NULL;
+}
+
+/* Run a change of a content, its document locked first; true when it changed a row. */
+static bool
+change_content(PadlockStatement *change, Datum *values)
+{
+	static PadlockStatement lock = {
+		.sql = "SELECT FROM @app@.documents WHERE id = $1 FOR UPDATE",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	PadlockUserContext saved;
+	bool		changed;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	changed = padlock_spi_execute(&lock, values, NULL, false) > 0 &&
+		padlock_spi_execute(change, values, NULL, false) > 0;
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return changed;
+}
+
+bool
+padlock_content_moved_out(const pg_uuid_t *id, const char *object_key, const uint8 *hash)
+{
+	static PadlockStatement move = {
+		.sql = "UPDATE padlock.document_contents SET content = NULL, object_key = $2,"
+		" object_hash = $3, asked_at = NULL"
+		" WHERE document_id = $1 AND object_key IS NULL AND pg_catalog.sha256(content) = $3",
+		.nargs = 3,
+		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
+	};
+	Datum		values[3];
+	bool		moved;
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(object_key);
+	values[2] = PointerGetDatum(cstring_to_text_with_len((const char *) hash,
+														 PADLOCK_OBJECT_HASH_SIZE));
+	moved = change_content(&move, values);
+	if (!moved)
+		enqueue_erasure(object_key);
+	return moved;
+}
+
+bool
+padlock_content_moved_back(const pg_uuid_t *id, const char *object_key, bytea *content, bool stay)
+{
+	static PadlockStatement keep = {
+		.sql = "UPDATE padlock.document_contents SET content = $3, asked_at = clock_timestamp()"
+		" WHERE document_id = $1 AND object_key = $2",
+		.nargs = 3,
+		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
+	};
+	static PadlockStatement move = {
+		.sql = "UPDATE padlock.document_contents SET content = $3, object_key = NULL,"
+		" object_hash = NULL, asked_at = NULL WHERE document_id = $1 AND object_key = $2",
+		.nargs = 3,
+		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
+	};
+	Datum		values[3];
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(object_key);
+	values[2] = PointerGetDatum(content);
+	return change_content(stay ? &move : &keep, values);
+}
+
+bool
+padlock_content_ask_for(const pg_uuid_t *id)
+{
+	/* who asks again within a minute waits for the same job */
+	static PadlockStatement ask = {
+		.sql = "UPDATE padlock.document_contents SET asked_at = clock_timestamp()"
+		" WHERE document_id = $1 AND content IS NULL"
+		" AND (asked_at IS NULL OR asked_at < clock_timestamp() - interval '1 minute')",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	PadlockPlace *place = padlock_content_place(id);
+	Datum		value = UUIDPGetDatum(id);
+
+	if (place == NULL || !place->away)
+		return false;
+	if (change_content(&ask, &value))
+		enqueue_for(PADLOCK_FETCH_JOB, uuid_text(id), FETCH_PRIORITY, FETCH_ATTEMPTS);
+	return true;
+}
+
+bool
+padlock_object_is_named(const char *object_key)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT FROM padlock.document_contents WHERE object_key = $1",
+		.nargs = 1,
+		.argtypes = {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(object_key);
+	PadlockUserContext saved;
+	bool		found;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	found = padlock_spi_execute(&find, &value, NULL, true) > 0;
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return found;
+}
+
+void
+padlock_content_evict(void)
+{
+	static PadlockStatement evict = {
+		.sql = "UPDATE padlock.document_contents SET content = NULL, asked_at = NULL"
+		" WHERE object_key IS NOT NULL AND content IS NOT NULL"
+		" AND asked_at < clock_timestamp() - interval '1 hour'"
+	};
+	PadlockUserContext saved;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	(void) padlock_spi_execute(&evict, NULL, NULL, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+}
+
+static TriggerData *
+require_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) || TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("%s must be fired AFTER UPDATE or DELETE FOR EACH ROW", name)));
+	return trigger;
+}
+
+/*
+ * padlock.place_document() trigger: AFTER UPDATE FOR EACH ROW on documents,
+ * when the row is encrypted and waits for no text.  Queues its move to the
+ * object store, if that is where contents belong.
+ */
+Datum
+padlock_place_document(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = require_trigger(fcinfo, "place_document");
+	static PadlockStatement find = {
+		.sql = "SELECT FROM padlock.document_contents"
+		" WHERE document_id = $1::uuid AND content IS NOT NULL AND object_key IS NULL",
+		.nargs = 1,
+		.argtypes = {TEXTOID}
+	};
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	char	   *id;
+	Datum		value;
+	PadlockUserContext saved;
+	bool		found;
+
+	if (document_store == STORE_DATABASE || trigger->tg_newtuple == NULL)
+		return PointerGetDatum(NULL);
+	id = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "id"));
+	value = CStringGetTextDatum(id);
+	/* as the owner: contents are hidden from the user who changed the document */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	found = padlock_spi_execute(&find, &value, NULL, false) > 0;
+	SPI_finish();
+	padlock_restore_user(&saved);
+	if (found)
+		enqueue_for(PADLOCK_STORE_JOB, id, STORE_PRIORITY, STORE_ATTEMPTS);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * padlock.drop_object() trigger: AFTER UPDATE OR DELETE FOR EACH ROW on
+ * padlock.document_contents, where there was an object.  Queues the erasure of
+ * one that the row does not name any more.
+ */
+Datum
+padlock_drop_object(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = require_trigger(fcinfo, "drop_object");
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			column = SPI_fnumber(desc, "object_key");
+	char	   *was = SPI_getvalue(trigger->tg_trigtuple, desc, column);
+	char	   *is = NULL;
+
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		is = SPI_getvalue(trigger->tg_newtuple, desc, column);
+	if (was != NULL && (is == NULL || strcmp(was, is) != 0))
+		enqueue_erasure(was);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * padlock.move_documents() returns bigint: queue the move of every sealed
+ * content that does not lie where padlock.document_store says; how many.
+ */
+Datum
+padlock_move_documents(PG_FUNCTION_ARGS)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT d.id FROM @app@.documents d"
+		" JOIN padlock.document_contents c ON c.document_id = d.id"
+		" WHERE d.is_encrypted AND d.extraction_status <> 'pending'"
+		" AND (c.object_key IS NULL) = $1",
+		.nargs = 1,
+		.argtypes = {BOOLOID}
+	};
+	Datum		value = BoolGetDatum(document_store == STORE_S3);
+	PadlockUserContext saved;
+	uint64		count;
+	SPITupleTable *rows;
+
+	/* as the owner: EXECUTE is the right to do it */
+	padlock_become_owner(&saved);
+	SPI_connect();
+	count = padlock_spi_execute(&find, &value, NULL, true);
+	rows = SPI_tuptable;
+	for (uint64 i = 0; i < count; i++)
+		enqueue_for(PADLOCK_STORE_JOB, SPI_getvalue(rows->vals[i], rows->tupdesc, 1),
+					STORE_PRIORITY, STORE_ATTEMPTS);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	PG_RETURN_INT64((int64) count);
+}
