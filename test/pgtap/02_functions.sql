@@ -68,12 +68,12 @@ INSERT INTO wanted VALUES
     ('padlock.create_key', 'key_id text, provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'text', 'v', 'u', ''),
     ('padlock.rotate_key', 'key_id text', 'text', 'v', 'u', ''), ('padlock.destroy_key', 'key_name text', 'void', 'v', 'u', ''),
     ('padlock.rewrap_keyring', 'provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'integer', 'v', 'u', ''),
-    ('padlock.reseal_documents', '', 'uuid', 'v', 'u', ''), ('padlock.forget_user', 'user_id uuid', 'jsonb', 'v', 'u', 's'),
+    ('padlock.reseal_documents', '', 'uuid', 'v', 'u', ''), ('padlock.move_documents', '', 'bigint', 'v', 'u', ''), ('padlock.forget_user', 'user_id uuid', 'jsonb', 'v', 'u', 's'),
     ('padlock.lock_keyring', '', 'integer', 'v', 'u', ''), ('padlock.unlock_keyring', '', 'integer', 'v', 'u', ''),
     ('padlock.keyring', 'OUT key_name text, OUT state text, OUT provider text, OUT provider_key_id text, OUT unlocked boolean,'
         ' OUT wraps bigint, OUT created_at timestamp with time zone', 'SETOF record', 'v', 'u', 'ms'),
     -- triggers
-    ('padlock.keyring_changed', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document_key', '', 'trigger', 'v', 'u', ''),
+    ('padlock.keyring_changed', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document', '', 'trigger', 'v', 'u', ''), ('padlock.place_document', '', 'trigger', 'v', 'u', ''), ('padlock.drop_object', '', 'trigger', 'v', 'u', ''), ('padlock.keep_document_key', '', 'trigger', 'v', 'u', ''),
     ('padlock.touch_updated_at', '', 'trigger', 'v', 'u', ''), ('padlock.guard_columns', '', 'trigger', 'v', 'u', ''), ('padlock.keep_super_admin', '', 'trigger', 'v', 'u', ''),
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''), ('padlock.fail_document', '', 'trigger', 'v', 'u', ''),
@@ -154,14 +154,14 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
                     'padlock.worker_status()', 'padlock.key_services()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
                     'padlock.unregister_job_handler(''x'')', 'padlock.list_job_handlers()', 'padlock.encrypt(''x'', ''documents'', ''{}'')', 'padlock.decrypt(''x'', ''{}'')',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
-                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()', 'padlock.reseal_documents()', 'padlock.forget_user(gen_random_uuid())']) AS call;
+                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()', 'padlock.reseal_documents()', 'padlock.move_documents()', 'padlock.forget_user(gen_random_uuid())']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
   FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'document_put(gen_random_uuid(), ''x'')', 'document_content(gen_random_uuid())', 'document_text(gen_random_uuid())', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
                     'revoke_session(''{}'')', 'change_password(''{}'')', 'change_email(''{}'')']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE service_role; SELECT %s', call), '42501', NULL, 'service_role: ' || call)
   FROM unnest(ARRAY['padlock.install()', 'padlock.definitions()', 'padlock.create_audit_partitions()', 'padlock.announce()', 'padlock.wants_install()',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
-                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.reseal_documents()']) AS call;
+                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.reseal_documents()', 'padlock.move_documents()']) AS call;
 
 -- product_search must run in a read-only transaction; the writers must not.
 SAVEPOINT reading;
