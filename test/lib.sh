@@ -120,6 +120,11 @@ copy_source()
         --exclude=./.build --exclude=./results --exclude=./output_iso \
         --exclude=node_modules .) |
         (cd "$work/source" && tar -xf - --no-same-owner) || return 1
+    # tests go further where public test data lies beside the work tree
+    if [ -d "$top/../shared/data" ]; then
+        mkdir "$work/shared"
+        ln -s "$(cd "$top/../shared/data" && pwd)" "$work/shared/data"
+    fi
     [ "$(id -u)" -ne 0 ] || chown -R postgres: "$work/source"
 }
 
