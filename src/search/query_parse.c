@@ -49,6 +49,9 @@
 /* Shorter halves of a word that is split in two are accidents; in bytes. */
 #define MIN_HALF		3
 
+/* Walks through the words of the index that one search may cost. */
+#define MAX_WALKS		8
+
 /* Characters of a word that may be the beginning of another. */
 #define MIN_PREFIX		2
 
@@ -75,6 +78,21 @@ static const FreedomName freedoms[] = {
 	{FREE_SPELLING, "spelling"},
 };
 
+/* What a walk found: relaxing asks for the same again. */
+typedef struct Walked
+{
+	char		form[SEARCH_FORM_MAX + 1];
+	SearchSpellingReach reach;
+	int			nfound;
+	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+} Walked;
+
+struct SearchWalks
+{
+	int			count;
+	Walked		walked[MAX_WALKS];
+};
+
 typedef struct Language
 {
 	char		name[NAMEDATALEN];
@@ -92,6 +110,7 @@ typedef struct Parser
 	int			taken;			/* those that made a difference */
 	int			words;			/* read so far */
 	SearchQuery *query;
+	SearchWalks *walks;
 	StringInfoData corrected;	/* the text so far, with corrections */
 	const char *copied;			/* up to where in the text */
 	bool		has_corrections;
@@ -241,6 +260,32 @@ complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
 }
 
 /*
+ * The words nearest to one, from a walk that was made before or a new one; none
+ * once the search has had its share of them.
+ */
+static const Walked *
+find_spellings(Parser *parser, const SearchSplit *word, SearchSpellingReach reach)
+{
+	SearchWalks *walks = parser->walks;
+	Walked	   *walked;
+
+	for (int i = 0; i < walks->count; i++)
+	{
+		walked = &walks->walked[i];
+		if (walked->reach == reach && strcmp(walked->form, word->form) == 0)
+			return walked;
+	}
+	if (walks->count == MAX_WALKS)
+		return NULL;
+	walked = &walks->walked[walks->count++];
+	strlcpy(walked->form, word->form, sizeof(walked->form));
+	walked->reach = reach;
+	walked->nfound = search_spellings(parser->view, word->form, word->form_length, reach,
+									  walked->found);
+	return walked;
+}
+
+/*
  * Add a word's corrections to its group, which frequency documents match as it
  * is.  False when there are none, or none that would make a difference.
  */
@@ -248,17 +293,18 @@ static bool
 correct(Parser *parser, SearchGroup *group, const SearchSplit *word, uint32 frequency,
 		SearchSpellingReach reach)
 {
-	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+	const Walked *walked = find_spellings(parser, word, reach);
 	int			nterms = group->nterms;
-	int			nfound = search_spellings(parser->view, word->form, word->form_length, reach,
-										  found);
 
-	if (nfound == 0 || found[0].frequency < frequency * MORE_LIKELY)
+	if (walked == NULL || walked->nfound == 0 ||
+		walked->found[0].frequency < frequency * MORE_LIKELY)
 		return false;
-	add_spellings(parser, group, found, nfound, SPELLING_WEIGHT, SEARCH_MATCH_TYPO);
+	add_spellings(parser, group, walked->found, walked->nfound, SPELLING_WEIGHT,
+				  SEARCH_MATCH_TYPO);
 	if (group->nterms == nterms)
 		return false;
-	note_correction(parser, word->text + word->start, word->text + word->end, found[0].form);
+	note_correction(parser, word->text + word->start, word->text + word->end,
+					walked->found[0].form);
 	return true;
 }
 
@@ -557,9 +603,9 @@ finish_query(Parser *parser)
 
 /* Parse with some freedoms; taken tells which of them made a difference. */
 static SearchQuery *
-parse(const char *term, SearchView *view, int allowed, int *taken)
+parse(const char *term, SearchView *view, SearchWalks *walks, int allowed, int *taken)
 {
-	Parser		parser = {.view = view, .allowed = allowed, .copied = term};
+	Parser		parser = {.view = view, .walks = walks, .allowed = allowed, .copied = term};
 	Chunk		chunk;
 
 	parser.analyzer = search_analyzer_create(CurrentMemoryContext);
@@ -576,9 +622,14 @@ parse(const char *term, SearchView *view, int allowed, int *taken)
 SearchQuery *
 search_query_parse(const char *term, SearchView *view)
 {
+	SearchWalks *walks = palloc(sizeof(SearchWalks));
+	SearchQuery *query;
 	int			taken;
 
-	return parse(term, view, 0, &taken);
+	walks->count = 0;
+	query = parse(term, view, walks, 0, &taken);
+	query->walks = walks;
+	return query;
 }
 
 /* The names of the freedoms taken, for the answer. */
@@ -597,7 +648,7 @@ freedom_names(int taken)
 }
 
 SearchQuery *
-search_query_relax(const char *term, SearchView *view, int step)
+search_query_relax(const SearchQuery *strict, const char *term, SearchView *view, int step)
 {
 	int			allowed = 0;
 	int			before = 0;
@@ -608,7 +659,7 @@ search_query_relax(const char *term, SearchView *view, int step)
 		SearchQuery *query;
 
 		allowed |= freedoms[i].freedom;
-		query = parse(term, view, allowed, &taken);
+		query = parse(term, view, strict->walks, allowed, &taken);
 		if (taken != before && step-- == 0)
 		{
 			query->relaxed = freedom_names(taken);

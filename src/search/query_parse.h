@@ -47,6 +47,9 @@ typedef struct SearchPhrase
 	bool		excluded;		/* -"a phrase" */
 } SearchPhrase;
 
+/* The parser's own. */
+typedef struct SearchWalks SearchWalks;
+
 typedef struct SearchQuery
 {
 	SearchGroup *groups;		/* scored; the words of phrases are here too */
@@ -64,6 +67,7 @@ typedef struct SearchQuery
 	char	   *relaxed;		/* what was given up to find something, or NULL;
 								 * for the answer ("corrected", "phrases", ...) */
 	char	   *corrected;		/* the text with typos corrected, or NULL */
+	SearchWalks *walks;			/* for search_query_relax() */
 } SearchQuery;
 
 /*
@@ -73,10 +77,11 @@ typedef struct SearchQuery
 extern SearchQuery *search_query_parse(const char *term, SearchView *view);
 
 /*
- * After no result: the next weaker form of the query (phrases as words,
+ * After no result of a parsed query: its next weaker form (phrases as words,
  * prefixes, wider corrections ...), or NULL when there is none.  step counts
  * from 0.  Minus words and filters are never given up.
  */
-extern SearchQuery *search_query_relax(const char *term, SearchView *view, int step);
+extern SearchQuery *search_query_relax(const SearchQuery *strict, const char *term,
+									   SearchView *view, int step);
 
 #endif							/* PADLOCK_SEARCH_QUERY_PARSE_H */

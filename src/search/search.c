@@ -268,7 +268,8 @@ run_search(ProductSearch *search, SearchView *view, SearchResult *result)
 	search_run(view, &search->plan, result);
 	for (int step = 0; search->term != NULL && result->total == 0; step++)
 	{
-		const SearchQuery *weaker = search_query_relax(search->term, view, step);
+		const SearchQuery *weaker = search_query_relax(query, search->term, view,
+															  step);
 
 		if (weaker == NULL)
 			break;
