@@ -155,8 +155,7 @@ padlock_keep_document_key(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("key \"%s\" is still needed by documents", name),
-				 errhint("Wait until job \"%s\" has sealed them under the active key, or delete them.",
-						 RESEAL_JOB)));
+				 errhint("Have them sealed under the active key with padlock.reseal_documents(), or delete them.")));
 	return PointerGetDatum(NULL);
 }
 

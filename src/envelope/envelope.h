@@ -65,8 +65,9 @@ extern bytea *padlock_open(const void *message, size_t length,
 						   const PadlockContextEntry *context, int entries);
 
 /*
- * Copy the name of the active key of key_id; false when there is none.
- * Needs a transaction.
+ * Copy the name of the active key of key_id; false when there is none.  What
+ * the same session seals later in this transaction is under that key or a newer
+ * one.  Needs a transaction; not for replicas.
  */
 extern bool padlock_active_key(const char *key_id, char *key_name);
 

@@ -13,10 +13,15 @@
  * WRAPS_RESERVED that a session uses up: sequences neither roll back nor lock.
  * A key has wrapped at most what the sequence went on since it was made.
  *
- * Locking contract: whoever unlocks a key holds AccessShareLock on padlock.keys
- * from before reading the row until the key is in memory, and destroy_key()
- * holds AccessExclusiveLock from before wiping the memory until it commits.  So
- * a destroyed key is never put back.
+ * Locking contract, all on padlock.keys: whoever changes keys holds
+ * ShareRowExclusiveLock, see padlock_active_key().  Whoever seals holds
+ * AccessShareLock until the transaction ends, and whoever unlocks a key from
+ * before reading the row until the key is in memory; destroy_key() holds
+ * AccessExclusiveLock from before it looks for what needs the key until it
+ * commits.  So nothing is sealed under a key that is gone when it commits, and a
+ * destroyed key is not put back into memory.  (A worker that was asking a key
+ * service for it meanwhile may do that; the row, which all sessions read again,
+ * then says that there is no such key.)
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +37,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
@@ -227,6 +233,8 @@ keyring_active_row(const char *key_id)
 	KeyringRow *row;
 
 	cache_rows();
+	LockRelationOid(cached_table, AccessShareLock); /* until the end, see above */
+	cache_rows();				/* what changed before we had the lock */
 	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
 	if (row != NULL)
 		return row;
@@ -241,11 +249,17 @@ keyring_active_row(const char *key_id)
 			 errhint("Make the first one with padlock.init_keyring(), others with padlock.create_key().")));
 }
 
+/*
+ * A change of keys is visible, and wakes workers, a moment before it invalidates
+ * the caches of others; but it holds its lock until then.  Waiting for that lock
+ * makes sure that the answer is not older than what the caller has seen.
+ */
 bool
 padlock_active_key(const char *key_id, char *key_name)
 {
 	KeyringRow *row;
 
+	table_close(keyring_open_table(RowExclusiveLock), RowExclusiveLock);
 	cache_rows();
 	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
 	if (row != NULL)
@@ -331,6 +345,8 @@ keyring_kek(const KeyringRow *row, uint8 *kek)
 	KeyringRow *now;
 	bool		found;
 
+	if (row->wrapped == NULL)
+		return false;
 	if (padlock_keyring_get(&row->id, kek))
 		return true;
 	keys = keyring_open_table(AccessShareLock);

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -419,8 +420,9 @@ padlock_rewrap_keyring(PG_FUNCTION_ARGS)
 
 /*
  * padlock.destroy_key(key_name text) returns void: forget a KEK for ever, and
- * with it all that it sealed.  Errors: 42704 for an unknown name, 55006 for an
- * active key.
+ * with it all that it sealed.  Waits for transactions that seal.  Errors: 42704
+ * for an unknown name, 55006 for an active key or one that documents need, 0A000
+ * in a transaction whose snapshot would not show what others have sealed.
  */
 Datum
 padlock_destroy_key(PG_FUNCTION_ARGS)
@@ -435,8 +437,13 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 	char	   *name = required_argument(fcinfo, "key_name");
 	Datum		value;
 	PadlockUserContext saved;
-	KeyringRow *row = keyring_row(begin_change(&saved, AccessExclusiveLock), name);
+	KeyringRow *row;
 
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("keys can be destroyed in READ COMMITTED transactions only")));
+	row = keyring_row(begin_change(&saved, AccessExclusiveLock), name);
 	if (row == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", name)));

@@ -142,6 +142,7 @@ padlock_keyring_store(const pg_uuid_t *id, const char *provider, const char *pro
 	values[3] = PointerGetDatum(blob);
 
 	padlock_become_owner(&saved);
+	table_close(keyring_open_table(ShareRowExclusiveLock), NoLock);
 	SPI_connect();
 	stored = activate(values) || rewrap(values);
 	SPI_finish();

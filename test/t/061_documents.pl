@@ -197,6 +197,23 @@ is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Harbou
 like($err, qr/key "documents\/1" is still needed by documents/, 'a key that a document needs is kept');
 is(gateway($node, { user => $maya }, "DELETE FROM documents WHERE id = '$inline' RETURNING 'gone'")->{out}, 'gone', 'that document is deleted');
 is(query("SELECT count(*) FROM padlock.document_contents WHERE document_id = '$inline'"), '0', 'and its content with it');
+
+# A key that an open transaction has sealed with waits for its end.
+my $sealing = $node->background_psql('postgres', on_error_stop => 0);
+$sealing->query_safe('BEGIN');
+query("INSERT INTO documents (id, user_id, title, encrypt) VALUES ('d0000000-0000-4000-8000-00000000000d', '$noah', 'late', true)");
+$sealing->query_safe("SELECT document_put('d0000000-0000-4000-8000-00000000000d', 'late')");
+is(query("SELECT padlock.rotate_key('documents')"), 'documents/3', 'a rotation does not wait for it');
+($rc, $out, $err) = $node->psql('postgres', "SET lock_timeout = '200ms'; SELECT padlock.destroy_key('documents/2')");
+like($err, qr/lock timeout/, 'the end of its key does');
+$sealing->query_safe('COMMIT');
+$sealing->quit;
+($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/2')");
+like($err, qr/still needed by documents/, 'and is refused then');
+query('SELECT padlock.reseal_documents()');
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '0'), 'until the document is sealed anew');
+query("SELECT padlock.destroy_key('documents/2')");
+
 query("SELECT padlock.destroy_key('documents/1')");
 is(gateway($node, { user => $maya }, "SELECT length(document_content('$url'))")->{out}, length($pdf), 'without the old key the others open');
 
@@ -207,8 +224,8 @@ query("SELECT padlock.rotate_key('documents')");
 my $worker = query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy') LIMIT 1");
 query("SELECT pg_terminate_backend($worker)");
 query("UPDATE job_queue SET locked_until = now() - interval '1 second' WHERE status = 'processing'");   # not to wait for the lease's end
-ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/3'", '0', 120), 'all are sealed anew in the end');
-is(query("SELECT count(*) FROM documents WHERE title LIKE 'bulk %' AND encryption_key_id = 'documents/3'"), '300', 'every one');
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/4'", '0', 120), 'all are sealed anew in the end');
+is(query("SELECT count(*) FROM documents WHERE title LIKE 'bulk %' AND encryption_key_id = 'documents/4'"), '300', 'every one');
 
 # Forgotten: documents, sessions, address, and what the trail says of them.
 query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");
