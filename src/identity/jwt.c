@@ -442,10 +442,10 @@ static const JwtKey *
 signing_key(void)
 {
 	const JwtKeySet *set = jwt_keys();
+	int			signer = jwt_find_signer(set);
 
-	for (int i = 0; i < set->count; i++)
-		if (!set->keys[i].is_refresh && !set->keys[i].is_next && set->keys[i].can_sign)
-			return &set->keys[i];
+	if (signer >= 0)
+		return &set->keys[signer];
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the key file of padlock.jwt_keys_file holds no key that can sign tokens"),

@@ -80,6 +80,9 @@ extern char *jwt_keys_file;
 /* The keys of the file as it is now; an error (55000) if it cannot be used. */
 extern JwtKeySet *jwt_keys(void);
 
+/* Where the key is that signs: the first that can, wherever others' keys stand; -1 without one. */
+extern int	jwt_find_signer(const JwtKeySet *set);
+
 /*
  * Make the key file with these keys, durably and in one step.  A file that is
  * there already is an error (58P02), as is one that another session writes.

@@ -174,18 +174,29 @@ jwt_keys(void)
 	return &current;
 }
 
+int
+jwt_find_signer(const JwtKeySet *set)
+{
+	for (int i = 0; i < set->count; i++)
+		if (!set->keys[i].is_refresh && !set->keys[i].is_next && set->keys[i].can_sign)
+			return i;
+	return -1;
+}
+
 /* The text of a key file, in one piece of memory that the caller wipes. */
 static void
 format_set(StringInfo text, const JwtKeySet *set)
 {
+	int			signer = jwt_find_signer(set);
+
 	initStringInfo(text);
 	enlargeStringInfo(text, JWT_MAX_FILE);	/* growing would leave copies behind */
 	appendStringInfoString(text, "{\"keys\":[");
 	for (int i = 0; i < set->count; i++)
 	{
 		appendStringInfoString(text, i > 0 ? ",\n" : "\n");
-		/* only the first signs, and the next: other asymmetric keys lose their private part */
-		jwt_append_jwk(text, &set->keys[i], i == 0 || set->keys[i].is_next);
+		/* only these two sign, now or next: other asymmetric keys lose their private part */
+		jwt_append_jwk(text, &set->keys[i], i == signer || set->keys[i].is_next);
 	}
 	appendStringInfoString(text, "\n]}\n");
 }
