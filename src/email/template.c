@@ -49,19 +49,18 @@ data_text(Jsonb *data, const char *name)
 	}
 }
 
-/* What a placeholder stands for, or NULL. */
+/*
+ * What a placeholder stands for, or NULL.  The site and the recipient are never
+ * the data's to say: a link that carries a token must lead to the site.
+ */
 static const char *
 placeholder_value(const char *name, Jsonb *data, const char *to)
 {
-	const char *value = data_text(data, name);
-
-	if (value != NULL)
-		return value;
 	if (strcmp(name, "to") == 0)
 		return to;
-	if (strcmp(name, "site_url") == 0 && padlock_site_url[0] != '\0')
-		return padlock_site_url;
-	return NULL;
+	if (strcmp(name, "site_url") == 0)
+		return padlock_site_url[0] != '\0' ? padlock_site_url : NULL;
+	return data_text(data, name);
 }
 
 static void

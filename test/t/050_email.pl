@@ -254,7 +254,8 @@ foreach my $one ([ 'another recipient', to => 'eve@example.org' ], [ 'another sp
 }
 like(mail({ %again, to => 'yan@example.org', one_time_token => 'x' })->{error_message}, qr/^"one_time_token" in the payload .* must be a UUID$/, 'an id that is none');
 like(mail({ %plain, one_time_token => $again{one_time_token} })->{error_message}, qr/without a template takes no "one_time_token"/, 'a text of one\'s own');
-is(mail({ %again, to => 'yan@example.org' })->{status}, 'completed', 'to the right one it goes again');
+is(mail({ %again, to => 'yan@example.org', data => { valid_minutes => 1, site_url => 'https://eve.example', to => 'eve' } })->{status}, 'completed', 'to the right one it goes again');
+like(($server->messages)[-1]{data}, qr{Welcome\. To confirm that yan\@example\.org is.*https://shop\.example/confirm-email}s, 'and leads to the site, whatever the data says');
 $node->safe_psql('postgres', q{UPDATE padlock.one_time_tokens SET expires_at = now() WHERE email = 'yan@example.org'});
 is(mail({ %again, to => 'yan@example.org' })->{status}, 'failed', 'one that has expired does not');
 
