@@ -136,14 +136,15 @@ padlock_change_password(PG_FUNCTION_ARGS)
 	padlock_limit_request("change_password");
 	request_read(fcinfo, &body, change_password_fields, lengthof(change_password_fields));
 	password = request_secret(&body, "current_password");
-	if (!request_proves(account.password_hash, account_address(account.email), password) ||
-		!account_replace_password(&account, hash_secret(&body, "password")))
+	if (!request_proves(account.password_hash, account_address(account.email), password))
 		refuse_password();
 	password_wipe(password);
+	one_time_token_void(&account.id);	/* before the password, as reset_password does */
+	if (!account_replace_password(&account, hash_secret(&body, "password")))
+		refuse_password();
 
 	has_current = request_session(&current);
 	(void) session_end_others(&account.id, has_current ? &current : NULL);
-	one_time_token_void(&account.id);
 	mail_notice(account.email, "password_changed");
 	PG_RETURN_JSONB_P(message_answer("Password changed. Other sessions have ended."));
 }

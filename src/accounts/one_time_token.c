@@ -70,9 +70,20 @@ static PadlockStatement issue_statement = {
 	6, {BYTEAOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, INT4OID}
 };
 
+/*
+ * Who uses a token voids others of its user and address after that.  So all of
+ * them are locked first, in one order: else two who use two of them at a time
+ * would wait for one another.
+ */
 static PadlockStatement use_statement = {
-	"DELETE FROM padlock.one_time_tokens"
-	" WHERE token_hash = $1 AND purpose = $2 AND expires_at > pg_catalog.now()"
+	"WITH held AS MATERIALIZED (SELECT o.token_hash"
+	" FROM padlock.one_time_tokens t JOIN padlock.one_time_tokens o ON o.token_hash = t.token_hash"
+	" OR o.user_id = t.user_id"
+	" OR pg_catalog.lower(o.email) = pg_catalog.lower(t.email) AND o.purpose = 'confirm_email'"
+	" WHERE t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > pg_catalog.now()"
+	" ORDER BY o.token_hash FOR UPDATE OF o)"
+	" DELETE FROM padlock.one_time_tokens"
+	" WHERE token_hash = $1 AND token_hash = ANY (ARRAY(SELECT token_hash FROM held))"
 	" RETURNING user_id IS NOT NULL,"
 	" COALESCE(user_id, '00000000-0000-0000-0000-000000000000'), email, password_hash",
 	2, {BYTEAOID, TEXTOID}
@@ -83,8 +94,11 @@ static PadlockStatement find_statement = {
 	1, {BYTEAOID}
 };
 
+/* Locked in the same order as by use_statement. */
 static PadlockStatement void_statement = {
-	"DELETE FROM padlock.one_time_tokens WHERE user_id = $1",
+	"DELETE FROM padlock.one_time_tokens WHERE token_hash = ANY (ARRAY("
+	"SELECT token_hash FROM padlock.one_time_tokens WHERE user_id = $1"
+	" ORDER BY token_hash FOR UPDATE))",
 	1, {UUIDOID}
 };
 

@@ -324,6 +324,24 @@ $slow->finish;
 is(seen($late), seen(call('confirm_email', { token => 'x', password => $password })), 'is refused in the usual words');
 is(query(q{SELECT count(*) FROM users WHERE email = 'bob@example.org'}), '1', 'and the user stays where he is');
 
+# two tokens of one address at a time, of which each voids the other
+my @both;
+foreach my $sign_up (1, 2)
+{
+	call('sign_up', { email => 'two@example.org', password => $password });
+	push @both, mailed('two@example.org');
+}
+query(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+	CREATE TRIGGER slow AFTER DELETE ON padlock.one_time_tokens FOR EACH ROW EXECUTE FUNCTION slow()});
+$slow = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c',
+		"SELECT confirm_email('{\"token\": \"$both[0]\", \"password\": \"$password\"}')" ],
+	'>', \$slow_out, '2>', \$slow_err);
+wait_for($node, 'postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')});
+is(call('confirm_email', { token => $both[1], password => $password })->{status}, 400, 'two tokens of one address at a time: the second is refused');
+ok($slow->finish, 'the first one counts');
+query(q{DROP FUNCTION slow() CASCADE});
+session('two@example.org');
+
 # a user's sessions at a time, however many sign in at once
 query(q{ALTER DATABASE postgres SET padlock.max_sessions_per_user = 3});
 session('bob@example.org') foreach 1 .. 3;
