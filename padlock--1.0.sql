@@ -332,19 +332,57 @@ COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since
 -- and act as the extension's owner, so that a role that is granted one of them
 -- needs no rights on job_queue.
 
-CREATE FUNCTION padlock.queue_wake() RETURNS trigger
+CREATE FUNCTION padlock.job_queue_change() RETURNS trigger
 LANGUAGE C
-AS 'MODULE_PATHNAME', 'padlock_queue_wake';
-REVOKE ALL ON FUNCTION padlock.queue_wake() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.queue_wake() IS 'Trigger that wakes the workers of this database when the transaction commits';
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_job_queue_change';
+REVOKE ALL ON FUNCTION padlock.job_queue_change() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.job_queue_change() IS 'Trigger that makes job_queue take INSERT, UPDATE and DELETE';
 
-CREATE FUNCTION @extschema@.enqueue_job(job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3) RETURNS uuid
+CREATE FUNCTION padlock.job_types_changed() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_job_types_changed';
+REVOKE ALL ON FUNCTION padlock.job_types_changed() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.job_types_changed() IS 'Trigger that makes changes of job_types hold from the commit on';
+
+CREATE FUNCTION padlock.may_use_queue() RETURNS boolean
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'padlock_may_use_queue';
+REVOKE ALL ON FUNCTION padlock.may_use_queue() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.may_use_queue() TO anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.may_use_queue() IS 'Does job_queue show its rows to this role?';
+
+CREATE FUNCTION padlock.job_leases(OUT job_id uuid, OUT attempt integer, OUT worker_id text, OUT started_at timestamptz, OUT locked_until timestamptz, OUT done bigint, OUT total bigint, OUT message text, OUT reported_at timestamptz) RETURNS SETOF record
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 50
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_job_leases';
+REVOKE ALL ON FUNCTION padlock.job_leases() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.job_leases() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.job_leases() IS 'The attempts at jobs that are under way in this database';
+
+CREATE FUNCTION padlock.count_jobs(OUT job_type text, OUT status text, OUT jobs bigint) RETURNS SETOF record
+LANGUAGE C STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_count_jobs';
+REVOKE ALL ON FUNCTION padlock.count_jobs() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.count_jobs() TO service_role, pg_monitor;
+COMMENT ON FUNCTION padlock.count_jobs() IS 'How many jobs there are of each type and status';
+
+CREATE FUNCTION @extschema@.enqueue_job(job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3, run_at_val timestamptz DEFAULT NULL, dedupe_key_val text DEFAULT NULL, queue_val text DEFAULT NULL) RETURNS uuid
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_enqueue_job';
-REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) TO service_role;
-COMMENT ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer) IS 'Add a job and return its id; higher priorities run first';
+REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) TO service_role;
+COMMENT ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) IS 'Add a job and return its id; higher priorities run first, none before run_at_val; a waiting or running job of the same type and dedupe key is returned instead; jobs with one queue key run a few at a time';
+
+CREATE FUNCTION @extschema@.enqueue_jobs(jobs_val jsonb) RETURNS SETOF uuid
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_enqueue_jobs';
+REVOKE ALL ON FUNCTION @extschema@.enqueue_jobs(jsonb) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.enqueue_jobs(jsonb) TO service_role;
+COMMENT ON FUNCTION @extschema@.enqueue_jobs(jsonb) IS 'Add the jobs of an array of {job_type, payload, priority, max_attempts, run_at, dedupe_key, queue}; returns their ids in that order';
 
 CREATE FUNCTION @extschema@.get_next_job(worker_id_val text, lock_duration_minutes integer DEFAULT 5) RETURNS TABLE (job_id uuid, job_type text, payload jsonb, attempts integer)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
@@ -354,6 +392,14 @@ REVOKE ALL ON FUNCTION @extschema@.get_next_job(text, integer) FROM PUBLIC, anon
 GRANT EXECUTE ON FUNCTION @extschema@.get_next_job(text, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.get_next_job(text, integer) IS 'Claim the next due job until the lease ends: one row or none; attempts is the fencing token';
 
+CREATE FUNCTION @extschema@.get_next_jobs(worker_id_val text, limit_val integer DEFAULT 100, lock_duration_minutes integer DEFAULT 5) RETURNS TABLE (job_id uuid, job_type text, payload jsonb, attempts integer)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_get_next_jobs';
+REVOKE ALL ON FUNCTION @extschema@.get_next_jobs(text, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.get_next_jobs(text, integer, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.get_next_jobs(text, integer, integer) IS 'Claim the next due jobs, up to limit_val, as get_next_job does';
+
 CREATE FUNCTION @extschema@.complete_job(job_id_val uuid, result_val jsonb DEFAULT NULL, attempt_val integer DEFAULT NULL) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -362,13 +408,77 @@ REVOKE ALL ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) FROM PUBLI
 GRANT EXECUTE ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) TO service_role;
 COMMENT ON FUNCTION @extschema@.complete_job(uuid, jsonb, integer) IS 'End a claimed job with its result; false when the claim was lost';
 
-CREATE FUNCTION @extschema@.fail_job(job_id_val uuid, error_message_val text, retry_delay_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION @extschema@.complete_jobs(job_ids_val uuid[], attempts_val integer[] DEFAULT NULL, results_val jsonb[] DEFAULT NULL) RETURNS uuid[]
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_complete_jobs';
+REVOKE ALL ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) TO service_role;
+COMMENT ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) IS 'End many claimed jobs; returns those whose claim was lost';
+
+CREATE FUNCTION @extschema@.fail_job(job_id_val uuid, error_message_val text, retry_delay_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL, permanent_val boolean DEFAULT false) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_fail_job';
-REVOKE ALL ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) TO service_role;
-COMMENT ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer) IS 'Report a failed attempt: retried after a growing delay, or failed when attempts are used up; false when the claim was lost';
+REVOKE ALL ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer, boolean) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer, boolean) TO service_role;
+COMMENT ON FUNCTION @extschema@.fail_job(uuid, text, integer, integer, boolean) IS 'Report a failed attempt: retried after a growing delay, or failed when attempts are used up or permanent_val is true; false when the claim was lost';
+
+CREATE FUNCTION @extschema@.extend_job(job_id_val uuid, lock_duration_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_extend_job';
+REVOKE ALL ON FUNCTION @extschema@.extend_job(uuid, integer, integer) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.extend_job(uuid, integer, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.extend_job(uuid, integer, integer) IS 'Put off the end of a claimed job''s lease; false when the claim was lost or the job was cancelled';
+
+CREATE FUNCTION @extschema@.report_job_progress(job_id_val uuid, done_val bigint, total_val bigint DEFAULT NULL, message_val text DEFAULT NULL, attempt_val integer DEFAULT NULL) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_report_job_progress';
+REVOKE ALL ON FUNCTION @extschema@.report_job_progress(uuid, bigint, bigint, text, integer) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.report_job_progress(uuid, bigint, bigint, text, integer) TO service_role;
+COMMENT ON FUNCTION @extschema@.report_job_progress(uuid, bigint, bigint, text, integer) IS 'Say how far a claimed job is, for padlock.job_progress; false when the claim was lost';
+
+CREATE FUNCTION @extschema@.cancel_job(job_id_val uuid) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_cancel_job';
+REVOKE ALL ON FUNCTION @extschema@.cancel_job(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.cancel_job(uuid) TO service_role;
+COMMENT ON FUNCTION @extschema@.cancel_job(uuid) IS 'End a pending or processing job as failed, cancelled; false when it has ended';
+
+CREATE FUNCTION @extschema@.retry_job(job_id_val uuid) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_retry_job';
+REVOKE ALL ON FUNCTION @extschema@.retry_job(uuid) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.retry_job(uuid) TO service_role;
+COMMENT ON FUNCTION @extschema@.retry_job(uuid) IS 'Make a failed job wait again; false when it has not failed';
+
+CREATE FUNCTION @extschema@.redrive_jobs(job_type_val text) RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_redrive_jobs';
+REVOKE ALL ON FUNCTION @extschema@.redrive_jobs(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.redrive_jobs(text) TO service_role;
+COMMENT ON FUNCTION @extschema@.redrive_jobs(text) IS 'Make all failed jobs of a type wait again; returns how many';
+
+CREATE FUNCTION @extschema@.pause_job_type(job_type_val text) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_pause_job_type';
+REVOKE ALL ON FUNCTION @extschema@.pause_job_type(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.pause_job_type(text) TO service_role;
+COMMENT ON FUNCTION @extschema@.pause_job_type(text) IS 'Let jobs of a type wait; false when it was paused already';
+
+CREATE FUNCTION @extschema@.resume_job_type(job_type_val text) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_resume_job_type';
+REVOKE ALL ON FUNCTION @extschema@.resume_job_type(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION @extschema@.resume_job_type(text) TO service_role;
+COMMENT ON FUNCTION @extschema@.resume_job_type(text) IS 'Let jobs of a type run again; false when it was not paused';
 
 CREATE FUNCTION @extschema@.enqueue_pdf_extraction(document_id_val uuid, file_url_val text, priority_val integer DEFAULT 0) RETURNS uuid
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -392,7 +502,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_cleanup_old_jobs';
 REVOKE ALL ON FUNCTION @extschema@.cleanup_old_jobs() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.cleanup_old_jobs() TO service_role;
-COMMENT ON FUNCTION @extschema@.cleanup_old_jobs() IS 'Delete jobs completed more than 30 days ago and failed more than 90 days ago; returns how many';
+COMMENT ON FUNCTION @extschema@.cleanup_old_jobs() IS 'Remove jobs completed more than 30 days ago and failed more than 90 days ago; returns how many';
 
 CREATE FUNCTION @extschema@.job_worker(jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -401,6 +511,14 @@ AS 'MODULE_PATHNAME', 'padlock_job_worker';
 REVOKE ALL ON FUNCTION @extschema@.job_worker(jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.job_worker(jsonb) TO service_role;
 COMMENT ON FUNCTION @extschema@.job_worker(jsonb) IS 'Have a background worker run one committed, due job and wait for its outcome; the body is an empty object';
+
+CREATE FUNCTION padlock.report_progress(done bigint, total bigint DEFAULT NULL, message text DEFAULT NULL) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_report_progress';
+REVOKE ALL ON FUNCTION padlock.report_progress(bigint, bigint, text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.report_progress(bigint, bigint, text) TO authenticated, service_role;
+COMMENT ON FUNCTION padlock.report_progress(bigint, bigint, text) IS 'Say how far the job is whose handler this is, for padlock.job_progress';
 
 -- room accounts
 -- Accounts and sessions.  Endpoints take one unnamed jsonb, as gateways pass it.
@@ -720,13 +838,6 @@ AS 'MODULE_PATHNAME', 'padlock_queue_document';
 REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues a new PDF for the extraction of its text';
 
-CREATE FUNCTION padlock.fail_document() RETURNS trigger
-LANGUAGE C
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'padlock_fail_document';
-REVOKE ALL ON FUNCTION padlock.fail_document() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.fail_document() IS 'Trigger that marks a document whose extraction job has failed for good';
-
 CREATE FUNCTION @extschema@.document_upload(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -809,12 +920,6 @@ REVOKE ALL ON FUNCTION padlock.move_documents() FROM PUBLIC, anon, authenticated
 COMMENT ON FUNCTION padlock.move_documents() IS 'Queue the move of every encrypted document that does not lie where padlock.document_store says; returns how many';
 
 -- room email
-
-CREATE FUNCTION padlock.redact_email() RETURNS trigger
-LANGUAGE C
-AS 'MODULE_PATHNAME', 'padlock_redact_email';
-REVOKE ALL ON FUNCTION padlock.redact_email() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.redact_email() IS 'Trigger that takes tokens and texts out of the payload of a mail whose job ends';
 
 -- room worker
 CREATE FUNCTION padlock.announce() RETURNS void
@@ -1056,35 +1161,175 @@ CREATE VIEW @app@.rate_limits WITH (security_invoker = true) AS
 COMMENT ON VIEW @app@.rate_limits IS 'padlock: what the rate limiter holds, live; rows for admins and service_role';
 REVOKE ALL ON TABLE @app@.rate_limits FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT ON TABLE @app@.rate_limits TO authenticated, service_role;
--- The queue: one row a job.  pending -> processing -> completed | failed, and
--- back to pending when an attempt fails or its lease ends with attempts left.
-CREATE TABLE @app@.job_queue (
-    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+-- The queue.  Jobs and the outcomes of their attempts are appended and, as
+-- long as they run by themselves, never changed: no dead rows, hence the same
+-- speed however old the oldest snapshot is.  What waits and what runs is in
+-- shared memory; job_queue, a view, puts it together.
+--
+-- The parents are generation 0: jobs that were changed by hand, or outlived
+-- their generation.  Everything else is in the youngest children, jobs_<n> and
+-- job_outcomes_<n>.  Inheritance and not partitioning, since a child can be
+-- dropped without a lock on its parent.
+CREATE TABLE padlock.jobs (
+    seq bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY,
+    id uuid NOT NULL,
     job_type text NOT NULL
-        CONSTRAINT job_queue_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
-    status text NOT NULL DEFAULT 'pending'
-        CONSTRAINT job_queue_status CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
-    priority integer NOT NULL DEFAULT 0,
-    payload jsonb NOT NULL DEFAULT '{}'
-        CONSTRAINT job_queue_payload_object CHECK (pg_catalog.jsonb_typeof(payload) = 'object'),
-    result jsonb,
-    error_message text
-        CONSTRAINT job_queue_error_message_length CHECK (pg_catalog.octet_length(error_message) <= 8192),
-    attempts integer NOT NULL DEFAULT 0
-        CONSTRAINT job_queue_attempts CHECK (attempts >= 0),
-    max_attempts integer NOT NULL DEFAULT 3
-        CONSTRAINT job_queue_max_attempts CHECK (max_attempts >= 1),
-    next_retry_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    started_at timestamptz,
-    completed_at timestamptz,
-    worker_id text,
-    locked_until timestamptz,
-    enqueue_order bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY,
-    CONSTRAINT job_queue_lease CHECK (status <> 'processing' OR locked_until IS NOT NULL)
+        CONSTRAINT jobs_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
+    priority integer NOT NULL,
+    payload jsonb NOT NULL
+        CONSTRAINT jobs_payload_object CHECK (pg_catalog.jsonb_typeof(payload) = 'object'),
+    max_attempts integer NOT NULL
+        CONSTRAINT jobs_max_attempts CHECK (max_attempts >= 1),
+    run_at timestamptz,
+    created_at timestamptz NOT NULL,
+    dedupe_key text
+        CONSTRAINT jobs_dedupe_key_length CHECK (pg_catalog.length(dedupe_key) BETWEEN 1 AND 200),
+    queue text
+        CONSTRAINT jobs_queue_length CHECK (pg_catalog.length(queue) BETWEEN 1 AND 200),
+    CONSTRAINT jobs_pkey PRIMARY KEY (id)
 );
-COMMENT ON TABLE @app@.job_queue IS 'padlock: jobs that outlive the transaction that asked for them';
-COMMENT ON COLUMN @app@.job_queue.priority IS 'higher runs first; equal ones in the order of created_at, enqueue_order';
+COMMENT ON TABLE padlock.jobs IS 'padlock: jobs that outlive the transaction that asked for them; see view job_queue';
+COMMENT ON COLUMN padlock.jobs.seq IS 'order of insertion: created_at is equal for all jobs of one transaction, so it alone cannot keep them first in, first out';
+COMMENT ON COLUMN padlock.jobs.run_at IS 'not due before; NULL: at once';
+COMMENT ON COLUMN padlock.jobs.dedupe_key IS 'while a job of this type and key waits or runs, another is not added';
+COMMENT ON COLUMN padlock.jobs.queue IS 'jobs of one queue key, such as a host, run a few at a time only';
+CREATE INDEX jobs_seq_idx ON padlock.jobs USING brin (seq);
+CREATE INDEX jobs_dedupe_key_idx ON padlock.jobs (dedupe_key) WHERE dedupe_key IS NOT NULL;
+
+-- At most one row an attempt; at most one that ends its job, the last.
+CREATE TABLE padlock.job_outcomes (
+    job_seq bigint NOT NULL,
+    started_at timestamptz,
+    ended_at timestamptz NOT NULL,
+    next_retry_at timestamptz,
+    attempt integer NOT NULL
+        CONSTRAINT job_outcomes_attempt CHECK (attempt >= 0),
+    kind text NOT NULL
+        CONSTRAINT job_outcomes_kind CHECK (kind IN ('completed', 'failed', 'cancelled', 'retry')),
+    worker_id text,
+    result jsonb,
+    error text
+        CONSTRAINT job_outcomes_error_length CHECK (pg_catalog.octet_length(error) <= 8192),
+    CONSTRAINT job_outcomes_pkey PRIMARY KEY (job_seq, attempt)
+);
+COMMENT ON TABLE padlock.job_outcomes IS 'padlock: how attempts at jobs ended: completed, failed, cancelled, or to be tried again (retry)';
+COMMENT ON COLUMN padlock.job_outcomes.attempt IS 'the fencing token of the claim; 0: the job ended before any';
+COMMENT ON COLUMN padlock.job_outcomes.next_retry_at IS 'after kind retry, not due before';
+CREATE INDEX job_outcomes_ended_at_idx ON padlock.job_outcomes USING brin (ended_at);
+
+-- Generation 1; the next ones are made as time goes by.
+CREATE TABLE padlock.jobs_1 (CONSTRAINT jobs_1_pkey PRIMARY KEY (id)) INHERITS (padlock.jobs);
+COMMENT ON TABLE padlock.jobs_1 IS 'padlock: jobs of one generation';
+CREATE INDEX jobs_1_seq_idx ON padlock.jobs_1 USING brin (seq);
+CREATE INDEX jobs_1_dedupe_key_idx ON padlock.jobs_1 (dedupe_key) WHERE dedupe_key IS NOT NULL;
+CREATE TABLE padlock.job_outcomes_1 (CONSTRAINT job_outcomes_1_pkey PRIMARY KEY (job_seq, attempt)) INHERITS (padlock.job_outcomes);
+COMMENT ON TABLE padlock.job_outcomes_1 IS 'padlock: outcomes of one generation';
+CREATE INDEX job_outcomes_1_ended_at_idx ON padlock.job_outcomes_1 USING brin (ended_at);
+
+CREATE TABLE padlock.job_generations (
+    generation integer PRIMARY KEY,
+    started_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    settled_below bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE padlock.job_generations IS 'padlock: the pairs of tables that hold jobs and outcomes; retention drops whole ones';
+COMMENT ON COLUMN padlock.job_generations.settled_below IS 'jobs of this generation with a lower seq have all ended and are counted in job_tallies';
+INSERT INTO padlock.job_generations (generation) SELECT 1 WHERE NOT EXISTS (SELECT FROM padlock.job_generations);
+
+CREATE TABLE padlock.job_tallies (
+    generation integer NOT NULL,
+    job_type text NOT NULL,
+    status text NOT NULL,
+    jobs bigint NOT NULL,
+    PRIMARY KEY (generation, job_type, status)
+);
+COMMENT ON TABLE padlock.job_tallies IS 'padlock: counts of the jobs below settled_below that job_queue shows';
+
+CREATE TABLE padlock.job_retention (
+    only_row boolean PRIMARY KEY DEFAULT true CONSTRAINT job_retention_only_row CHECK (only_row),
+    completed_before timestamptz NOT NULL DEFAULT '-infinity',
+    failed_before timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE padlock.job_retention IS 'padlock: job_queue shows no job that ended before these times; its generation is dropped later';
+INSERT INTO padlock.job_retention (only_row) SELECT true WHERE NOT EXISTS (SELECT FROM padlock.job_retention);
+
+CREATE TABLE padlock.job_types (
+    job_type text PRIMARY KEY
+        CONSTRAINT job_types_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
+    paused boolean NOT NULL DEFAULT false,
+    max_running integer
+        CONSTRAINT job_types_max_running CHECK (max_running >= 1),
+    max_running_per_queue integer
+        CONSTRAINT job_types_max_running_per_queue CHECK (max_running_per_queue >= 1),
+    retry_base interval
+        CONSTRAINT job_types_retry_base CHECK (retry_base >= interval '1 ms' AND retry_base <= interval '24 days'),
+    retry_cap interval
+        CONSTRAINT job_types_retry_cap CHECK (retry_cap >= interval '1 ms' AND retry_cap <= interval '24 days')
+);
+COMMENT ON TABLE padlock.job_types IS 'padlock: what is special about a job type: pause, limits, retries; a type without a row has nothing special';
+COMMENT ON COLUMN padlock.job_types.paused IS 'jobs are taken and wait';
+COMMENT ON COLUMN padlock.job_types.max_running IS 'jobs of this type that may run at a time; NULL: any number';
+COMMENT ON COLUMN padlock.job_types.max_running_per_queue IS 'jobs with one queue key that may run at a time; NULL: padlock.max_running_per_queue';
+COMMENT ON COLUMN padlock.job_types.retry_base IS 'in place of padlock.retry_base';
+COMMENT ON COLUMN padlock.job_types.retry_cap IS 'in place of padlock.retry_cap';
+CREATE TRIGGER job_types_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON padlock.job_types FOR EACH STATEMENT EXECUTE FUNCTION padlock.job_types_changed();
+
+ALTER TABLE padlock.jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.jobs FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.jobs_1 ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.jobs_1 FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_outcomes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_outcomes FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_outcomes_1 ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_outcomes_1 FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_generations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_generations FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_tallies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_tallies FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_retention ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_retention FORCE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_types ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.job_types FORCE ROW LEVEL SECURITY;
+CREATE POLICY job_types_service ON padlock.job_types TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
+REVOKE ALL ON TABLE padlock.jobs, padlock.jobs_1, padlock.job_outcomes, padlock.job_outcomes_1, padlock.job_generations,
+    padlock.job_tallies, padlock.job_retention, padlock.job_types FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SEQUENCE padlock.jobs_seq_seq FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.job_types TO service_role;
+
+-- Nobody but the owner may read the tables, so the view asks as its owner and
+-- says itself who sees rows.
+--
+-- pending -> processing -> completed | failed, and back to pending when an
+-- attempt fails or its lease ends with attempts left.  An outcome that is no
+-- retry ends the job (f); else a lease makes it processing (l), and the last
+-- retry says what happened before (r).
+CREATE VIEW @app@.job_queue AS
+SELECT j.id, j.job_type,
+       CASE WHEN f.kind = 'completed' THEN 'completed' WHEN f.kind IS NOT NULL THEN 'failed'
+            WHEN l.job_id IS NOT NULL THEN 'processing' ELSE 'pending' END AS status,
+       j.priority, j.payload, f.result,
+       COALESCE(f.error, r.error) AS error_message,
+       COALESCE(f.attempt, l.attempt, r.attempt, 0) AS attempts,
+       j.max_attempts,
+       CASE WHEN f.kind IS NULL AND l.job_id IS NULL THEN CASE WHEN r.attempt IS NULL THEN j.run_at ELSE r.next_retry_at END END AS next_retry_at,
+       j.created_at,
+       CASE WHEN f.kind IS NOT NULL THEN f.started_at ELSE COALESCE(l.started_at, r.started_at) END AS started_at,
+       f.ended_at AS completed_at,
+       CASE WHEN f.kind IS NOT NULL THEN f.worker_id ELSE COALESCE(l.worker_id, r.worker_id) END AS worker_id,
+       l.locked_until,
+       j.seq AS enqueue_order, j.dedupe_key, j.queue
+  FROM padlock.jobs j
+  LEFT JOIN padlock.job_outcomes f ON f.job_seq = j.seq AND f.kind <> 'retry'
+  LEFT JOIN padlock.job_leases() l ON l.job_id = j.id AND f.kind IS NULL
+  LEFT JOIN LATERAL (SELECT o.error, o.attempt, o.next_retry_at, o.started_at, o.worker_id
+                       FROM padlock.job_outcomes o
+                      WHERE f.kind IS NULL AND o.job_seq = j.seq AND o.kind = 'retry'
+                      ORDER BY o.attempt DESC LIMIT 1) r ON true
+ WHERE padlock.may_use_queue()
+   AND (f.kind IS NULL OR f.tableoid = 'padlock.job_outcomes'::regclass
+        OR f.ended_at >= CASE WHEN f.kind = 'completed' THEN (SELECT completed_before FROM padlock.job_retention)
+                              ELSE (SELECT failed_before FROM padlock.job_retention) END);
+COMMENT ON VIEW @app@.job_queue IS 'padlock: jobs that outlive the transaction that asked for them; takes INSERT, UPDATE and DELETE';
+COMMENT ON COLUMN @app@.job_queue.priority IS 'higher runs first; equal ones in the order of enqueue_order';
 COMMENT ON COLUMN @app@.job_queue.attempts IS 'claims so far; the number of the current claim is its fencing token';
 COMMENT ON COLUMN @app@.job_queue.next_retry_at IS 'a pending job is not due before; NULL: due at once';
 COMMENT ON COLUMN @app@.job_queue.started_at IS 'when the latest claim was made';
@@ -1092,28 +1337,30 @@ COMMENT ON COLUMN @app@.job_queue.completed_at IS 'when the job ended, completed
 COMMENT ON COLUMN @app@.job_queue.worker_id IS 'who made the latest claim; kept after its end';
 COMMENT ON COLUMN @app@.job_queue.locked_until IS 'when the lease of a processing job ends and the job is due again';
 COMMENT ON COLUMN @app@.job_queue.enqueue_order IS 'order of insertion: created_at is equal for all jobs of one transaction, so it alone cannot keep them first in, first out';
-
--- The next job: the first entry of this index whose next_retry_at has passed.
-CREATE INDEX job_queue_pending_idx ON @app@.job_queue (priority DESC, created_at, enqueue_order) WHERE status = 'pending';
--- Leases that have ended.
-CREATE INDEX job_queue_lease_idx ON @app@.job_queue (locked_until) WHERE status = 'processing';
--- Retention, in cleanup_old_jobs().
-CREATE INDEX job_queue_ended_idx ON @app@.job_queue ((COALESCE(completed_at, created_at))) WHERE status IN ('completed', 'failed');
--- Counts by type and status, and the jobs of a type that are under way.
-CREATE INDEX job_queue_type_status_idx ON @app@.job_queue (job_type, status);
-
-ALTER TABLE @app@.job_queue ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @app@.job_queue FORCE ROW LEVEL SECURITY;
-CREATE POLICY job_queue_service ON @app@.job_queue TO service_role USING (padlock.is_service_role()) WITH CHECK (padlock.is_service_role());
+COMMENT ON COLUMN @app@.job_queue.dedupe_key IS 'while a job of this type and key waits or runs, another is not added';
+COMMENT ON COLUMN @app@.job_queue.queue IS 'jobs of one queue key, such as a host, run a few at a time only';
 REVOKE ALL ON TABLE @app@.job_queue FROM PUBLIC, anon, authenticated, service_role;
-REVOKE ALL ON SEQUENCE @app@.job_queue_enqueue_order_seq FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.job_queue TO service_role;
+CREATE TRIGGER job_queue_insert INSTEAD OF INSERT ON @app@.job_queue FOR EACH ROW EXECUTE FUNCTION padlock.job_queue_change();
+CREATE TRIGGER job_queue_update INSTEAD OF UPDATE ON @app@.job_queue FOR EACH ROW EXECUTE FUNCTION padlock.job_queue_change();
+CREATE TRIGGER job_queue_delete INSTEAD OF DELETE ON @app@.job_queue FOR EACH ROW EXECUTE FUNCTION padlock.job_queue_change();
 
--- A plain INSERT or UPDATE wakes the workers as enqueue_job() does.  The row
--- trigger's condition is tested before a call is made, so that claims and
--- completions do not pay for it.
-CREATE TRIGGER job_queue_wake_insert AFTER INSERT ON @app@.job_queue FOR EACH STATEMENT EXECUTE FUNCTION padlock.queue_wake();
-CREATE TRIGGER job_queue_wake_update AFTER UPDATE ON @app@.job_queue FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION padlock.queue_wake();
+CREATE VIEW padlock.job_counts WITH (security_invoker = true) AS
+SELECT job_type, status, jobs FROM padlock.count_jobs();
+COMMENT ON VIEW padlock.job_counts IS 'padlock: how many jobs there are of each type and status, however many have ended';
+REVOKE ALL ON TABLE padlock.job_counts FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT ON TABLE padlock.job_counts TO service_role, pg_monitor;
+
+CREATE VIEW padlock.job_progress AS
+SELECT l.job_id, j.job_type, l.worker_id, l.done, l.total, l.message,
+       l.done / NULLIF(EXTRACT(epoch FROM l.reported_at - l.started_at), 0) AS rate,
+       l.started_at, l.reported_at,
+       CASE WHEN l.done > 0 AND l.total >= l.done
+            THEN l.reported_at + (l.reported_at - l.started_at) * ((l.total - l.done)::double precision / l.done) END AS estimate
+  FROM padlock.job_leases() l JOIN padlock.jobs j ON j.id = l.job_id;
+COMMENT ON VIEW padlock.job_progress IS 'padlock: what runs and how far it is, as its handler reports: done of total, a message, rate a second, estimated end';
+REVOKE ALL ON TABLE padlock.job_progress FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT ON TABLE padlock.job_progress TO service_role, pg_monitor;
 
 -- Passwords, apart from users, whose rows their owners and admins may read.
 -- No role but the owner reads or writes here, nor in the next two tables.
@@ -1694,9 +1941,6 @@ CREATE TRIGGER documents_queue AFTER INSERT ON @app@.documents FOR EACH ROW EXEC
 CREATE TRIGGER documents_keep BEFORE UPDATE ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.keep_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @app@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
--- A job can end failed without its handler's doing: its last lease ran out.
-CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @app@.job_queue FOR EACH ROW
-    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type IN ('pdf_extraction', 'document_seal')) EXECUTE FUNCTION padlock.fail_document();
 
 -- What documents hold, apart from their rows, which users select and write
 -- whole.  No role but the owner reads or writes here.
@@ -1780,10 +2024,6 @@ SELECT name, subject, text_body, html_body
 CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
-
--- What a mail said does not outlive it.
-CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @app@.job_queue FOR EACH ROW
-    WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();
 -- Job types of users: the function that does a job, and as whom.  Functions
 -- and roles stand here by name, as OIDs would not survive a dump.
 CREATE TABLE padlock.job_handlers (

@@ -23,7 +23,9 @@ SELECT p.proname, pg_get_function_arguments(p.oid) AS arguments, pg_get_function
   FROM pg_proc p
  WHERE p.pronamespace = 'public'::regnamespace
    AND p.proname IN ('enqueue_job', 'get_next_job', 'complete_job', 'fail_job', 'enqueue_pdf_extraction',
-                     'schedule_daily_ai_crawls', 'cleanup_old_jobs', 'job_worker')
+                     'schedule_daily_ai_crawls', 'cleanup_old_jobs', 'job_worker', 'enqueue_jobs', 'get_next_jobs',
+                     'complete_jobs', 'extend_job', 'cancel_job', 'retry_job', 'redrive_jobs', 'pause_job_type',
+                     'resume_job_type', 'report_job_progress')
  ORDER BY p.proname COLLATE "C";
 
 SET ROLE service_role;
@@ -240,7 +242,7 @@ SELECT enqueue_pdf_extraction('00000000-0000-0000-0000-000000000000', 'https://s
 SELECT schedule_daily_ai_crawls();
 SELECT cleanup_old_jobs();
 SELECT job_worker();
-SELECT padlock.queue_wake();
+SELECT padlock.job_types_changed();
 RESET ROLE;
 SET ROLE authenticated;
 SELECT count(*) FROM job_queue;
@@ -259,7 +261,7 @@ RESET ROLE;
 -- EXECUTE alone opens one door and no other; without the role, the policy
 -- shows no row even to one with table rights.
 CREATE ROLE regress_queue_user;
-GRANT EXECUTE ON FUNCTION enqueue_job(text, jsonb, integer, integer) TO regress_queue_user;
+GRANT EXECUTE ON FUNCTION enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) TO regress_queue_user;
 SET ROLE regress_queue_user;
 SELECT enqueue_job('by grant', '{}') IS NOT NULL AS queued;
 SELECT get_next_job('worker');
@@ -270,18 +272,8 @@ SELECT count(*) FROM job_queue;
 INSERT INTO job_queue (job_type) VALUES ('job');
 RESET ROLE;
 REVOKE ALL ON job_queue FROM regress_queue_user;
-REVOKE ALL ON FUNCTION enqueue_job(text, jsonb, integer, integer) FROM regress_queue_user;
+REVOKE ALL ON FUNCTION enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) FROM regress_queue_user;
 DROP ROLE regress_queue_user;
 DELETE FROM job_queue;
 
--- A claim is one index entry, not a sort of the queue.
-INSERT INTO job_queue (job_type, priority) SELECT 'job', n % 7 FROM generate_series(1, 5000) n;
-ANALYZE job_queue;
-EXPLAIN (COSTS OFF) SELECT id FROM job_queue
- WHERE status = 'pending' AND (next_retry_at IS NULL OR next_retry_at <= now())
- ORDER BY priority DESC, created_at, enqueue_order LIMIT 1 FOR UPDATE SKIP LOCKED;
-EXPLAIN (COSTS OFF) SELECT id FROM job_queue
- WHERE status = 'processing' AND locked_until <= now()
- ORDER BY locked_until LIMIT 100 FOR UPDATE SKIP LOCKED;
-DELETE FROM job_queue;
 DROP VIEW jobs;

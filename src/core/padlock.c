@@ -18,6 +18,7 @@
 #include "accounts/accounts.h"
 #include "core/core.h"
 #include "documents/place.h"
+#include "documents/documents.h"
 #include "email/email.h"
 #include "envelope/envelope.h"
 #include "identity/caller.h"

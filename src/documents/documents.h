@@ -15,6 +15,9 @@
 #define PADLOCK_DOCUMENT_PRIORITY	5
 #define PADLOCK_DOCUMENT_ATTEMPTS	3
 
+/* Watch the ends of jobs about documents; called at set-up. */
+extern void padlock_documents_watch(void);
+
 /*
  * Mark documents as failed that wait for a job although no job of theirs is
  * left.  Runs in the caller's transaction, as the extension's owner, without

@@ -146,9 +146,6 @@ CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH RO
 CREATE TRIGGER documents_keep BEFORE UPDATE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.keep_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
--- A job can end failed without its handler's doing: its last lease ran out.
-CREATE TRIGGER job_queue_fail_document AFTER UPDATE ON @extschema@.job_queue FOR EACH ROW
-    WHEN (NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.job_type IN ('pdf_extraction', 'document_seal')) EXECUTE FUNCTION padlock.fail_document();
 
 -- What documents hold, apart from their rows, which users select and write
 -- whole.  No role but the owner reads or writes here.

@@ -6,24 +6,21 @@
  *
  * The handlers of pdf_extraction and document_seal write what they made and
  * the status.  A job can also end failed without them: the last lease ran out,
- * or an external worker reported the failure.  A trigger on the queue covers
- * all of these.
+ * it was cancelled, or an external worker reported the failure.  The queue
+ * tells of all of these.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/rel.h"
 
 #include "core/spi.h"
 #include "documents/documents.h"
-
-PG_FUNCTION_INFO_V1(padlock_fail_document);
+#include "queue/queue.h"
 
 /*
  * Mark the job's document as failed, unless what it waits for is over.  This
@@ -60,35 +57,22 @@ mark_failed(Datum payload, const char *error, bool sealing)
 	padlock_restore_user(&saved);
 }
 
-/*
- * padlock.fail_document() trigger: AFTER UPDATE FOR EACH ROW on job_queue, for
- * pdf_extraction and document_seal jobs that became failed.
- */
-Datum
-padlock_fail_document(PG_FUNCTION_ARGS)
+/* Watcher of jobs about documents, which share their failure. */
+static Jsonb *
+watch_document(const PadlockEndedJob *job)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	Datum		payload;
-	bool		isnull;
-	char	   *error;
-	char	   *type;
+	if (!job->completed)
+		mark_failed(JsonbPGetDatum(job->payload),
+					job->error != NULL ? job->error : "the job failed",
+					strcmp(job->type, "document_seal") == 0);
+	return NULL;
+}
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("fail_document must be fired AFTER UPDATE FOR EACH ROW")));
-
-	desc = RelationGetDescr(trigger->tg_relation);
-	payload = SPI_getbinval(trigger->tg_newtuple, desc, SPI_fnumber(desc, "payload"), &isnull);
-	if (isnull)
-		return PointerGetDatum(NULL);
-	error = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "error_message"));
-	type = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "job_type"));
-	mark_failed(payload, error != NULL ? error : "the job failed",
-				type != NULL && strcmp(type, "document_seal") == 0);
-	return PointerGetDatum(NULL);
+void
+padlock_documents_watch(void)
+{
+	padlock_queue_watch("pdf_extraction", watch_document);
+	padlock_queue_watch("document_seal", watch_document);
 }
 
 void

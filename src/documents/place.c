@@ -36,6 +36,7 @@
 
 #include "core/body.h"
 #include "core/spi.h"
+#include "documents/documents.h"
 #include "documents/place.h"
 #include "queue/queue.h"
 
@@ -67,6 +68,7 @@ PG_FUNCTION_INFO_V1(padlock_move_documents);
 void
 padlock_documents_init(void)
 {
+	padlock_documents_watch();
 	DefineCustomEnumVariable("padlock.document_store",
 							 "Where the contents of encrypted documents are kept.",
 							 "With s3 they leave for the object store of padlock.s3_url; padlock.move_documents() moves those that are there.",

@@ -17,6 +17,7 @@
 #include "pgtime.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
+#include "queue/queue.h"
 
 /* padlock.smtp_tls */
 typedef enum PadlockSmtpTls
@@ -34,7 +35,10 @@ extern int	padlock_smtp_timeout;	/* ms */
 extern char *padlock_mail_from;
 extern char *padlock_site_url;
 
-/* Room set-up, called by _PG_init only: settings. */
+/* Watches jobs of type email_notification; see redact.c. */
+extern Jsonb *padlock_email_redact(const PadlockEndedJob *job);
+
+/* Room set-up, called by _PG_init only: settings, the watcher. */
 extern void padlock_email_init(void);
 
 /* A mailbox of padlock.mail_from. */

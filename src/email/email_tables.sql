@@ -48,7 +48,3 @@ SELECT name, subject, text_body, html_body
 CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
-
--- What a mail said does not outlive it.
-CREATE TRIGGER job_queue_redact_email BEFORE UPDATE ON @extschema@.job_queue FOR EACH ROW
-    WHEN (NEW.job_type = 'email_notification' AND NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION padlock.redact_email();

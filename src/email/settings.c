@@ -161,6 +161,7 @@ static const TextSetting text_settings[] = {
 void
 padlock_email_init(void)
 {
+	padlock_queue_watch("email_notification", padlock_email_redact);
 	for (int i = 0; i < lengthof(text_settings); i++)
 	{
 		const TextSetting *setting = &text_settings[i];

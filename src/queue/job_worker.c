@@ -30,7 +30,7 @@
 #include "core/body.h"
 #include "core/errors.h"
 #include "core/spi.h"
-#include "queue/queue_internal.h"
+#include "queue/jobs.h"
 
 #define RECHECK_MS 1000
 
@@ -48,18 +48,9 @@ typedef struct AwaitedJob
 
 PG_FUNCTION_INFO_V1(padlock_job_worker);
 
-/* In the order of claim_statement in queue.c; a used up lease is no job. */
-static PadlockStatement due_statement = {
-	"SELECT id, job_type, attempts FROM ("
-	"(SELECT * FROM @app@.job_queue"
-	" WHERE status = 'pending' AND (next_retry_at IS NULL OR next_retry_at <= $1)"
-	" ORDER BY priority DESC, created_at, enqueue_order LIMIT 1)"
-	" UNION ALL "
-	"(SELECT * FROM @app@.job_queue"
-	" WHERE status = 'processing' AND locked_until <= $1 AND attempts < max_attempts"
-	" ORDER BY priority DESC, created_at, enqueue_order LIMIT 1)"
-	") AS due ORDER BY priority DESC, created_at, enqueue_order LIMIT 1",
-	1, {TIMESTAMPTZOID}
+static PadlockStatement type_statement = {
+	"SELECT job_type FROM padlock.jobs WHERE id = $1",
+	1, {UUIDOID}
 };
 
 static PadlockStatement outcome_statement = {
@@ -107,17 +98,14 @@ find_due_job(AwaitedJob *job)
 {
 	MemoryContext context = CurrentMemoryContext;
 	bool		found;
-	bool		isnull;
 
+	memset(job, 0, sizeof(*job));
+	if (!queue_peek(&job->id, &job->attempts))
+		return false;
 	SPI_connect();
-	found = query_committed(&due_statement, TimestampTzGetDatum(GetCurrentTimestamp())) == 1;
+	found = query_committed(&type_statement, UUIDPGetDatum(&job->id)) == 1;
 	if (found)
-	{
-		memset(job, 0, sizeof(*job));
-		job->id = *DatumGetUUIDP(column_datum(1, &isnull));
-		job->type = text_column(2, context);
-		job->attempts = DatumGetInt32(column_datum(3, &isnull));
-	}
+		job->type = text_column(1, context);
 	SPI_finish();
 	return found;
 }

@@ -4,9 +4,10 @@
  *	  The door of room queue: jobs that outlive the transaction that asked
  *	  for them.
  *
- * All functions must run inside a transaction, with no SPI connection of the
- * caller's open around them, and act with the rights of the extension's
- * owner: for SQL callers EXECUTE on this room's functions is the right.
+ * All functions must run inside a transaction unless they say otherwise, with
+ * no SPI connection of the caller's open around them, and act with the rights
+ * of the extension's owner: for SQL callers EXECUTE on this room's functions
+ * is the right.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +19,18 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+/* A job to be added; all but type and payload may be left zero. */
+typedef struct PadlockNewJob
+{
+	const char *type;
+	Jsonb	   *payload;
+	int			priority;
+	int			max_attempts;	/* 0: the default, 3 */
+	TimestampTz run_at;			/* not before; 0: at once */
+	const char *dedupe_key;		/* or NULL */
+	const char *queue;			/* or NULL */
+} PadlockNewJob;
+
 /* A claimed job; everything it points to lies in the context of the claim. */
 typedef struct PadlockJob
 {
@@ -28,13 +41,37 @@ typedef struct PadlockJob
 	int			max_attempts;
 } PadlockJob;
 
+/* How an attempt at a watched job ended. */
+typedef struct PadlockEndedJob
+{
+	const pg_uuid_t *id;
+	const char *type;
+	Jsonb	   *payload;
+	bool		completed;		/* else it failed for good */
+	const char *error;			/* NULL if it completed */
+} PadlockEndedJob;
+
+/*
+ * Called in the transaction that ends a job of a watched type, however it
+ * ends.  Returns the payload that the ended job keeps, or NULL to leave it.
+ * It must not raise an error for what a payload holds.
+ */
+typedef Jsonb *(*PadlockJobWatcher) (const PadlockEndedJob *job);
+
 /* Room set-up, called by _PG_init only: shared memory, settings, hooks. */
 extern void padlock_queue_init(void);
 
+/* Have a function called at the end of jobs of a type; for rooms' set-up. */
+extern void padlock_queue_watch(const char *type, PadlockJobWatcher watcher);
+
 /*
  * Add a job and return its id.  It becomes visible, and the workers of this
- * database are woken, when the transaction commits.
+ * database are woken, when the transaction commits.  With a dedupe key, the
+ * id of a job of the same type and key that waits or runs, if there is one.
  */
+extern pg_uuid_t padlock_queue_add(const PadlockNewJob *job);
+
+/* The same for the most common arguments. */
 extern pg_uuid_t padlock_queue_enqueue(const char *type, Jsonb *payload,
 									   int priority, int max_attempts);
 
@@ -47,9 +84,26 @@ extern bool padlock_queue_claim(const char *worker_id, int64 lease_ms,
 								PadlockJob *job);
 
 /*
+ * For a background worker: claim up to max jobs that are next in turn, as
+ * long as they are of this type, to be begun one by one with
+ * padlock_queue_begin().  One that is not begun soon is given to others.
+ */
+extern int	padlock_queue_claim_ahead(const char *worker_id, int64 lease_ms, const char *type,
+									  PadlockJob *jobs, int max);
+
+/*
+ * Begin a job that was claimed ahead; false when it was given to others.
+ * Needs no transaction.
+ */
+extern bool padlock_queue_begin(const PadlockJob *job, int64 lease_ms);
+
+/* Give a claimed job back as if it had not been claimed.  Needs no transaction. */
+extern void padlock_queue_give_back(const PadlockJob *job);
+
+/*
  * Put off the end of the lease of a claimed job to now + lease_ms; false if
  * the claim is lost.  Here and below, a lease that has ended still holds
- * until another claim has noticed it.
+ * until another claim has noticed it.  Needs no transaction.
  */
 extern bool padlock_queue_extend(const pg_uuid_t *id, int attempt, int64 lease_ms);
 
@@ -65,16 +119,28 @@ extern bool padlock_queue_fail(const pg_uuid_t *id, int attempt,
 							   const char *error, bool permanent);
 
 /*
- * When the next job will be due: now when one is, DT_NOEND when none waits.
- * A due job whose row another transaction holds cannot be claimed, so that
- * "now" right after a claim that found nothing is no reason to spin.  A lease
- * that begins later is not foreseen: look again at intervals.
+ * Report how far a claimed job is; total is negative when not known, message
+ * may be NULL.  False if the claim is lost.  Needs no transaction.
+ */
+extern bool padlock_queue_report(const pg_uuid_t *id, int attempt, int64 done, int64 total,
+								 const char *message);
+
+/*
+ * Say which job this background worker is at, for padlock.report_progress();
+ * NULL: none.
+ */
+extern void padlock_queue_set_current(const PadlockJob *job);
+
+/*
+ * When the next job will be due: now when one is, DT_NOEND when none is
+ * known of.  Needs no transaction.
  */
 extern TimestampTz padlock_queue_next_due(void);
 
 /*
- * Register the calling process as a consumer of this database's jobs: its
- * latch is set when a transaction that added jobs commits.  Undone at exit.
+ * Register the calling process, a background worker, as a consumer of this
+ * database's jobs: its latch is set when there may be something to claim, and
+ * when it exits its jobs are due at once.
  */
 extern void padlock_queue_attach_consumer(void);
 
@@ -84,5 +150,15 @@ extern void padlock_queue_attach_consumer(void);
  * or padlock_queue_fail() does it by itself.
  */
 extern void padlock_queue_announce_end(void);
+
+/*
+ * What keeps the tables small and the counts fast, to be called every few
+ * minutes, in a transaction that ends soon: counts what has ended, begins a
+ * new generation when it is time, drops an old one.  Gives way to any lock.
+ */
+extern void padlock_queue_maintain(void);
+
+/* A database was dropped: forget its jobs.  Needs no transaction. */
+extern void padlock_queue_forget_database(Oid database);
 
 #endif							/* PADLOCK_QUEUE_H */

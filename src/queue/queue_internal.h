@@ -8,7 +8,15 @@
 #ifndef PADLOCK_QUEUE_INTERNAL_H
 #define PADLOCK_QUEUE_INTERNAL_H
 
+#include "fmgr.h"
+
 #include "queue/queue.h"
+
+#define MAX_JOB_TYPE_LENGTH		100 /* characters; also jobs_job_type_length */
+#define MAX_KEY_LENGTH			200 /* characters; also jobs_queue_length */
+#define MAX_WORKER_ID_LENGTH	200 /* characters */
+#define MAX_ERROR_BYTES			8192	/* also job_outcomes_error_length */
+#define MS_PER_MINUTE			INT64CONST(60000)
 
 /* Settings, in milliseconds; see padlock_queue_init(). */
 extern int	padlock_retry_base;
@@ -50,5 +58,26 @@ extern int64 padlock_queue_backoff(int64 base_ms, int64 cap_ms, int attempt);
 
 /* Does a job with this id exist, in any state? */
 extern bool padlock_queue_job_exists(const pg_uuid_t *id);
+
+/* Claim up to max jobs of any type; returns how many. */
+extern int	queue_claim_many(const char *worker_id, int64 lease_ms, PadlockJob *jobs, int max);
+
+/* Complete many jobs of one call; refused[i] says of which the claim was lost. */
+extern void queue_complete_many(const pg_uuid_t *ids, const int *attempts, Jsonb **results,
+								int count, bool *refused);
+
+/* before_shmem_exit callback: leave the consumers. */
+extern void queue_leave_consumers(int code, Datum arg);
+
+/* arguments.c: SQL functions' arguments, refused with their names. */
+extern void queue_require_value(FunctionCallInfo fcinfo, int number, const char *name);
+extern char *queue_text_argument(FunctionCallInfo fcinfo, int number, const char *name,
+								 int max_length);
+extern int	queue_integer_argument(FunctionCallInfo fcinfo, int number, const char *name,
+								   int minimum);
+extern Jsonb *queue_object_argument(FunctionCallInfo fcinfo, int number, const char *name);
+extern pg_uuid_t *queue_id_argument(FunctionCallInfo fcinfo, int number);
+extern void queue_require_job(const pg_uuid_t *id);
+extern Datum queue_return_id(pg_uuid_t id);
 
 #endif							/* PADLOCK_QUEUE_INTERNAL_H */

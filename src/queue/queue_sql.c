@@ -4,7 +4,7 @@
  *	  The queue's SQL functions: arguments in, errors that name them out.
  *
  * EXECUTE is the right to use the queue, given to service_role only; the work
- * is done as the extension's owner (queue.c).
+ * is done as the extension's owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,36 +16,37 @@
 #include "common/pg_prng.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "core/body.h"
 #include "core/spi.h"
-#include "queue/queue_internal.h"
+#include "queue/jobs.h"
 
-#define MAX_JOB_TYPE_LENGTH		100 /* characters; also job_queue_job_type_length */
-#define MAX_WORKER_ID_LENGTH	200 /* characters */
 #define MAX_URL_LENGTH			2000	/* characters */
-#define MS_PER_MINUTE			INT64CONST(60000)
 #define MAX_RETRY_DELAY_MS		(24 * 60 * MS_PER_MINUTE)
 #define DEFAULT_MAX_ATTEMPTS	3
+#define MAX_BATCH				10000
 
 PG_FUNCTION_INFO_V1(padlock_enqueue_job);
 PG_FUNCTION_INFO_V1(padlock_get_next_job);
+PG_FUNCTION_INFO_V1(padlock_get_next_jobs);
 PG_FUNCTION_INFO_V1(padlock_complete_job);
+PG_FUNCTION_INFO_V1(padlock_complete_jobs);
 PG_FUNCTION_INFO_V1(padlock_fail_job);
+PG_FUNCTION_INFO_V1(padlock_extend_job);
 PG_FUNCTION_INFO_V1(padlock_enqueue_pdf_extraction);
 PG_FUNCTION_INFO_V1(padlock_schedule_daily_ai_crawls);
-PG_FUNCTION_INFO_V1(padlock_cleanup_old_jobs);
 
 /*
  * Both kinds of crawl that are wanted and not yet pending or processing.
  * A product that was never crawled counts as not crawled in 7 days.
  */
 static PadlockStatement schedule_statement = {
-	"INSERT INTO @app@.job_queue (job_type, payload)"
-	" SELECT wanted.job_type, wanted.payload FROM ("
+	"SELECT wanted.job_type, wanted.payload FROM ("
 	"SELECT 'ai_crawl' AS job_type, c.id AS company_id,"
 	" pg_catalog.jsonb_build_object('company_id', c.id, 'website', c.website) AS payload"
 	" FROM @app@.insurance_companies c"
@@ -64,72 +65,6 @@ static PadlockStatement schedule_statement = {
 	1, {TIMESTAMPTZOID}
 };
 
-static PadlockStatement cleanup_statement = {
-	"DELETE FROM @app@.job_queue"
-	" WHERE (status = 'completed' AND COALESCE(completed_at, created_at) < $1 - interval '30 days')"
-	" OR (status = 'failed' AND COALESCE(completed_at, created_at) < $1 - interval '90 days')",
-	1, {TIMESTAMPTZOID}
-};
-
-/* Refuse NULL for an argument. */
-static void
-require_value(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
-/* A text argument of 1 to max_length characters. */
-static char *
-text_argument(FunctionCallInfo fcinfo, int number, const char *name, int max_length)
-{
-	char	   *value;
-	int			length;
-
-	require_value(fcinfo, number, name);
-	value = text_to_cstring(PG_GETARG_TEXT_PP(number));
-	length = pg_mbstrlen(value);
-	if (length < 1 || length > max_length)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must have between 1 and %d characters", name, max_length),
-				 errdetail("It has %d.", length)));
-	return value;
-}
-
-/* An integer argument of at least minimum. */
-static int
-integer_argument(FunctionCallInfo fcinfo, int number, const char *name, int minimum)
-{
-	int			value;
-
-	require_value(fcinfo, number, name);
-	value = PG_GETARG_INT32(number);
-	if (value < minimum)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be at least %d", name, minimum),
-				 errdetail("It is %d.", value)));
-	return value;
-}
-
-/* A jsonb argument that is an object. */
-static Jsonb *
-object_argument(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	Jsonb	   *value;
-
-	require_value(fcinfo, number, name);
-	value = PG_GETARG_JSONB_P(number);
-	if (!JB_ROOT_IS_OBJECT(value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be a JSON object", name)));
-	return value;
-}
-
 /*
  * The fencing token: attempt_val, or 1 when it is NULL.  So a caller without
  * a token holds the claim only while it is the job's first.
@@ -140,94 +75,205 @@ attempt_argument(FunctionCallInfo fcinfo, int number)
 	return PG_ARGISNULL(number) ? 1 : PG_GETARG_INT32(number);
 }
 
-/* Refuse an id that no job has; a job that exists but is lost answers false. */
-static void
-require_job(const pg_uuid_t *id)
-{
-	if (!padlock_queue_job_exists(id))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("job_id_val names no job"),
-				 errdetail("There is no job %s.",
-						   DatumGetCString(DirectFunctionCall1(uuid_out,
-															   UUIDPGetDatum(id))))));
-}
-
-/* A copy of an id, as a function's result. */
-static Datum
-return_id(pg_uuid_t id)
-{
-	pg_uuid_t  *result = palloc(sizeof(*result));
-
-	*result = id;
-	return UUIDPGetDatum(result);
-}
-
 /*
  * enqueue_job(job_type_val text, payload_val jsonb, priority_val integer,
- * max_attempts_val integer) returns uuid: add a job, visible at commit.
- * Errors: 22004 for NULLs, 22023 for a type that is empty or longer than 100
- * characters, a payload that is no object, fewer than 1 attempts.
+ * max_attempts_val integer, run_at_val timestamptz, dedupe_key_val text,
+ * queue_val text) returns uuid: add a job, to be claimed after the commit and
+ * not before run_at_val.  With a dedupe key, a job of the same type and key
+ * that waits or runs is returned instead.  Of the jobs with one queue key, a
+ * few run at a time.  Errors: 22004 for NULLs, 22023 for a type that is empty
+ * or longer than 100 characters, a payload that is no object, fewer than 1
+ * attempts, a key that is empty or longer than 200 characters.
  */
 Datum
 padlock_enqueue_job(PG_FUNCTION_ARGS)
 {
-	char	   *type = text_argument(fcinfo, 0, "job_type_val", MAX_JOB_TYPE_LENGTH);
-	Jsonb	   *payload = object_argument(fcinfo, 1, "payload_val");
-	int			priority = integer_argument(fcinfo, 2, "priority_val", PG_INT32_MIN);
-	int			max_attempts = integer_argument(fcinfo, 3, "max_attempts_val", 1);
+	PadlockNewJob job = {0};
 
-	return return_id(padlock_queue_enqueue(type, payload, priority, max_attempts));
+	job.type = queue_text_argument(fcinfo, 0, "job_type_val", MAX_JOB_TYPE_LENGTH);
+	job.payload = queue_object_argument(fcinfo, 1, "payload_val");
+	job.priority = queue_integer_argument(fcinfo, 2, "priority_val", PG_INT32_MIN);
+	job.max_attempts = queue_integer_argument(fcinfo, 3, "max_attempts_val", 1);
+	if (!PG_ARGISNULL(4))
+		job.run_at = PG_GETARG_TIMESTAMPTZ(4);
+	if (!PG_ARGISNULL(5))
+		job.dedupe_key = queue_text_argument(fcinfo, 5, "dedupe_key_val", MAX_KEY_LENGTH);
+	if (!PG_ARGISNULL(6))
+		job.queue = queue_text_argument(fcinfo, 6, "queue_val", MAX_KEY_LENGTH);
+	return queue_return_id(padlock_queue_add(&job));
+}
+
+/* Put claimed jobs into the result set. */
+static void
+return_jobs(ReturnSetInfo *rsinfo, PadlockJob *jobs, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, false};
+
+		values[0] = UUIDPGetDatum(&jobs[i].id);
+		values[1] = CStringGetTextDatum(jobs[i].type);
+		values[2] = JsonbPGetDatum(jobs[i].payload);
+		values[3] = Int32GetDatum(jobs[i].attempt);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 }
 
 /*
  * get_next_job(worker_id_val text, lock_duration_minutes integer) returns
  * table (job_id, job_type, payload, attempts): claim the due job of highest
  * priority, the oldest among equals, for that many minutes; no row when none
- * is due.  Errors: 22004 for NULLs, 22023 for an empty or long worker id and
- * fewer than 1 minutes.
+ * is due.  Rolled back, the claim never was.  Errors: 22004 for NULLs, 22023
+ * for an empty or long worker id and fewer than 1 minutes, 25006 in a
+ * read-only transaction, 53400 when all leases are taken.
  */
 Datum
 padlock_get_next_job(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *worker_id = text_argument(fcinfo, 0, "worker_id_val", MAX_WORKER_ID_LENGTH);
-	int			minutes = integer_argument(fcinfo, 1, "lock_duration_minutes", 1);
+	char	   *worker_id = queue_text_argument(fcinfo, 0, "worker_id_val", MAX_WORKER_ID_LENGTH);
+	int			minutes = queue_integer_argument(fcinfo, 1, "lock_duration_minutes", 1);
 	PadlockJob	job;
-	Datum		values[4];
-	bool		nulls[4] = {false, false, false, false};
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!padlock_queue_claim(worker_id, minutes * MS_PER_MINUTE, &job))
-		return (Datum) 0;
+	if (padlock_queue_claim(worker_id, minutes * MS_PER_MINUTE, &job))
+		return_jobs((ReturnSetInfo *) fcinfo->resultinfo, &job, 1);
+	return (Datum) 0;
+}
 
-	values[0] = UUIDPGetDatum(&job.id);
-	values[1] = CStringGetTextDatum(job.type);
-	values[2] = JsonbPGetDatum(job.payload);
-	values[3] = Int32GetDatum(job.attempt);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+/*
+ * get_next_jobs(worker_id_val text, limit_val integer, lock_duration_minutes
+ * integer) returns table as get_next_job(): up to limit_val jobs in their
+ * order.  Errors as there, and 22023 for a limit not from 1 to 10000.
+ */
+Datum
+padlock_get_next_jobs(PG_FUNCTION_ARGS)
+{
+	char	   *worker_id = queue_text_argument(fcinfo, 0, "worker_id_val", MAX_WORKER_ID_LENGTH);
+	int			limit = queue_integer_argument(fcinfo, 1, "limit_val", 1);
+	int			minutes = queue_integer_argument(fcinfo, 2, "lock_duration_minutes", 1);
+	PadlockJob *jobs;
+	int			count;
+
+	if (limit > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("limit_val must be at most %d", MAX_BATCH)));
+	InitMaterializedSRF(fcinfo, 0);
+	jobs = palloc_array(PadlockJob, limit);
+	count = queue_claim_many(worker_id, minutes * MS_PER_MINUTE, jobs, limit);
+	return_jobs((ReturnSetInfo *) fcinfo->resultinfo, jobs, count);
 	return (Datum) 0;
 }
 
 /*
  * complete_job(job_id_val uuid, result_val jsonb, attempt_val integer) returns
  * boolean: end a claim with its result.  False when the claim was lost: ended,
- * taken by another, or given up when its lease ended.  A lease that has ended
- * but that no claim has noticed yet still counts.  Errors: 22004 for a NULL
- * id, 22023 for an unknown one.
+ * cancelled, taken by another, or given up when its lease ended.  A lease that
+ * has ended but that no claim has noticed yet still counts.  Errors: 22004 for
+ * a NULL id, 22023 for an unknown one.
  */
 Datum
 padlock_complete_job(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *id;
+	pg_uuid_t  *id = queue_id_argument(fcinfo, 0);
 
-	require_value(fcinfo, 0, "job_id_val");
-	id = PG_GETARG_UUID_P(0);
 	if (padlock_queue_complete(id, attempt_argument(fcinfo, 2),
 							   PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1)))
 		PG_RETURN_BOOL(true);
-	require_job(id);
+	queue_require_job(id);
 	PG_RETURN_BOOL(false);
+}
+
+/* The elements of an array argument, which must be as many as count unless it is < 0. */
+static int
+array_argument(FunctionCallInfo fcinfo, int number, const char *name, int count,
+			   Datum **values, bool **nulls)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(number);
+	int16		length;
+	bool		byval;
+	char		align;
+	int			found;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &byval, &align);
+	deconstruct_array(array, ARR_ELEMTYPE(array), length, byval, align, values, nulls, &found);
+	if (count >= 0 && found != count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must have as many elements as job_ids_val", name),
+				 errdetail("It has %d, and job_ids_val has %d.", found, count)));
+	return found;
+}
+
+/* The ids of complete_jobs(). */
+static pg_uuid_t *
+ids_argument(FunctionCallInfo fcinfo, int *count)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	pg_uuid_t  *ids;
+
+	*count = array_argument(fcinfo, 0, "job_ids_val", -1, &values, &nulls);
+	ids = palloc_array(pg_uuid_t, Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("job_ids_val must not contain null")));
+		ids[i] = *DatumGetUUIDP(values[i]);
+	}
+	return ids;
+}
+
+/* The ids that were refused, as uuid[]. */
+static Datum
+refused_ids(pg_uuid_t *ids, const bool *refused, int count)
+{
+	Datum	   *values = palloc_array(Datum, Max(count, 1));
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (refused[i])
+			values[n++] = UUIDPGetDatum(&ids[i]);
+	return PointerGetDatum(construct_array(values, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/*
+ * complete_jobs(job_ids_val uuid[], attempts_val integer[], results_val
+ * jsonb[]) returns uuid[]: complete_job() for many; returns those whose claim
+ * was lost, or that do not exist.  NULL for the ids, what array_agg() makes of
+ * no row, stands for none.  Errors: 22004 for NULLs among the ids, 2202E for
+ * arrays of different lengths.
+ */
+Datum
+padlock_complete_jobs(PG_FUNCTION_ARGS)
+{
+	int			count = 0;
+	pg_uuid_t  *ids = PG_ARGISNULL(0) ? NULL : ids_argument(fcinfo, &count);
+	int		   *attempts = palloc_array(int, Max(count, 1));
+	Jsonb	  **results = palloc0_array(Jsonb *, Max(count, 1));
+	bool	   *refused = palloc_array(bool, Max(count, 1));
+	Datum	   *values;
+	bool	   *nulls;
+
+	for (int i = 0; i < count; i++)
+		attempts[i] = 1;
+	if (!PG_ARGISNULL(1))
+	{
+		(void) array_argument(fcinfo, 1, "attempts_val", count, &values, &nulls);
+		for (int i = 0; i < count; i++)
+			attempts[i] = nulls[i] ? 1 : DatumGetInt32(values[i]);
+	}
+	if (!PG_ARGISNULL(2))
+	{
+		(void) array_argument(fcinfo, 2, "results_val", count, &values, &nulls);
+		for (int i = 0; i < count; i++)
+			results[i] = nulls[i] ? NULL : DatumGetJsonbP(values[i]);
+	}
+	queue_complete_many(ids, attempts, results, count, refused);
+	PG_RETURN_DATUM(refused_ids(ids, refused, count));
 }
 
 /*
@@ -247,28 +293,48 @@ retry_time(int delay_minutes, int attempt)
 
 /*
  * fail_job(job_id_val uuid, error_message_val text, retry_delay_minutes
- * integer, attempt_val integer) returns boolean: report a failed attempt.  The
- * job is pending again after retry_delay_minutes * 2^(attempt - 1), plus up to
- * half as much at random, at most 24 hours; failed when its attempts are used
- * up.  The message is cut to 8 kB.  False as in complete_job().  Errors: 22004
- * for NULLs, 22023 for an unknown id or a negative delay.
+ * integer, attempt_val integer, permanent_val boolean) returns boolean: report
+ * a failed attempt.  The job is pending again after retry_delay_minutes *
+ * 2^(attempt - 1), plus up to half as much at random, at most 24 hours; failed
+ * when its attempts are used up, or at once when permanent_val is true.  The
+ * message is cut to 8 kB.  False as in complete_job().  Errors: 22004 for
+ * NULLs, 22023 for an unknown id or a negative delay.
  */
 Datum
 padlock_fail_job(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *id;
+	pg_uuid_t  *id = queue_id_argument(fcinfo, 0);
+	int			attempt = attempt_argument(fcinfo, 3);
+	bool		permanent = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	char	   *error;
 	int			delay;
-	int			attempt = attempt_argument(fcinfo, 3);
 
-	require_value(fcinfo, 0, "job_id_val");
-	require_value(fcinfo, 1, "error_message_val");
-	id = PG_GETARG_UUID_P(0);
+	queue_require_value(fcinfo, 1, "error_message_val");
 	error = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	delay = integer_argument(fcinfo, 2, "retry_delay_minutes", 0);
-	if (padlock_queue_end_attempt(id, attempt, error, retry_time(delay, attempt)))
+	delay = queue_integer_argument(fcinfo, 2, "retry_delay_minutes", 0);
+	if (padlock_queue_end_attempt(id, attempt, error,
+								  permanent ? DT_NOEND : retry_time(delay, attempt)))
 		PG_RETURN_BOOL(true);
-	require_job(id);
+	queue_require_job(id);
+	PG_RETURN_BOOL(false);
+}
+
+/*
+ * extend_job(job_id_val uuid, lock_duration_minutes integer, attempt_val
+ * integer) returns boolean: put off the end of a claim's lease to that many
+ * minutes from now, whatever the transaction becomes.  False when the claim
+ * was lost or the job was cancelled: stop working at it.  Errors: 22004 for
+ * NULLs, 22023 for an unknown id or fewer than 1 minutes.
+ */
+Datum
+padlock_extend_job(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = queue_id_argument(fcinfo, 0);
+	int			minutes = queue_integer_argument(fcinfo, 1, "lock_duration_minutes", 1);
+
+	if (padlock_queue_extend(id, attempt_argument(fcinfo, 2), minutes * MS_PER_MINUTE))
+		PG_RETURN_BOOL(true);
+	queue_require_job(id);
 	PG_RETURN_BOOL(false);
 }
 
@@ -286,9 +352,9 @@ padlock_enqueue_pdf_extraction(PG_FUNCTION_ARGS)
 	int			priority;
 	Jsonb	   *payload;
 
-	require_value(fcinfo, 0, "document_id_val");
-	url = text_argument(fcinfo, 1, "file_url_val", MAX_URL_LENGTH);
-	priority = integer_argument(fcinfo, 2, "priority_val", PG_INT32_MIN);
+	queue_require_value(fcinfo, 0, "document_id_val");
+	url = queue_text_argument(fcinfo, 1, "file_url_val", MAX_URL_LENGTH);
+	priority = queue_integer_argument(fcinfo, 2, "priority_val", PG_INT32_MIN);
 	if (pg_strncasecmp(url, "http://", 7) != 0 && pg_strncasecmp(url, "https://", 8) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -297,25 +363,22 @@ padlock_enqueue_pdf_extraction(PG_FUNCTION_ARGS)
 	payload = padlock_answer("{\"document_id\": \"%s\", \"file_url\": %s}",
 							 DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(0))),
 							 padlock_json_string(url));
-	return return_id(padlock_queue_enqueue("pdf_extraction", payload, priority,
-										   DEFAULT_MAX_ATTEMPTS));
+	return queue_return_id(padlock_queue_enqueue("pdf_extraction", payload, priority,
+												 DEFAULT_MAX_ATTEMPTS));
 }
 
-/* Run a statement with the time of day as the owner; returns its rows. */
-static uint64
-run_at_now(PadlockStatement *statement)
+/* Add a job for each row of the current result: type, payload. */
+static void
+enqueue_rows(SPITupleTable *rows, uint64 count)
 {
-	Datum		values[1];
-	PadlockUserContext saved;
-	uint64		rows;
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+		char	   *type = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+		Datum		payload = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
 
-	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
-	SPI_connect();
-	padlock_become_owner(&saved);
-	rows = padlock_spi_execute(statement, values, NULL, false);
-	padlock_restore_user(&saved);
-	SPI_finish();
-	return rows;
+		(void) padlock_queue_enqueue(type, DatumGetJsonbP(payload), 0, DEFAULT_MAX_ATTEMPTS);
+	}
 }
 
 /*
@@ -332,6 +395,10 @@ run_at_now(PadlockStatement *statement)
 Datum
 padlock_schedule_daily_ai_crawls(PG_FUNCTION_ARGS)
 {
+	Datum		values[1] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+	PadlockUserContext saved;
+	uint64		count;
+
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -339,15 +406,11 @@ padlock_schedule_daily_ai_crawls(PG_FUNCTION_ARGS)
 				 errdetail("With an older snapshot it could schedule a company twice.")));
 
 	LockDatabaseObject(ProcedureRelationId, fcinfo->flinfo->fn_oid, 0, ShareUpdateExclusiveLock);
-	PG_RETURN_INT32((int32) run_at_now(&schedule_statement));
-}
-
-/*
- * cleanup_old_jobs() returns integer: delete jobs that were completed more
- * than 30 days ago or failed more than 90 days ago; returns how many.
- */
-Datum
-padlock_cleanup_old_jobs(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32((int32) run_at_now(&cleanup_statement));
+	SPI_connect();
+	padlock_become_owner(&saved);
+	count = padlock_spi_execute(&schedule_statement, values, NULL, false);
+	padlock_restore_user(&saved);
+	enqueue_rows(SPI_tuptable, count);
+	SPI_finish();
+	PG_RETURN_INT32((int32) count);
 }

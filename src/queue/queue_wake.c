@@ -5,12 +5,11 @@
  *
  * Shared memory holds one slot for each backend, at its backend id: which
  * database it serves, as what, and its latch.  A transaction that adds jobs
- * remembers it (a trigger on job_queue, so that a plain INSERT counts), and
- * after its commit, when others can see the rows, sets the latches.
+ * remembers it and sets the latches after its commit, when the jobs are in
+ * the ready list (xact.c registers its callback before this file's).
  *
  * A wake-up is a hint and may be false (a rolled back subtransaction) or
- * missing (COMMIT PREPARED, a wake from a session that did not preload the
- * library): sleepers look again at intervals of their own.
+ * missing (COMMIT PREPARED): sleepers look again at intervals of their own.
  *
  * Locking contract: one LWLock, exclusive to change a slot, shared to read;
  * nothing is called and no error raised while it is held.
@@ -27,8 +26,6 @@
 #include <limits.h>
 
 #include "access/xact.h"
-#include "commands/trigger.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -39,6 +36,7 @@
 #include "core/core.h"
 #include "core/errors.h"
 #include "queue/queue_internal.h"
+#include "queue/xact.h"
 
 #define QUEUE_SHMEM_NAME "padlock queue"
 #define QUEUE_ROLES (PADLOCK_QUEUE_WAITER + 1)
@@ -50,29 +48,28 @@ typedef struct QueueSlot
 	Latch	   *latch;
 } QueueSlot;
 
-typedef struct QueueShared
+typedef struct WakeShared
 {
 	LWLock	   *lock;
 	int			nregistered[QUEUE_ROLES];	/* in all databases */
 	int			nslots;
 	QueueSlot	slots[FLEXIBLE_ARRAY_MEMBER];
-} QueueShared;
+} WakeShared;
 
 int			padlock_retry_base = 30 * 1000;
 int			padlock_retry_cap = 60 * 60 * 1000;
 int			padlock_job_worker_wait = 10 * 1000;
+int			padlock_queue_max_running_per_queue = 1;
 
-static QueueShared *shared = NULL;
+static WakeShared *shared = NULL;
 static bool wake_at_commit[QUEUE_ROLES];
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
-PG_FUNCTION_INFO_V1(padlock_queue_wake);
-
 static Size
 shared_size(void)
 {
-	return offsetof(QueueShared, slots) + mul_size(MaxBackends, sizeof(QueueSlot));
+	return offsetof(WakeShared, slots) + mul_size(MaxBackends, sizeof(QueueSlot));
 }
 
 static void
@@ -133,18 +130,10 @@ padlock_queue_unregister(PadlockQueueRole role)
 	set_registered(role, false);
 }
 
-/* before_shmem_exit callback; arg is the role. */
-static void
-unregister_at_exit(int code, Datum arg)
-{
-	padlock_queue_unregister((PadlockQueueRole) DatumGetInt32(arg));
-}
-
 void
-padlock_queue_attach_consumer(void)
+queue_leave_consumers(int code, Datum arg)
 {
-	padlock_queue_register(PADLOCK_QUEUE_CONSUMER);
-	before_shmem_exit(unregister_at_exit, Int32GetDatum(PADLOCK_QUEUE_CONSUMER));
+	padlock_queue_unregister(PADLOCK_QUEUE_CONSUMER);
 }
 
 /*
@@ -221,21 +210,6 @@ wake_after_commit(XactEvent event, void *arg)
 	}
 }
 
-/*
- * padlock.queue_wake() trigger, AFTER INSERT or UPDATE of job_queue: have the
- * workers of this database woken when the transaction commits.
- */
-Datum
-padlock_queue_wake(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("queue_wake must be fired as a trigger")));
-	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
-	return PointerGetDatum(NULL);
-}
-
 static void
 define_settings(void)
 {
@@ -248,19 +222,44 @@ define_settings(void)
 							"Largest bound that padlock.retry_base grows to.", NULL,
 							&padlock_retry_cap, padlock_retry_cap, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("padlock.max_running_per_queue",
+							"How many jobs with one queue key run at a time.",
+							"padlock.job_types may say otherwise of a type.",
+							&padlock_queue_max_running_per_queue,
+							padlock_queue_max_running_per_queue, 1, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("padlock.job_worker_wait",
 							"How long job_worker() waits for the outcome of a job.", NULL,
 							&padlock_job_worker_wait, padlock_job_worker_wait, 0, 60 * 60 * 1000,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
+/* Settings that size shared memory, which is there when preloaded only. */
+static void
+define_sizes(void)
+{
+	DefineCustomIntVariable("padlock.queue_max_jobs",
+							"Waiting jobs that are kept in memory; more wait in their table.", NULL,
+							&padlock_queue_max_jobs, padlock_queue_max_jobs, 64, 10000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("padlock.queue_max_leases",
+							"Jobs that may run at a time.", NULL,
+							&padlock_queue_max_leases, padlock_queue_max_leases, 16, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
 void
 padlock_queue_init(void)
 {
 	define_settings();
+	/* callbacks run in the reverse of the order in which they are registered */
 	RegisterXactCallback(wake_after_commit, NULL);
+	queue_xact_init();
 	if (!padlock_preloaded)
 		return;
+
+	define_sizes();
+	queue_state_reserve();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;

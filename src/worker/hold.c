@@ -38,6 +38,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
+#include "queue/queue.h"
 #include "worker/launcher.h"
 #include "worker/state.h"
 #include "worker/worker.h"
@@ -239,6 +240,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *statement = pstmt->utilityStmt;
+	Oid			dropped = InvalidOid;
 
 	if (padlock_workers != NULL &&
 		(IsA(statement, DropdbStmt) || IsA(statement, RenameStmt) ||
@@ -252,6 +254,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 			hold_database(oid);
 			wait_for_workers(oid);
 		}
+		if (IsA(statement, DropdbStmt))
+			dropped = oid;
 		if (IsA(statement, CreatedbStmt))
 		{
 			watch_transaction();
@@ -265,6 +269,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	else
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params,
 								environment, dest, qc);
+	if (OidIsValid(dropped))
+		padlock_queue_forget_database(dropped);
 }
 
 void

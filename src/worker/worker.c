@@ -3,12 +3,21 @@
  * worker.c
  *	  A worker's process: claim a job, have its handler do it, end it.
  *
- * A job takes at least two short transactions, claim and end, with none open
- * between them while a helper program works (job.h).  The claim is a lease
+ * A claim writes nothing (queue/claim.c), and a job takes at least one short
+ * transaction that ends it, with none open while a helper program works
+ * (job.h).  The claim is a lease
  * of LEASE_MS that is put off while the worker lives and cares; another
  * worker takes the job when it ends.  attempt is the fencing token: whoever
  * lost the claim cannot end the job, and its data rolls back with the
  * refused completion.
+ *
+ * Jobs of a registered type (sql_handler.c) are often done in less time than
+ * a commit takes to reach the disk.  So when one was quick, the worker claims
+ * more of that type that are next in turn, does each in its own transaction,
+ * commits without waiting for the disk, and waits once for all of them.  A
+ * crash before that takes back jobs and their data together, and whoever waits
+ * in job_worker() is told after it only.  Jobs that were claimed and not begun
+ * go to others after a moment (queue/claim.c).
  *
  * An idle worker sleeps until the next job is due or its latch is set by the
  * commit of a new one (padlock_queue_attach_consumer()).  It looks by itself
@@ -33,13 +42,16 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -76,6 +88,11 @@
 #define MAINTENANCE_RETRY_MS (60 * 60 * 1000)
 #define MAINTENANCE_LOCK_TIMEOUT "200ms"
 #define PARTITION_MONTHS	3
+#define QUEUE_CARE_MS		(60 * 1000)	/* padlock_queue_maintain() */
+#define QUICK_USECS			5000	/* a job that takes less is quick */
+#define BATCH_USECS			20000	/* what a batch should take in all */
+#define BATCH_LATE_USECS	100000	/* when it takes longer, the rest is given back */
+#define BATCH_MAX			64
 
 static const PadlockJobType *const job_types[] = {
 	&padlock_job_pdf_extraction,
@@ -283,9 +300,9 @@ claim(const char *worker_id, PadlockJob *job, TimestampTz *due)
 
 	padlock_worker_begin();
 	claimed = padlock_queue_claim(worker_id, LEASE_MS, job);
+	padlock_worker_commit();
 	if (!claimed)
 		*due = padlock_queue_next_due();
-	padlock_worker_commit();
 	lease_extended_at = GetCurrentTimestamp();
 	return claimed;
 }
@@ -341,9 +358,7 @@ padlock_worker_heartbeat(void)
 	if (current_job == NULL ||
 		!TimestampDifferenceExceeds(lease_extended_at, GetCurrentTimestamp(), HEARTBEAT_MS))
 		return;
-	padlock_worker_begin();
 	padlock_worker_hold_job(LEASE_MS);
-	padlock_worker_commit();
 }
 
 /* One of padlock's own types, or NULL. */
@@ -362,9 +377,36 @@ padlock_job_type_is_builtin(const char *name)
 	return find_builtin(name) != NULL;
 }
 
-/* Run the job's handler and end the job in the transaction it leaves. */
+/*
+ * Commit without waiting for the disk, if the wait is made up for later: by
+ * flush_commits().  Synchronous replication is waited for each time.
+ */
 static void
-do_job(const PadlockJob *job)
+commit_job(bool wait)
+{
+	int			setting = synchronous_commit;
+
+	if (!wait && (SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0'))
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	padlock_worker_commit();
+	synchronous_commit = setting;
+}
+
+/* Wait until what was committed without waiting is on disk; tell who waits. */
+static void
+flush_commits(void)
+{
+	if (!XLogRecPtrIsInvalid(XactLastCommitEnd) && synchronous_commit != SYNCHRONOUS_COMMIT_OFF)
+		XLogFlush(XactLastCommitEnd);
+	padlock_queue_announce_end();
+}
+
+/*
+ * Run the job's handler and end the job in the transaction it leaves; of a
+ * registered type, the commit may be left to flush_commits().
+ */
+static void
+do_job(const PadlockJob *job, bool wait)
 {
 	const PadlockJobType *type = find_builtin(job->type);
 	Jsonb	   *result;
@@ -378,7 +420,7 @@ do_job(const PadlockJob *job)
 		ereport(ERROR,
 				(errcode(PADLOCK_ERRCODE_CLAIM_LOST),
 				 errmsg("the claim of the job was lost")));
-	padlock_worker_commit();
+	commit_job(wait);
 }
 
 ErrorData *
@@ -432,18 +474,19 @@ report_failure(const PadlockJob *job, ErrorData *error)
 															   UUIDPGetDatum(&job->id))))));
 }
 
-/* Do a claimed job, whatever comes of it. */
+/* Do a claimed job, whatever comes of it; wait as in do_job(). */
 static void
-process(const PadlockJob *job)
+process(const PadlockJob *job, bool wait)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 
 	current_job = job;
+	padlock_queue_set_current(job);
 	show_job(job);
 	PG_TRY();
 	{
-		do_job(job);
+		do_job(job, wait);
 	}
 	PG_CATCH();
 	{
@@ -451,9 +494,10 @@ process(const PadlockJob *job)
 	}
 	PG_END_TRY();
 	current_job = NULL;
+	padlock_queue_set_current(NULL);
 
 	if (error != NULL && error->sqlerrcode == PADLOCK_ERRCODE_CLAIM_LOST)
-		ereport(LOG, (errmsg("padlock: gave up a job of type \"%s\" that another worker has claimed",
+		ereport(LOG, (errmsg("padlock: gave up a job of type \"%s\" whose claim was lost: cancelled, changed, or claimed by another",
 							 job->type)));
 	else if (error != NULL)
 	{
@@ -461,8 +505,80 @@ process(const PadlockJob *job)
 			return;
 		report_failure(job, error);
 	}
-	padlock_queue_announce_end();
+	if (wait)
+		padlock_queue_announce_end();
 	show_job(NULL);
+}
+
+/* Do jobs that were claimed ahead; those that come too late are given back. */
+static void
+process_ahead(const PadlockJob *jobs, int count, instr_time claimed_at)
+{
+	bool		late = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		instr_time	now;
+
+		CHECK_FOR_INTERRUPTS();
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, claimed_at);
+		late = late || INSTR_TIME_GET_MICROSEC(now) > BATCH_LATE_USECS;
+		if (late)
+			padlock_queue_give_back(&jobs[i]);
+		else if (padlock_queue_begin(&jobs[i], LEASE_MS))
+		{
+			lease_extended_at = GetCurrentTimestamp();
+			process(&jobs[i], false);
+		}
+	}
+}
+
+/* Claim more jobs of a type and do them; returns how many were claimed. */
+static int
+process_more(const char *worker_id, const char *type, int max)
+{
+	PadlockJob	jobs[BATCH_MAX];
+	instr_time	claimed_at;
+	int			count;
+
+	INSTR_TIME_SET_CURRENT(claimed_at);
+	padlock_worker_begin();
+	count = padlock_queue_claim_ahead(worker_id, LEASE_MS, type, jobs, max);
+	padlock_worker_commit();
+	process_ahead(jobs, count, claimed_at);
+	return count;
+}
+
+/*
+ * Do a job of a registered type and, as long as they are quick, more of that
+ * type that are next in turn.
+ */
+static void
+process_quick(const char *worker_id, const PadlockJob *job)
+{
+	int			done = 1;
+	instr_time	began;
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(began);
+	process(job, false);
+	for (;;)
+	{
+		int			count;
+		int64		each;
+
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, began);
+		each = Max(INSTR_TIME_GET_MICROSEC(now) / done, 1);
+		if (each > QUICK_USECS || INSTR_TIME_GET_MICROSEC(now) > BATCH_USECS)
+			break;
+		count = process_more(worker_id, job->type, Min(BATCH_USECS / each, BATCH_MAX));
+		if (count == 0)
+			break;
+		done += count;
+	}
+	flush_commits();
 }
 
 /*
@@ -502,6 +618,37 @@ maintain(MemoryContext context)
 	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAINTENANCE_RETRY_MS);
 	ereport(LOG, (errmsg("padlock: daily maintenance failed and is tried again in an hour: %s",
 						 error->message)));
+}
+
+/*
+ * Every minute, the database's first worker sees to the queue's tables.  What
+ * fails, for a lock say, is left to the next time.
+ */
+static void
+care_for_queue(MemoryContext context)
+{
+	static TimestampTz next = 0;
+	ErrorData  *volatile error = NULL;
+
+	if (place->ordinal != 0 || GetCurrentTimestamp() < next)
+		return;
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), QUEUE_CARE_MS);
+	PG_TRY();
+	{
+		padlock_worker_begin();
+		(void) set_config_option("lock_timeout", MAINTENANCE_LOCK_TIMEOUT, PGC_SUSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		padlock_queue_maintain();
+		padlock_worker_commit();
+	}
+	PG_CATCH();
+	{
+		error = padlock_worker_recover(context);
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		ereport(LOG, (errmsg("padlock: care for the job tables failed and is tried again: %s",
+							 error->message)));
 }
 
 /* How long to sleep, in milliseconds, when the next job is due at `due`. */
@@ -557,12 +704,15 @@ work(const char *worker_id, MemoryContext context)
 		return POLL_MS;
 	MemoryContextSwitchTo(context);
 	maintain(context);
+	care_for_queue(context);
 	padlock_key_services_tend(context);
 	search_wait = maintain_search(context);
 	MemoryContextSwitchTo(context);
 	claimed = claim(worker_id, &job, &due);
-	if (claimed)
-		process(&job);
+	if (claimed && find_builtin(job.type) == NULL)
+		process_quick(worker_id, &job);
+	else if (claimed)
+		process(&job, true);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
 	return claimed ? 0 : Min(idle_time(due), search_wait);
@@ -611,6 +761,7 @@ padlock_worker_main(Datum main_arg)
 		long		wait_ms;
 
 		ResetLatch(MyLatch);
+		QueryCancelPending = false; /* it was for a job that has ended */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -15,7 +15,10 @@ SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
                     'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents',
-                    'padlock.search_segments', 'padlock.search_blocks', 'padlock.search_changes', 'public.search_synonyms', 'public.search_log'],
+                    'padlock.search_segments', 'padlock.search_blocks', 'padlock.search_changes', 'public.search_synonyms', 'public.search_log',
+
+                    'padlock.jobs', 'padlock.jobs_1', 'padlock.job_outcomes', 'padlock.job_outcomes_1', 'padlock.job_generations', 'padlock.job_tallies',
+                    'padlock.job_retention', 'padlock.job_types', 'padlock.job_counts', 'padlock.job_progress'],
               'the tables are these and no others');
 
 -- Columns: name, type, "not null", default; what stands after the mark is ours.
@@ -62,12 +65,20 @@ INSERT INTO wanted VALUES
 ('admin_users', 0, ARRAY[
     'id uuid not null', 'role text not null default ''admin''::text', 'permissions jsonb not null default ''[]''::jsonb',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
-('job_queue', 1, ARRAY[
-    'id uuid not null default gen_random_uuid()', 'job_type text not null', 'status text not null default ''pending''::text',
-    'priority integer not null default 0', 'payload jsonb not null default ''{}''::jsonb', 'result jsonb', 'error_message text',
-    'attempts integer not null default 0', 'max_attempts integer not null default 3', 'next_retry_at timestamp with time zone',
-    'created_at timestamp with time zone not null default now()', 'started_at timestamp with time zone',
-    'completed_at timestamp with time zone', 'worker_id text', 'locked_until timestamp with time zone', 'enqueue_order bigint not null']),
+('job_queue', 3, ARRAY[
+    'id uuid', 'job_type text', 'status text', 'priority integer', 'payload jsonb', 'result jsonb', 'error_message text',
+    'attempts integer', 'max_attempts integer', 'next_retry_at timestamp with time zone', 'created_at timestamp with time zone',
+    'started_at timestamp with time zone', 'completed_at timestamp with time zone', 'worker_id text', 'locked_until timestamp with time zone',
+    'enqueue_order bigint', 'dedupe_key text', 'queue text']),
+('padlock.jobs_1', 0, ARRAY[
+    'seq bigint not null', 'id uuid not null', 'job_type text not null', 'priority integer not null', 'payload jsonb not null',
+    'max_attempts integer not null', 'run_at timestamp with time zone', 'created_at timestamp with time zone not null', 'dedupe_key text', 'queue text']),
+('padlock.job_outcomes_1', 0, ARRAY[
+    'job_seq bigint not null', 'started_at timestamp with time zone', 'ended_at timestamp with time zone not null', 'next_retry_at timestamp with time zone',
+    'attempt integer not null', 'kind text not null', 'worker_id text', 'result jsonb', 'error text']),
+('padlock.job_types', 0, ARRAY[
+    'job_type text not null', 'paused boolean not null default false', 'max_running integer', 'max_running_per_queue integer',
+    'retry_base interval', 'retry_cap interval']),
 ('rate_limits', 0, ARRAY[
     'id uuid', 'identifier text', 'endpoint text', 'request_count integer', 'window_start timestamp with time zone', 'created_at timestamp with time zone']),
 ('rate_limit_rules', 0, ARRAY[
@@ -118,7 +129,9 @@ CREATE TEMP TABLE key (name text, definition text);
 INSERT INTO key VALUES
     ('users', 'PRIMARY KEY (id)'), ('insurance_companies', 'PRIMARY KEY (id)'), ('insurance_products', 'PRIMARY KEY (id)'),
     ('policies', 'PRIMARY KEY (id)'), ('claims', 'PRIMARY KEY (id)'), ('documents', 'PRIMARY KEY (id)'), ('admin_users', 'PRIMARY KEY (id)'),
-    ('job_queue', 'PRIMARY KEY (id)'), ('padlock.email_templates', 'PRIMARY KEY (name)'), ('padlock.job_handlers', 'PRIMARY KEY (job_type)'),
+    ('padlock.jobs', 'PRIMARY KEY (id)'), ('padlock.jobs_1', 'PRIMARY KEY (id)'), ('padlock.job_outcomes', 'PRIMARY KEY (job_seq, attempt)'), ('padlock.job_outcomes_1', 'PRIMARY KEY (job_seq, attempt)'),
+    ('padlock.job_generations', 'PRIMARY KEY (generation)'), ('padlock.job_tallies', 'PRIMARY KEY (generation, job_type, status)'), ('padlock.job_retention', 'PRIMARY KEY (only_row)'), ('padlock.job_types', 'PRIMARY KEY (job_type)'),
+    ('padlock.email_templates', 'PRIMARY KEY (name)'), ('padlock.job_handlers', 'PRIMARY KEY (job_type)'),
     ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
@@ -149,7 +162,7 @@ INSERT INTO wanted_index VALUES
     ('audit_logs', 'btree', 'user_id', NULL), ('audit_logs', 'btree', 'company_id', NULL), ('audit_logs', 'btree', 'record_id', NULL),
     ('audit_logs', 'btree', 'table_name', NULL), ('audit_logs', 'btree', 'created_at', NULL),
     ('policies', 'btree', 'policy_type', NULL), ('insurance_products', 'btree', 'policy_type', NULL), ('documents', 'btree', 'document_type', NULL),
-    ('job_queue', 'btree', 'job_type, status', NULL), ('policies', 'btree', 'status', NULL), ('claims', 'btree', 'claim_status', NULL),
+    ('policies', 'btree', 'status', NULL), ('claims', 'btree', 'claim_status', NULL),
     ('insurance_companies', 'btree', 'is_active', NULL),
     ('documents', 'btree', 'extraction_status', '(extraction_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
     ('documents', 'btree', 'encryption_status', '(encryption_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
@@ -161,8 +174,8 @@ INSERT INTO wanted_index VALUES
     ('insurance_products', 'gin', 'search_keywords', NULL), ('insurance_products', 'gin', 'ai_tags', NULL),
     ('insurance_products', 'gin', 'coverage_details', NULL), ('insurance_products', 'gin', 'benefits', NULL), ('insurance_products', 'gin', 'exclusions', NULL),
     ('insurance_products', 'btree', 'policy_type, premium_amount', 'is_active'),
-    ('job_queue', 'btree', 'priority DESC, created_at, enqueue_order', '(status = ''pending''::text)'),
-    ('job_queue', 'btree', 'locked_until', '(status = ''processing''::text)'),
+    ('padlock.jobs', 'brin', 'seq', NULL), ('padlock.jobs_1', 'brin', 'seq', NULL), ('padlock.jobs', 'btree', 'dedupe_key', '(dedupe_key IS NOT NULL)'), ('padlock.jobs_1', 'btree', 'dedupe_key', '(dedupe_key IS NOT NULL)'),
+    ('padlock.job_outcomes', 'brin', 'ended_at', NULL), ('padlock.job_outcomes_1', 'brin', 'ended_at', NULL),
     ('padlock.sessions', 'btree', 'user_id', NULL), ('padlock.one_time_tokens', 'btree', 'expires_at', NULL),
     ('padlock.one_time_tokens', 'btree', 'lower(email)', NULL), ('padlock.keys', 'btree', 'key_id', '(state = ''active''::text)'),
     ('padlock.api_keys', 'btree', 'company_id', NULL);
@@ -220,7 +233,8 @@ SELECT is_empty('SELECT attrelid::regclass FROM pg_attribute JOIN ours ON ours.o
 SELECT has_trigger('padlock', 'email_templates', 'email_templates_touch', 'mail templates have it, too');
 SELECT has_trigger('padlock', 'email_templates', 'email_templates_audit', 'and are audited');
 SELECT has_trigger('padlock', 'job_handlers', 'job_handlers_audit', 'as are the handlers of job types');
-SELECT has_trigger('public', 'job_queue', 'job_queue_redact_email', 'tokens leave a mail''s job with its end');
+SELECT has_trigger('public', 'job_queue', 'job_queue_' || verb, 'job_queue takes ' || verb) FROM unnest(ARRAY['insert', 'update', 'delete']) AS verb;
+SELECT has_trigger('padlock', 'job_types', 'job_types_changed', 'what is special about job types is read again');
 
 -- Partitions of the trail: this month and those to come, and one for the rest.
 SELECT ok(to_regclass('public.audit_logs_' || to_char((now() AT TIME ZONE 'UTC') + n * interval '1 month', 'YYYY_MM')) IS NOT NULL,
@@ -229,12 +243,13 @@ SELECT has_table('public', 'audit_logs_default', 'and one for all other months')
 
 -- Row security, everywhere; the API keys have no policy, so nobody passes.
 SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind IN (''r'', ''p'') AND NOT (relrowsecurity AND relforcerowsecurity)', 'row security is on and forced for each table');
-SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind = ''v'' AND NOT coalesce((SELECT reloptions FROM pg_class c WHERE c.oid = ours.oid)::text ~ ''security_invoker=(true|on)'', false)',
-                'each view asks as its caller');
+SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind = ''v'' AND NOT coalesce((SELECT reloptions FROM pg_class c WHERE c.oid = ours.oid)::text ~ ''security_invoker=(true|on)'', false)
+                  AND name NOT IN (''job_queue'', ''job_progress'')',
+                'each view asks as its caller, but for those over tables that nobody may read');
 SELECT is_empty('SELECT schemaname, tablename, policyname FROM pg_policies WHERE schemaname IN (''public'', ''padlock'') AND cmd IN (''ALL'', ''INSERT'', ''UPDATE'') AND with_check IS NULL',
                 'each policy for writing checks the new row');
 SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname IN (''public'', ''padlock'') AND ''public'' = ANY (roles)', 'no policy is for PUBLIC');
-SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname = ''padlock'' AND tablename <> ''email_templates''', 'internals have no policy, but for what admins may change');
+SELECT is_empty('SELECT tablename, policyname FROM pg_policies WHERE schemaname = ''padlock'' AND tablename NOT IN (''email_templates'', ''job_types'')', 'internals have no policy, but for what admins may change');
 SELECT is_empty($$SELECT polrelid::regclass, polname FROM pg_policy JOIN ours ON ours.oid = polrelid WHERE NOT EXISTS
                     (SELECT FROM pg_depend d JOIN pg_depend e ON e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e'
                       WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid AND d.refclassid = 'pg_proc'::regclass AND d.deptype = 'n')$$,
@@ -252,7 +267,8 @@ INSERT INTO rights VALUES
     ('insurance_products', 'anon', 'DELETE,INSERT,SELECT,UPDATE'), ('insurance_products', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'),
     ('insurance_products', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
     ('admin_users', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('audit_logs', 'authenticated', 'SELECT'), ('audit_logs', 'service_role', 'INSERT'),
-    ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('job_queue', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'), ('padlock.job_types', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
+    ('padlock.job_counts', 'service_role', 'SELECT'), ('padlock.job_counts', 'pg_monitor', 'SELECT'), ('padlock.job_progress', 'service_role', 'SELECT'), ('padlock.job_progress', 'pg_monitor', 'SELECT'),
     ('rate_limits', 'authenticated', 'SELECT'), ('rate_limits', 'service_role', 'SELECT'),
     ('rate_limit_rules', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('rate_limit_rules', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),
     ('padlock.email_templates', 'authenticated', 'DELETE,INSERT,SELECT,UPDATE'), ('padlock.email_templates', 'service_role', 'DELETE,INSERT,SELECT,UPDATE'),

@@ -49,7 +49,7 @@ SELECT is(t.as_login(who, format('CREATE TEMP TABLE x (id uuid, file_url text);
                                   CREATE TRIGGER x AFTER INSERT ON x FOR EACH ROW EXECUTE FUNCTION padlock.%s()', name)),
           '42501', format('%s may not make a trigger of %s', who, name))
   FROM unnest(ARRAY['anon', 'alice', 'service']) AS who,
-       unnest(ARRAY['audit_row', 'audit_refuse', 'queue_document', 'queue_wake', 'guard_columns', 'touch_updated_at', 'drop_provenance']) AS name;
+       unnest(ARRAY['audit_row', 'audit_refuse', 'queue_document', 'job_queue_change', 'job_types_changed', 'guard_columns', 'touch_updated_at', 'drop_provenance']) AS name;
 
 -- Settings that begin with padlock are ours.
 SELECT is(t.as_login(who, format('SET %s = %L', name, 'x')), '42602', format('%s cannot plant the setting %s', who, name))

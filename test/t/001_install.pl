@@ -111,7 +111,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', 'CREATE SCHEMA app; CREATE TABLE public.documents (id int); CREATE EXTENSION padlock SCHEMA app');
 is($node->safe_psql('other', "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), '1',
 	'SCHEMA app: nothing of ours in public');
-is($node->safe_psql('other', "SELECT count(*) FROM pg_tables WHERE schemaname = 'app' AND tablename IN ('users', 'documents', 'job_queue')"),
+is($node->safe_psql('other', "SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relname IN ('users', 'documents', 'job_queue')"),
 	'3', 'SCHEMA app: the tables are there');
 is($node->safe_psql('other', 'SELECT padlock.install()'), '0', 'SCHEMA app: install() knows it');
 $node->safe_psql('other', q{SELECT app.enqueue_job('test', '{"n": 1}')});

@@ -31,12 +31,12 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW house_view AS SELECT product_name, policy_type FROM insurance_products});
 $node->safe_psql('postgres', "INSERT INTO house_table VALUES (1, '$id->{product}', 'health')");
 
-my $last_number = q{SELECT last_value FROM job_queue_enqueue_order_seq};
+my $last_number = q{SELECT last_value FROM padlock.jobs_seq_seq};
 $sums = table_sums($node, 'postgres');
 $schema = schema_dump($node, 'postgres');
 $sequence = $node->safe_psql('postgres', $last_number);
 like($sums, qr/^audit_logs_\w+ [1-9]/m, 'there are audit rows to lose');
-unlike($sums, qr/^(public\.)?(users|claims|documents|policies|job_queue|admin_users|padlock\.api_keys) 0/m,
+unlike($sums, qr/^(public\.)?(users|claims|documents|policies|admin_users|padlock\.(api_keys|jobs|job_outcomes|jobs_1)) 0/m,
 	'no table is empty');
 
 # The database must be the dumped one.

@@ -17,12 +17,12 @@ $node->safe_psql('postgres', "SELECT enqueue_job('nobody_handles_this', '{}')");
 my ($dump, $err);
 IPC::Run::run([ 'pg_dump', '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$dump, '2>', \$err);
 is($?, 0, 'a dump with a pending job') or diag($err);
-like($dump, qr/^COPY public\.job_queue /m, 'its rows');
+like($dump, qr/^COPY padlock\.jobs_1 /m, 'its rows');
 
 # Everything before the rights, in two halves, as a slow restore would be.
 $dump =~ s/^\\(un)?restrict .*\n//mg;
 my ($settings) = $dump =~ /\A(.*?)^-- Name: /ms;
-my ($rows, $rest) = $dump =~ /\A(.*^COPY public\.job_queue .*?^\\\.\n)(.*)\z/ms;
+my ($rows, $rest) = $dump =~ /\A(.*^COPY padlock\.jobs_1 .*?^\\\.\n)(.*)\z/ms;
 my ($structure, $rights) = $rest =~ /\A(.*?)(^-- Name: SCHEMA padlock; Type: ACL;.*)\z/ms;
 ok($rights, 'rights come last');
 

@@ -13,13 +13,14 @@ use Test::More;
 my $node = new_cluster('job_worker', workers => 1);
 my $service = { role => 'service_role' };
 my $idle = q{SELECT bool_and(state = 'idle') FROM padlock.worker_status() WHERE database = 'postgres'};
-my ($answer, $session, $out);
+my ($answer, $out);
 
-# Put a job into the table so that no trigger fires and no worker is woken.
+# Put a job into its table past the queue, so that no worker is woken.
 sub enqueue_silently
 {
 	return $node->safe_psql('postgres',
-		"SET session_replication_role = replica; INSERT INTO job_queue (job_type) VALUES ('$_[0]') RETURNING id");
+		"INSERT INTO padlock.jobs (id, job_type, priority, payload, max_attempts, created_at)"
+		. " VALUES (gen_random_uuid(), '$_[0]', 0, '{}', 3, now()) RETURNING id");
 }
 
 sub ended
@@ -47,6 +48,7 @@ $answer = rpc($node, $service, 'job_worker');
 is($answer->{status}, 200, 'job_worker with nothing due: status');
 is_deeply([ sort keys %{ $answer->{body} } ], [ 'message', 'worker_id' ], 'job_worker with nothing due: answer');
 
+sleep(6);    # tables are looked at every five seconds at most
 my $id = enqueue_silently('asked for');
 $answer = rpc($node, $service, 'job_worker', {});
 is($answer->{status}, 200, 'job_worker runs a job: status');
@@ -73,29 +75,31 @@ $out = $node->safe_psql('postgres', q{
 });
 is($out, 'no job is due', 'an uncommitted job is not due');
 
-$id = enqueue_silently('held');
+enqueue_silently('held');
 $out = $node->safe_psql('postgres', q{
 	SET padlock.job_worker_wait = '1s';
 	BEGIN;
-	SELECT FROM job_queue WHERE job_type = 'held' FOR UPDATE;
-	SELECT job_worker() - 'job_id';
+	UPDATE job_queue SET priority = 1 WHERE job_type = 'held';
+	SELECT job_worker() ->> 'message';
 	COMMIT;
 });
-like($out, qr/\{"status": "processing"\}/, 'what takes longer is answered so');
+is($out, 'no job is due', 'a job that somebody is changing is not due');
+ok(ended('held', 20), 'it is when the change is committed');
 
-# waiting can be cancelled, and leaves nothing behind
-$node->safe_psql('postgres', q{DELETE FROM job_queue});
-$session = $node->background_psql('postgres', on_error_stop => 0);
-enqueue_silently('locked away');
-$session->query_safe(q{BEGIN});
-$session->query_safe(q{SELECT 1 FROM job_queue FOR UPDATE});
+# a worker that is busy makes others wait; waiting can be cancelled, and leaves nothing behind
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION public.nap(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT pg_sleep(5); SELECT $1';
+	CREATE ROLE napper; GRANT napper TO service_role;
+	SELECT padlock.register_job_handler('nap', 'public.nap(jsonb)'::regprocedure, 'napper')});
+$node->safe_psql('postgres', q{SELECT enqueue_job('nap', '{}')});
+ok(wait_for($node, 'postgres', "SELECT status = 'processing' FROM job_queue WHERE job_type = 'nap'"), 'a worker naps');
+$node->safe_psql('postgres', q{SELECT enqueue_job('waits', '{}')});
+is($node->safe_psql('postgres', q{SET padlock.job_worker_wait = '300ms'; SELECT job_worker() ->> 'status'}), 'processing', 'what takes longer is answered so');
 my ($rc, $stdout, $stderr) = $node->psql('postgres', q{SET statement_timeout = '500ms'; SELECT job_worker()});
 like($stderr, qr/statement timeout/, 'waiting can be cancelled');
-$session->query_safe(q{ROLLBACK});
-$session->quit;
 $answer = rpc($node, $service, 'job_worker');
 is($answer->{status}, 200, 'and the next call works');
-ok(ended('locked away', 20), 'the job was run');
+ok(ended('waits', 20), 'the job was run');
 
 $node->stop;
 done_testing();

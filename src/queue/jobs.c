@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.c
+ *	  Adds jobs: a row at once, a place in the ready list at commit.
+ *
+ * An id is a UUID version 7 (RFC 9562): a time in milliseconds, then chance,
+ * so that the index on ids is filled from the right and stays dense.  The
+ * order of jobs is their seq, drawn from a sequence.
+ *
+ * A transaction gets its transaction id before it draws a seq.  So a seq that
+ * is below what the sequence once said belongs to no transaction younger than
+ * that moment, which is what lets retention.c say that below some seq nothing
+ * more can appear.
+ *
+ * Deduplication: sessions that add the same type and key take the same lock
+ * until their transactions end, so the second sees what the first did.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/time.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "core/errors.h"
+#include "core/spi.h"
+#include "queue/jobs.h"
+
+#define DEFAULT_MAX_ATTEMPTS	3
+
+/* Tells our advisory locks from those of users, which have 1 or 2 here. */
+#define DEDUPE_LOCK_CLASS		0x504c
+
+uint64
+queue_hash_text(const char *text)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
+
+	return hash == 0 ? 1 : hash;
+}
+
+void
+queue_make_id(pg_uuid_t *id)
+{
+	struct timeval now;
+	uint64		ms;
+
+	if (!pg_strong_random(id->data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	gettimeofday(&now, NULL);
+	ms = (uint64) now.tv_sec * 1000 + now.tv_usec / 1000;
+	for (int i = 0; i < 6; i++)
+		id->data[i] = (unsigned char) (ms >> (8 * (5 - i)));
+	id->data[6] = (id->data[6] & 0x0f) | 0x70;	/* version 7 */
+	id->data[8] = (id->data[8] & 0x3f) | 0x80;	/* RFC 9562's variant */
+}
+
+int64
+queue_next_seq(void)
+{
+	(void) GetCurrentTransactionId();
+	return nextval_internal(queue_sequence(), false);
+}
+
+int
+queue_generation(void)
+{
+	int			generation;
+
+	padlock_require_preload("the job queue");
+	queue_read_types();
+	generation = queue_my_head()->generation;
+	return generation;
+}
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column] = text == NULL;
+	values[column] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+set_time(Datum *values, bool *nulls, int column, TimestampTz time)
+{
+	nulls[column] = time == 0;
+	values[column] = TimestampTzGetDatum(time);
+}
+
+void
+queue_job_values(const PadlockNewJob *job, const pg_uuid_t *id, int64 seq,
+				 TimestampTz created_at, Datum *values, bool *nulls)
+{
+	memset(nulls, false, JOB_COLUMNS * sizeof(bool));
+	values[JOB_SEQ] = Int64GetDatum(seq);
+	values[JOB_ID] = UUIDPGetDatum(id);
+	set_text(values, nulls, JOB_TYPE, job->type);
+	values[JOB_PRIORITY] = Int32GetDatum(job->priority);
+	values[JOB_PAYLOAD] = JsonbPGetDatum(job->payload);
+	values[JOB_MAX_ATTEMPTS] = Int32GetDatum(job->max_attempts);
+	set_time(values, nulls, JOB_RUN_AT, job->run_at);
+	values[JOB_CREATED_AT] = TimestampTzGetDatum(created_at);
+	set_text(values, nulls, JOB_DEDUPE_KEY, job->dedupe_key);
+	set_text(values, nulls, JOB_QUEUE, job->queue);
+}
+
+void
+queue_job_entry(const PadlockNewJob *job, int64 seq, int generation, QueueJob *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->seq = seq;
+	entry->type_hash = queue_hash_text(job->type);
+	entry->queue_hash = job->queue == NULL ? 0 : queue_hash_text(job->queue);
+	entry->due = job->run_at;
+	entry->generation = generation;
+	entry->priority = job->priority;
+	entry->max_attempts = job->max_attempts;
+}
+
+/*
+ * A waiting or running job of this type and key.  What is committed by now
+ * counts, and what this transaction itself has added.
+ */
+static PadlockStatement twin_statement = {
+	"SELECT j.id FROM padlock.jobs j WHERE j.dedupe_key = $2 AND j.job_type = $1"
+	" AND NOT EXISTS (SELECT FROM padlock.job_outcomes o"
+	" WHERE o.job_seq = j.seq AND o.kind <> 'retry') LIMIT 1",
+	2, {TEXTOID, TEXTOID}
+};
+
+static void
+lock_key(const char *type, const char *key)
+{
+	LOCKTAG		tag;
+	uint64		hash = queue_hash_text(psprintf("%s\n%s", type, key));
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 DEDUPE_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+bool
+queue_find_twin(const char *type, const char *key, pg_uuid_t *id)
+{
+	Datum		values[2] = {CStringGetTextDatum(type), CStringGetTextDatum(key)};
+	PadlockUserContext saved;
+	bool		found;
+	bool		isnull;
+
+	lock_key(type, key);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	padlock_become_owner(&saved);
+	found = padlock_spi_execute(&twin_statement, values, NULL, true) == 1;
+	padlock_restore_user(&saved);
+	if (found)
+		*id = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+										   &isnull));
+	PopActiveSnapshot();
+	SPI_finish();
+	return found;
+}
+
+/* Append one job's row; it is in the ready list from the commit on. */
+static pg_uuid_t
+append_job(QueueWriter *writer, const PadlockNewJob *job, int generation)
+{
+	Datum		values[JOB_COLUMNS];
+	bool		nulls[JOB_COLUMNS];
+	pg_uuid_t	id;
+	QueueJob	entry;
+	int64		seq = queue_next_seq();
+
+	queue_make_id(&id);
+	queue_job_values(job, &id, seq, GetCurrentTransactionStartTimestamp(), values, nulls);
+	queue_job_entry(job, seq, generation, &entry);
+	entry.row = queue_writer_append(writer, values, nulls, false);
+	queue_xact_added(&id, &entry);
+	return id;
+}
+
+pg_uuid_t
+padlock_queue_add(const PadlockNewJob *job)
+{
+	PadlockNewJob whole = *job;
+	QueueWriter writer;
+	pg_uuid_t	id;
+	int			generation = queue_generation();
+
+	if (whole.max_attempts == 0)
+		whole.max_attempts = DEFAULT_MAX_ATTEMPTS;
+	if (whole.dedupe_key != NULL && queue_find_twin(whole.type, whole.dedupe_key, &id))
+		return id;
+	queue_writer_open(&writer, queue_jobs_table(generation), JOB_COLUMNS);
+	id = append_job(&writer, &whole, generation);
+	queue_writer_close(&writer);
+	return id;
+}
+
+pg_uuid_t
+padlock_queue_enqueue(const char *type, Jsonb *payload, int priority, int max_attempts)
+{
+	PadlockNewJob job = {.type = type, .payload = payload, .priority = priority,
+	.max_attempts = max_attempts};
+
+	return padlock_queue_add(&job);
+}

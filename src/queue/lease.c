@@ -1,0 +1,408 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.c
+ *	  Leases, and the file that carries them over a crash.
+ *
+ * Leases live in a file that the postmaster maps before it forks, so what one
+ * process writes all others and the kernel see at once, at the cost of a
+ * store.  Nothing is synced: a killed process, a crash restart and an
+ * immediate stop lose nothing; a power failure may lose what the kernel had
+ * not written, which forgets attempts under way and no job.
+ *
+ * A record says in_use last and carries a checksum of what does not change
+ * while it is held, so that one torn in the middle of a write is passed over.
+ * The file is refused as a whole, with a line in the log, when it is not of
+ * this cluster, format or file: its inode is in its header, so a copy (a base
+ * backup, a clone) does not bring the original's leases to life.  It lies in
+ * pg_stat_tmp, which base backups leave out.
+ *
+ * Deadlines are on a clock that starts with the machine: a wall clock that is
+ * set forth or back neither ends a lease nor prolongs it.  After a reboot a
+ * lease gets what was left of it by the wall clock, never more than its
+ * length.
+ *
+ * At start, a background worker's lease has ended: that process is gone.  If
+ * its handler had begun, the attempt counts (the first claim says so in the
+ * job's outcomes); if it was claimed ahead only, the job is simply due.  An
+ * external worker may well live, so its lease goes on.
+ *
+ * The file is allocated in full at start, since a store into a hole of a full
+ * disk would kill the process.  Without the file, leases are in memory only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "pgstat.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+
+#include "queue/state.h"
+
+#define LEASE_FILE		PG_STAT_TMP_DIR "/padlock_leases"
+#define LEASE_MAGIC		0x504c4c31	/* "PLL1" */
+#define BOOT_ID_LENGTH	36
+
+typedef struct LeaseHeader
+{
+	uint32		crc;			/* of what follows */
+	uint32		magic;
+	uint32		record_size;
+	uint32		records;
+	uint64		system;			/* the cluster's identifier */
+	uint64		inode;
+	char		boot[BOOT_ID_LENGTH];
+	char		padding[PG_CACHE_LINE_SIZE];
+} LeaseHeader;
+
+QueueLease *padlock_queue_leases = NULL;
+
+/* The mapping, kept by the postmaster over crash restarts. */
+static void *mapping = NULL;
+static Size mapping_size = 0;
+
+static uint32
+lease_crc(const QueueLease *lease)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, (const char *) lease + offsetof(QueueLease, key),
+				offsetof(QueueLease, deadline) - offsetof(QueueLease, key));
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+static uint32
+header_crc(const LeaseHeader *header)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, (const char *) header + sizeof(uint32), sizeof(*header) - sizeof(uint32));
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+/* The kernel's name for this boot; all zero when it has none. */
+static void
+read_boot_id(char boot[BOOT_ID_LENGTH])
+{
+	FILE	   *file = AllocateFile("/proc/sys/kernel/random/boot_id", "r");
+
+	memset(boot, 0, BOOT_ID_LENGTH);
+	if (file == NULL)
+		return;
+	if (fread(boot, 1, BOOT_ID_LENGTH, file) != BOOT_ID_LENGTH)
+		memset(boot, 0, BOOT_ID_LENGTH);
+	FreeFile(file);
+}
+
+/* What the header of today's file must be. */
+static void
+make_header(LeaseHeader *header, uint64 inode)
+{
+	memset(header, 0, sizeof(*header));
+	header->magic = LEASE_MAGIC;
+	header->record_size = sizeof(QueueLease);
+	header->records = padlock_queue_max_leases;
+	header->system = GetSystemIdentifier();
+	header->inode = inode;
+	read_boot_id(header->boot);
+	header->crc = header_crc(header);
+}
+
+/* Why a file's leases are refused, or NULL. */
+static const char *
+header_problem(const LeaseHeader *found, const LeaseHeader *wanted)
+{
+	if (found->crc != header_crc(found) || found->magic != LEASE_MAGIC)
+		return "it is not a lease file, or damaged";
+	if (found->record_size != wanted->record_size)
+		return "it is of another version";
+	if (found->system != wanted->system)
+		return "it belongs to another cluster";
+	if (found->inode != wanted->inode)
+		return "it is a copy";
+	return NULL;
+}
+
+/* Make a record of ours of one that was found; its item must be new. */
+static void
+adopt_lease(const QueueLease *found, bool rebooted)
+{
+	QueueHead  *head = queue_head(found->key.database);
+	QueueItem  *item;
+	QueueLease *lease;
+	char		worker[QUEUE_WORKER_BYTES];
+
+	if (head == NULL || queue_find(&found->key) != NULL ||
+		(found->in_server && !found->started))
+		return;
+	item = queue_create(head, &found->key, true);
+	if (item == NULL)
+		return;
+	item->job = found->job;
+	item->job.attempts--;
+	item->job.unverified = true;
+	memcpy(worker, found->worker, sizeof(worker));
+	worker[sizeof(worker) - 1] = '\0';
+	lease = queue_lease_make(head, item, worker, found->length, found->in_server);
+	if (lease == NULL)
+	{
+		queue_delete(head, item);
+		return;
+	}
+	lease->started = found->started;
+	queue_lease_set_start(lease, found->started_at);
+	if (found->in_server)
+		queue_lease_set_deadline(head, lease, 0);
+	else if (!rebooted)
+		queue_lease_set_deadline(head, lease, found->deadline);
+	else
+	{
+		int64		passed = GetCurrentTimestamp() - found->started_at;
+
+		queue_lease_set_deadline(head, lease,
+								 queue_clock() + Max(found->length - Max(passed, 0), 0));
+	}
+}
+
+/* Read the leases of a file whose header is known to be good. */
+static int
+adopt_leases(const QueueLease *found, uint32 records, bool rebooted)
+{
+	int			adopted = 0;
+
+	for (uint32 i = 0; i < records; i++)
+	{
+		if (found[i].in_use != 1 || found[i].crc != lease_crc(&found[i]))
+			continue;
+		adopt_lease(&found[i], rebooted);
+		adopted++;
+	}
+	return adopted;
+}
+
+static void
+refuse(const char *problem)
+{
+	ereport(LOG,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("ignoring job leases in \"%s\": %s", LEASE_FILE, problem)));
+}
+
+/* A copy of the file as the server before left it, or NULL. */
+static char *
+read_old_file(int fd, Size *length)
+{
+	struct stat info;
+	char	   *data;
+
+	if (fstat(fd, &info) != 0 || info.st_size < sizeof(LeaseHeader) || info.st_size > 1024 * 1024 * 1024)
+		return NULL;
+	data = palloc_extended(info.st_size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	if (data != NULL && pread(fd, data, info.st_size, 0) != info.st_size)
+	{
+		pfree(data);
+		data = NULL;
+	}
+	*length = info.st_size;
+	return data;
+}
+
+/* Give the file its size, with its blocks; false with errno when it cannot be. */
+static bool
+allocate_file(int fd)
+{
+	int			result;
+
+	if (ftruncate(fd, 0) != 0)
+		return false;
+	result = posix_fallocate(fd, 0, mapping_size);
+	if (result != 0)
+		errno = result;
+	return result == 0;
+}
+
+/*
+ * Open the file, take what is in it into *old, and map it anew; false when
+ * that cannot be.
+ */
+static bool
+map_file(char **old, Size *old_length, uint64 *inode)
+{
+	int			fd = OpenTransientFile(LEASE_FILE, O_RDWR | O_CREAT | PG_BINARY);
+	struct stat info;
+
+	if (fd < 0)
+		return false;
+	*old = read_old_file(fd, old_length);
+	if (allocate_file(fd) && fstat(fd, &info) == 0)
+	{
+		mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		*inode = info.st_ino;
+	}
+	{
+		int			save_errno = errno;
+
+		CloseTransientFile(fd);
+		errno = save_errno;
+	}
+	return mapping != NULL && mapping != MAP_FAILED;
+}
+
+/* Memory that a crash loses, for want of a file. */
+static void
+map_memory(void)
+{
+	ereport(LOG,
+			(errcode_for_file_access(),
+			 errmsg("could not map file \"%s\": %m", LEASE_FILE),
+			 errdetail("Attempts at jobs that bring the server down will not be counted.")));
+	mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (mapping == MAP_FAILED)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not map memory for job leases: %m")));
+}
+
+/* Chain all records as free. */
+static void
+chain_records(void)
+{
+	padlock_queue->free_lease = -1;
+	for (int i = padlock_queue_max_leases - 1; i >= 0; i--)
+	{
+		padlock_queue_leases[i].next_free = padlock_queue->free_lease;
+		padlock_queue->free_lease = i;
+	}
+}
+
+/* Set up the leases at server start, or at a restart after a crash. */
+void
+queue_leases_start(void)
+{
+	LeaseHeader header;
+	char	   *old = NULL;
+	Size		old_length = 0;
+	uint64		inode = 0;
+
+	if (mapping != NULL)
+		munmap(mapping, mapping_size);
+	mapping = NULL;
+	mapping_size = sizeof(LeaseHeader) + (Size) padlock_queue_max_leases * sizeof(QueueLease);
+	if (!map_file(&old, &old_length, &inode))
+		map_memory();
+	memset(mapping, 0, mapping_size);
+	make_header(&header, inode);
+	memcpy(mapping, &header, sizeof(header));
+	padlock_queue_leases = (QueueLease *) ((char *) mapping + sizeof(header));
+	chain_records();
+
+	if (old != NULL)
+	{
+		LeaseHeader *found = (LeaseHeader *) old;
+		const char *problem = header_problem(found, &header);
+		Size		room = (old_length - sizeof(header)) / sizeof(QueueLease);
+
+		if (problem != NULL)
+			refuse(problem);
+		else
+			(void) adopt_leases((QueueLease *) (old + sizeof(header)),
+								Min(found->records, room),
+								memcmp(found->boot, header.boot, BOOT_ID_LENGTH) != 0);
+		pfree(old);
+	}
+}
+
+/* Say when the attempt began, by the wall clock. */
+void
+queue_lease_set_start(QueueLease *lease, TimestampTz started_at)
+{
+	lease->started_at = started_at;
+	lease->started_clock = queue_clock() - (GetCurrentTimestamp() - started_at);
+	queue_lease_seal(lease);
+}
+
+/* Set a lease's checksum, after a change of what it covers. */
+void
+queue_lease_seal(QueueLease *lease)
+{
+	lease->in_use = 0;
+	pg_write_barrier();
+	lease->crc = lease_crc(lease);
+	pg_write_barrier();
+	lease->in_use = 1;
+}
+
+void
+queue_lease_set_deadline(QueueHead *head, QueueLease *lease, int64 deadline)
+{
+	lease->deadline = deadline;
+	if (deadline < head->next_end)
+		head->next_end = deadline;
+}
+
+/*
+ * Lease an item that is in no tree: the next attempt at its job begins.  NULL
+ * when all leases are taken.  length is in microseconds.
+ */
+QueueLease *
+queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 length,
+				 bool in_server)
+{
+	int			index = padlock_queue->free_lease;
+	QueueLease *lease;
+	int64		now = queue_clock();
+
+	if (index < 0)
+		return NULL;
+	lease = &padlock_queue_leases[index];
+	padlock_queue->free_lease = lease->next_free;
+	item->lease = index;
+	head->waiting--;
+	padlock_queue->waiting--;
+	item->job.attempts++;
+	lease->key = item->key;
+	lease->job = item->job;
+	lease->started_at = GetCurrentTimestamp();
+	lease->length = length;
+	lease->in_server = in_server;
+	memset(lease->worker, 0, sizeof(lease->worker));
+	strlcpy(lease->worker, worker, sizeof(lease->worker));
+	lease->started = true;
+	lease->owner = 0;
+	lease->item = item;
+	lease->reported = false;
+	lease->started_clock = now;
+	queue_lease_set_deadline(head, lease, now + length);
+	queue_lease_seal(lease);
+	queue_count_start(item);
+	return lease;
+}
+
+/* End an item's lease; head may be NULL when its database goes. */
+void
+queue_lease_free(QueueHead *head, QueueItem *item)
+{
+	QueueLease *lease = &padlock_queue_leases[item->lease];
+
+	lease->in_use = 0;
+	lease->item = NULL;
+	lease->next_free = padlock_queue->free_lease;
+	padlock_queue->free_lease = item->lease;
+	item->lease = -1;
+	padlock_queue->waiting++;
+	if (head != NULL)
+	{
+		head->waiting++;
+		queue_count_end(head, item);
+	}
+}

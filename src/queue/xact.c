@@ -1,0 +1,607 @@
+/*-------------------------------------------------------------------------
+ *
+ * xact.c
+ *	  Ties the queue's shared memory to transactions.
+ *
+ * A transaction that claims or changes a job holds its item: the item names
+ * the virtual transaction, and whoever else wants to end or change the job
+ * waits for that (VirtualXactLock, so the deadlock detector sees it).  The
+ * changes are noted in a list with the nesting level of the subtransaction.
+ * At commit, after the transaction has become visible, the list is gone
+ * through from its start; at abort, of a subtransaction only what is its own,
+ * from its end.
+ *
+ * New jobs are put into the ready list when their rows are visible to every
+ * snapshot that is taken from then on.  What reads the rows (claim.c) takes
+ * its snapshot after it took the item.
+ *
+ * PREPARE TRANSACTION: what was added is found by a scan after COMMIT
+ * PREPARED; a transaction that holds items cannot be prepared, since nobody
+ * would give them back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+
+#include "core/errors.h"
+#include "queue/xact.h"
+
+typedef enum OpKind
+{
+	OP_ADD,
+	OP_CLAIM,
+	OP_HOLD,
+	OP_SETTLE
+} OpKind;
+
+typedef struct QueueOp
+{
+	OpKind		kind;
+	int			level;			/* of the subtransaction */
+	QueueKey	key;
+	QueueFate	fate;
+	QueueJob	job;
+	QueueGrant	grant;
+	bool		taken;			/* an added job that we have claimed ourselves */
+} QueueOp;
+
+/* The list, in TopTransactionContext; NULL outside transactions that have one. */
+static QueueOp *ops = NULL;
+static int	nops = 0;
+static int	maxops = 0;
+static bool types_changed = false;
+
+/* Our virtual transaction; MyProc->lxid is gone when the callbacks run. */
+static LocalTransactionId my_lxid = InvalidLocalTransactionId;
+
+QueueHead *
+queue_my_head(void)
+{
+	QueueHead  *head;
+
+	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+	head = queue_head(MyDatabaseId);
+	LWLockRelease(padlock_queue->lock);
+	if (head == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many databases have job queues"),
+				 errdetail("There is room for %d.", QUEUE_MAX_DATABASES)));
+	return head;
+}
+
+void
+queue_my_key(QueueKey *key, const pg_uuid_t *id)
+{
+	key->database = MyDatabaseId;
+	key->id = *id;
+}
+
+void
+queue_xact_reserve(int n)
+{
+	my_lxid = MyProc->lxid;
+	if (ops != NULL && nops + n <= maxops)
+		return;
+	maxops = Max(Max(2 * maxops, nops + n), 16);
+	if (ops == NULL)
+		ops = MemoryContextAlloc(TopTransactionContext, maxops * sizeof(QueueOp));
+	else
+		ops = repalloc_huge(ops, maxops * sizeof(QueueOp));
+}
+
+static QueueOp *
+note(OpKind kind, const QueueKey *key)
+{
+	QueueOp    *op = &ops[nops++];
+
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	op->level = GetCurrentTransactionNestLevel();
+	op->key = *key;
+	return op;
+}
+
+static bool
+is_mine(const QueueItem *item)
+{
+	return item->holder.backendId == MyBackendId &&
+		item->holder.localTransactionId == my_lxid;
+}
+
+static void
+hold(QueueItem *item)
+{
+	item->holder.backendId = MyBackendId;
+	item->holder.localTransactionId = my_lxid;
+}
+
+static void
+release(QueueItem *item)
+{
+	item->holder.backendId = InvalidBackendId;
+	item->claiming = false;
+	item->ending = false;
+}
+
+void
+queue_xact_added(const pg_uuid_t *id, const QueueJob *job)
+{
+	QueueKey	key;
+
+	queue_my_key(&key, id);
+	queue_xact_reserve(1);
+	note(OP_ADD, &key)->job = *job;
+	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+}
+
+void
+queue_xact_claimed(QueueItem *item)
+{
+	(void) note(OP_CLAIM, &item->key);
+	hold(item);
+	item->claiming = true;
+}
+
+QueueItem *
+queue_xact_take_added(QueueHead *head, const QueueItem *other)
+{
+	QueueOp    *best = NULL;
+	TimestampTz now = 0;
+	QueueItem  *item;
+
+	for (int i = 0; i < nops; i++)
+	{
+		if (ops[i].kind != OP_ADD || ops[i].taken)
+			continue;
+		now = now == 0 ? GetCurrentTimestamp() : now;
+		if (ops[i].job.due <= now && (best == NULL || queue_is_before(&ops[i].job, &best->job)))
+			best = &ops[i];
+	}
+	if (best == NULL || (other != NULL && !queue_is_before(&best->job, &other->job)) ||
+		queue_find(&best->key) != NULL)
+		return NULL;
+	item = queue_create(head, &best->key, true);
+	if (item != NULL)
+	{
+		item->job = best->job;
+		best->taken = true;
+	}
+	return item;
+}
+
+/* A job that this transaction added is not for others yet: forget its item. */
+static bool
+untake(QueueHead *head, QueueItem *item)
+{
+	for (int i = 0; i < nops; i++)
+		if (ops[i].kind == OP_ADD && ops[i].taken &&
+			memcmp(&ops[i].key, &item->key, sizeof(QueueKey)) == 0)
+		{
+			ops[i].taken = false;
+			queue_delete(head, item);
+			return true;
+		}
+	return false;
+}
+
+/*
+ * Find an item and see that nobody else holds it; NULL when there is none.
+ * The lock is held when this returns, and may be released in between.
+ */
+static QueueItem *
+find_free(const QueueKey *key)
+{
+	for (;;)
+	{
+		QueueItem  *item;
+		VirtualTransactionId holder;
+
+		LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+		item = queue_find(key);
+		if (item == NULL || item->holder.backendId == InvalidBackendId || is_mine(item))
+			return item;
+		holder = item->holder;
+		LWLockRelease(padlock_queue->lock);
+		CHECK_FOR_INTERRUPTS();
+		(void) VirtualXactLock(holder, true);
+	}
+}
+
+/* Note our hold of an item, which is taken off its set. */
+static void
+take_hold(QueueItem *item)
+{
+	if (!is_mine(item))
+	{
+		(void) note(OP_HOLD, &item->key);
+		queue_displace(queue_head(MyDatabaseId), item);
+		hold(item);
+	}
+}
+
+QueueHold
+queue_xact_hold_claim(const pg_uuid_t *id, int attempt, QueueLease *copy)
+{
+	QueueKey	key;
+	QueueItem  *item;
+	QueueHold	result = QUEUE_LOST;
+
+	queue_my_key(&key, id);
+	queue_xact_reserve(2);
+	item = find_free(&key);
+	if (item != NULL && item->lease >= 0 && !(item->ending && is_mine(item)) &&
+		(attempt < 0 || item->job.attempts == attempt))
+	{
+		take_hold(item);
+		item->ending = true;
+		(void) note(OP_SETTLE, &key);
+		*copy = *queue_lease_of(item);
+		result = QUEUE_HELD;
+	}
+	LWLockRelease(padlock_queue->lock);
+	if (result == QUEUE_HELD)
+		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
+	return result;
+}
+
+void
+queue_xact_hold(const pg_uuid_t *id, QueueLease *copy)
+{
+	QueueKey	key;
+	QueueHead  *head;
+	QueueItem  *item;
+
+	queue_my_key(&key, id);
+	queue_xact_reserve(1);
+	item = find_free(&key);
+	head = queue_head(MyDatabaseId);
+	copy->in_use = 0;
+	if (item == NULL && head != NULL)
+		item = queue_create(head, &key, true);	/* job.seq is 0 */
+	if (item != NULL)
+	{
+		take_hold(item);
+		if (item->lease >= 0)
+			*copy = *queue_lease_of(item);
+	}
+	LWLockRelease(padlock_queue->lock);
+}
+
+bool
+queue_xact_try_hold(const pg_uuid_t *id)
+{
+	QueueKey	key;
+	QueueHead  *head;
+	QueueItem  *item;
+	bool		held = false;
+
+	queue_my_key(&key, id);
+	queue_xact_reserve(1);
+	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+	item = queue_find(&key);
+	head = queue_head(MyDatabaseId);
+	if (item == NULL && head != NULL)
+		item = queue_create(head, &key, true);
+	if (item != NULL && item->lease < 0 && item->holder.backendId == InvalidBackendId)
+	{
+		take_hold(item);
+		held = true;
+	}
+	LWLockRelease(padlock_queue->lock);
+	return held;
+}
+
+void
+queue_xact_hold_ended(QueueItem *item)
+{
+	(void) note(OP_HOLD, &item->key);
+	hold(item);
+	item->ending = true;
+	(void) note(OP_SETTLE, &item->key);
+	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
+}
+
+void
+queue_xact_settle(const pg_uuid_t *id, QueueFate fate, const QueueJob *job,
+				  const QueueGrant *grant)
+{
+	QueueKey	key;
+	QueueOp    *op;
+
+	queue_my_key(&key, id);
+	queue_xact_reserve(1);
+	op = nops > 0 ? &ops[nops - 1] : NULL;
+	if (op == NULL || op->kind != OP_SETTLE || op->level != GetCurrentTransactionNestLevel() ||
+		memcmp(&op->key, &key, sizeof(key)) != 0)
+		op = note(OP_SETTLE, &key);
+	op->fate = fate;
+	if (job != NULL)
+		op->job = *job;
+	if (grant != NULL)
+	{
+		op->grant = *grant;
+		op->grant.worker = MemoryContextStrdup(TopTransactionContext, grant->worker);
+	}
+	if (fate == QUEUE_WAITS)
+		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+	else if (fate == QUEUE_GONE)
+		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
+}
+
+void
+queue_xact_types_changed(void)
+{
+	types_changed = true;
+	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+}
+
+/* Have a background worker stop what it does for a lease that goes. */
+static void
+stop_worker(const QueueLease *lease)
+{
+	if (lease->in_server && lease->owner != 0 && lease->owner != MyProcPid && lease->started)
+		(void) kill(lease->owner, SIGINT);
+}
+
+/* Lease an item by hand. */
+static void
+grant_lease(QueueHead *head, QueueItem *item, const QueueOp *op)
+{
+	QueueLease *lease;
+
+	item->job = op->job;
+	item->job.attempts--;		/* queue_lease_make() counts it */
+	lease = queue_lease_make(head, item, op->grant.worker, Max(op->grant.length, 0), false);
+	if (lease == NULL)
+	{
+		item->job.attempts++;
+		head->stale = true;
+		return;
+	}
+	queue_lease_set_start(lease, op->grant.started_at);
+	queue_lease_set_deadline(head, lease, queue_clock() + op->grant.length);
+}
+
+/* Carry out what became of a changed job. */
+static void
+settle(QueueHead *head, const QueueOp *op)
+{
+	QueueItem  *item = queue_find(&op->key);
+
+	if (item != NULL && item->lease >= 0)
+	{
+		QueueLease *lease = queue_lease_of(item);
+
+		if (op->fate != QUEUE_RUNS || op->job.attempts != item->job.attempts)
+			stop_worker(lease);
+		queue_lease_free(head, item);
+	}
+	if (item != NULL)
+	{
+		queue_displace(head, item);
+		release(item);
+	}
+	if (op->fate == QUEUE_GONE)
+	{
+		if (item != NULL)
+			queue_delete(head, item);
+		return;
+	}
+	if (op->fate == QUEUE_RUNS)
+	{
+		if (item == NULL)
+			item = queue_create(head, &op->key, true);
+		if (item != NULL)
+			grant_lease(head, item, op);
+		return;
+	}
+	if (item == NULL)
+		(void) queue_feed(head, &op->key, &op->job);
+	else
+	{
+		item->job = op->job;
+		if (!queue_place(head, item))
+			queue_delete(head, item);
+	}
+}
+
+/* A claim is committed. */
+static void
+confirm(const QueueOp *op)
+{
+	QueueItem  *item = queue_find(&op->key);
+
+	if (item != NULL && item->claiming && is_mine(item))
+	{
+		item->claiming = false;
+		if (!item->ending)
+			release(item);
+	}
+}
+
+/* A claim is rolled back: the job waits again, as if it had not been claimed. */
+static void
+give_back(QueueHead *head, const QueueOp *op)
+{
+	QueueItem  *item = queue_find(&op->key);
+
+	if (item == NULL || !is_mine(item) || !item->claiming)
+		return;
+	if (item->lease >= 0)
+	{
+		queue_lease_free(head, item);
+		item->job.attempts--;
+	}
+	release(item);
+	if (!untake(head, item) && !queue_place(head, item))
+		queue_delete(head, item);
+}
+
+/*
+ * A hold is rolled back, or nothing came of it.  An item that was made for
+ * the hold only goes, and what it stood for is looked for in the tables.
+ */
+static void
+let_go(QueueHead *head, const QueueOp *op)
+{
+	QueueItem  *item = queue_find(&op->key);
+
+	if (item == NULL || !is_mine(item))
+		return;
+	release(item);
+	if (item->lease >= 0)
+	{
+		/* it may have been looked at as ended */
+		queue_lease_set_deadline(head, queue_lease_of(item), queue_lease_of(item)->deadline);
+		return;
+	}
+	if (item->job.seq == 0)
+		head->stale = true;
+	if (item->job.seq == 0 || !queue_place(head, item))
+		queue_delete(head, item);
+}
+
+/* A change is rolled back within a transaction that still holds the item. */
+static void
+unsettle(const QueueOp *op)
+{
+	QueueItem  *item = queue_find(&op->key);
+
+	if (item != NULL && is_mine(item))
+		item->ending = false;
+}
+
+static void
+commit_ops(void)
+{
+	QueueHead  *head;
+
+	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+	head = queue_head(MyDatabaseId);
+	for (int i = 0; i < nops && head != NULL; i++)
+	{
+		switch (ops[i].kind)
+		{
+			case OP_ADD:
+				(void) queue_feed(head, &ops[i].key, &ops[i].job);
+				break;
+			case OP_CLAIM:
+				confirm(&ops[i]);
+				break;
+			case OP_HOLD:
+				break;
+			case OP_SETTLE:
+				settle(head, &ops[i]);
+				break;
+		}
+	}
+	/* what was held and then left as it was */
+	for (int i = 0; i < nops && head != NULL; i++)
+		if (ops[i].kind == OP_HOLD)
+			let_go(head, &ops[i]);
+	if (types_changed && head != NULL)
+		head->types_changed++;
+	LWLockRelease(padlock_queue->lock);
+}
+
+/* Undo what the (sub)transaction at this nesting level and deeper did. */
+static void
+abort_ops(int level)
+{
+	QueueHead  *head;
+	bool		given_back = false;
+
+	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+	head = queue_head(MyDatabaseId);
+	while (nops > 0 && ops[nops - 1].level >= level)
+	{
+		QueueOp    *op = &ops[--nops];
+
+		if (head == NULL)
+			continue;
+		if (op->kind == OP_CLAIM)
+			give_back(head, op);
+		else if (op->kind == OP_HOLD)
+			let_go(head, op);
+		else if (op->kind == OP_SETTLE)
+			unsettle(op);
+		given_back = given_back || op->kind == OP_CLAIM || op->kind == OP_HOLD;
+	}
+	if (types_changed && head != NULL)
+		head->types_changed++;	/* somebody may have read what is undone */
+	LWLockRelease(padlock_queue->lock);
+	if (given_back)
+		padlock_queue_set_latches(PADLOCK_QUEUE_CONSUMER);
+}
+
+static void
+refuse_prepare(void)
+{
+	for (int i = 0; i < nops; i++)
+		if (ops[i].kind != OP_ADD)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has claimed, ended or changed jobs")));
+}
+
+static void
+forget_ops(void)
+{
+	ops = NULL;					/* freed with the transaction's memory */
+	nops = maxops = 0;
+	types_changed = false;
+	my_lxid = InvalidLocalTransactionId;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			refuse_prepare();
+			break;
+		case XACT_EVENT_COMMIT:
+			if (padlock_queue != NULL && (nops > 0 || types_changed))
+				commit_ops();
+			forget_ops();
+			break;
+		case XACT_EVENT_ABORT:
+			if (padlock_queue != NULL && (nops > 0 || types_changed))
+				abort_ops(0);
+			forget_ops();
+			break;
+		case XACT_EVENT_PREPARE:
+			forget_ops();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+				 void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB && nops > 0)
+		abort_ops(level);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = nops - 1; i >= 0 && ops[i].level >= level; i--)
+			ops[i].level = level - 1;
+}
+
+void
+queue_xact_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
