@@ -427,11 +427,11 @@ search_analyze(SearchAnalyzer *analyzer, const SearchSource *source, SearchDocum
 
 	analyzer->field = SEARCH_NAME;
 	add_text(analyzer, source->name);
+	analyzer->field = SEARCH_DESCRIPTION;
+	add_text(analyzer, source->description);
 	analyzer->field = SEARCH_KEYWORDS;
 	add_array(analyzer, source->keywords);
 	add_array(analyzer, source->tags);
-	analyzer->field = SEARCH_DESCRIPTION;
-	add_text(analyzer, source->description);
 	analyzer->field = SEARCH_BENEFITS;
 	add_json(analyzer, source->benefits);
 	analyzer->field = SEARCH_COVERAGE;

@@ -589,7 +589,7 @@ search_cache_init(void)
 		return;
 	DefineCustomIntVariable("padlock.search_memory",
 							"Shared memory for the search index.",
-							"An index of a million products takes about 170 MB, and twice that while it is merged; a session keeps copies of its own of what finds no room.",
+							"An index of a million products takes about 270 MB, and twice that while it is merged; a session keeps copies of its own of what finds no room.",
 							&search_memory, search_memory, 1, 1024 * 1024, PGC_POSTMASTER,
 							GUC_UNIT_MB, NULL, NULL, NULL);
 	previous_shmem_request = shmem_request_hook;

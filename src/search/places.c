@@ -3,10 +3,11 @@
  * places.c
  *	  Where in a document a term stands: for quoted phrases.
  *
- * A byte below MANY is the only place.  MANY and more say how many places
- * follow (or, at LONG_COUNT, that their number does): the first one, then the
- * distances, seven bits a byte, lowest first, the high bit set where more
- * follow.
+ * A byte below FAR is the only place.  From FAR to before MANY it is the upper
+ * part of the only place, the next byte is the lower.  MANY and more say how
+ * many places follow (or, at LONG_COUNT, that their number does): the first
+ * one, then the distances, seven bits a byte, lowest first, the high bit set
+ * where more follow.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +15,12 @@
 
 #include "search/places.h"
 
-#define MANY		192
+#define FAR			192
+#define MANY		248
 #define LONG_COUNT	255
+
+/* The only place of a posting lies before this one, or is written as many are. */
+#define FAR_PLACES	((MANY - FAR) * 256)
 
 static void
 write_number(StringInfo out, uint32 number)
@@ -44,8 +49,14 @@ search_places_encode(StringInfo out, const uint16 *places, int count)
 {
 	uint16		previous = 0;
 
-	if (count == 1 && places[0] < MANY)
+	if (count == 1 && places[0] < FAR)
 	{
+		appendStringInfoCharMacro(out, (char) places[0]);
+		return;
+	}
+	if (count == 1 && places[0] < FAR_PLACES)
+	{
+		appendStringInfoCharMacro(out, (char) (FAR + (places[0] >> 8)));
 		appendStringInfoCharMacro(out, (char) places[0]);
 		return;
 	}
@@ -81,9 +92,9 @@ search_places_decode(const uint8 *from, uint16 *places, int *count)
 
 	if (*from < MANY)
 	{
-		places[0] = *from;
+		places[0] = *from < FAR ? *from : (uint16) (*from - FAR) << 8 | from[1];
 		*count = 1;
-		return from + 1;
+		return search_places_skip(from);
 	}
 	from = read_count(from, &n);
 	*count = Min(n, SEARCH_MAX_PLACES);
@@ -105,7 +116,7 @@ search_places_skip(const uint8 *from)
 	uint32		n;
 
 	if (*from < MANY)
-		return from + 1;
+		return from + (*from < FAR ? 1 : 2);
 	from = read_count(from, &n);
 	while (n > 0)
 		n -= (*from++ & 0x80) == 0;

@@ -21,7 +21,7 @@
 
 #include "search/analyze.h"
 
-#define SEARCH_SEGMENT_MAGIC 0x50534532 /* "PSE2" */
+#define SEARCH_SEGMENT_MAGIC 0x50534533 /* "PSE3" */
 
 /* Ages that are not limited. */
 #define SEARCH_AGE_NONE		255
