@@ -1,0 +1,163 @@
+-- Room queue: what is beyond claim, complete and fail: scheduled start,
+-- deduplication, batches, limits, pause, cancel, retry, progress, counts,
+-- retention.
+\set VERBOSITY default
+SET client_min_messages = warning;
+SET ROLE service_role;
+
+-- A start in the future; the column keeps it.
+SELECT enqueue_job('later', '{}', run_at_val => now() + interval '1 hour') AS later \gset
+SELECT count(*) FROM get_next_job('w');
+SELECT status, next_retry_at > now() AS waits FROM job_queue;
+UPDATE job_queue SET next_retry_at = now() WHERE id = :'later';
+SELECT job_id = :'later' AS same FROM get_next_job('w');
+DELETE FROM job_queue;
+
+-- A twin that waits or runs is returned; another type, or one that ended, is none.
+SELECT enqueue_job('crawl', '{}', dedupe_key_val => 'site') AS first \gset
+SELECT enqueue_job('crawl', '{}', dedupe_key_val => 'site') = :'first' AS twin;
+SELECT count(*) FROM get_next_job('w');
+SELECT enqueue_job('crawl', '{}', dedupe_key_val => 'site') = :'first' AS twin_runs;
+SELECT enqueue_job('other', '{}', dedupe_key_val => 'site') = :'first' AS other_type;
+SELECT complete_job(:'first');
+SELECT enqueue_job('crawl', '{}', dedupe_key_val => 'site') = :'first' AS twin_ended;
+SELECT enqueue_job('crawl', '{}', dedupe_key_val => '');
+SELECT enqueue_job('crawl', '{}', queue_val => repeat('x', 201));
+DELETE FROM job_queue;
+
+-- Many at once, all or none.
+SELECT count(*) FROM enqueue_jobs('[{"job_type": "a", "payload": {"n": 1}}, {"job_type": "b", "payload": {}, "priority": 5, "max_attempts": 1, "queue": "q"}]');
+SELECT enqueue_jobs('{}');
+SELECT enqueue_jobs('[1]');
+SELECT enqueue_jobs('[{"job_type": "a", "payload": {}, "color": 1}]');
+SELECT enqueue_jobs('[{"job_type": "a", "payload": {}}, {"payload": {}}]');
+SELECT enqueue_jobs('[{"job_type": "a", "payload": []}]');
+SELECT enqueue_jobs(NULL);
+SELECT job_type, priority, max_attempts, queue FROM job_queue ORDER BY enqueue_order;
+
+-- Batches: in order; what is refused comes back.
+SELECT job_type, attempts FROM get_next_jobs('w', 10);
+SELECT get_next_jobs('w', 0);
+SELECT cardinality(complete_jobs(array_agg(id ORDER BY enqueue_order), ARRAY[1, 7])) AS refused FROM job_queue;
+SELECT cardinality(complete_jobs(array_agg(id), NULL, array_agg('{"r": 1}'::jsonb))) AS refused FROM job_queue WHERE status = 'processing';
+SELECT complete_jobs(ARRAY[NULL::uuid]);
+SELECT complete_jobs(array_agg(id), ARRAY[1, 2, 3]) FROM job_queue;
+SELECT complete_jobs(NULL);
+SELECT job_type, status, result FROM job_queue ORDER BY enqueue_order;
+DELETE FROM job_queue;
+
+-- Of one queue key one job runs at a time; of a type as many as it says.
+SELECT count(enqueue_job('crawl', '{}', queue_val => host)) FROM (VALUES ('one'), ('one'), ('two')) AS v (host);
+SELECT count(*) FROM get_next_jobs('w', 10);
+SELECT queue, status FROM job_queue ORDER BY enqueue_order;
+SELECT complete_job(id) FROM job_queue WHERE queue = 'one' AND status = 'processing';
+SELECT count(*) FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+INSERT INTO padlock.job_types (job_type, max_running) VALUES ('few', 2);
+SELECT count(enqueue_job('few', '{}')) FROM generate_series(1, 5);
+SELECT count(*) FROM get_next_jobs('w', 10);
+SELECT count(complete_job(id)) FROM (SELECT id FROM job_queue WHERE status = 'processing' LIMIT 1) AS one;
+SELECT count(*) FROM get_next_jobs('w', 10);
+DELETE FROM padlock.job_types;
+SELECT count(*) FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+
+-- A paused type waits, and nobody else with it.
+SELECT pause_job_type('crawl'), pause_job_type('crawl') AS again;
+SELECT count(enqueue_job('crawl', '{}', 9)), count(enqueue_job('mail', '{}'));
+SELECT job_type FROM get_next_jobs('w', 10);
+SELECT resume_job_type('crawl'), resume_job_type('crawl') AS again;
+SELECT job_type FROM get_next_jobs('w', 10);
+SELECT pause_job_type('');
+DELETE FROM job_queue;
+DELETE FROM padlock.job_types;
+
+-- Cancel: a waiting job, a running one, one that ended.
+SELECT enqueue_job('job', '{}') AS waiting \gset
+SELECT cancel_job(:'waiting'), cancel_job(:'waiting') AS again;
+SELECT count(*) FROM get_next_job('w');
+SELECT enqueue_job('job', '{}') AS running \gset
+SELECT count(*) FROM get_next_job('w');
+SELECT extend_job(:'running', 10);
+SELECT round(extract(epoch FROM locked_until - now())) AS seconds FROM job_queue WHERE id = :'running';
+SELECT cancel_job(:'running');
+SELECT extend_job(:'running'), complete_job(:'running');
+SELECT status, attempts, error_message, worker_id FROM job_queue ORDER BY enqueue_order;
+SELECT cancel_job('00000000-0000-0000-0000-000000000000');
+SELECT cancel_job(NULL);
+SELECT extend_job(:'running', 0);
+
+-- Failed jobs wait again, keep what is known of them and get new attempts.
+SELECT retry_job(:'waiting'), retry_job(:'waiting') AS again;
+SELECT redrive_jobs('job');
+SELECT status, attempts, max_attempts, error_message FROM job_queue ORDER BY enqueue_order;
+SELECT attempts FROM get_next_jobs('w', 10);
+SELECT fail_job(:'running', 'for good', attempt_val => 2, permanent_val => true);
+SELECT status, attempts, error_message FROM job_queue WHERE id = :'running';
+SELECT retry_job('00000000-0000-0000-0000-000000000000');
+DELETE FROM job_queue;
+
+-- Progress.
+SELECT enqueue_job('long', '{}') AS long \gset
+SELECT count(*) FROM get_next_job('w');
+SELECT report_job_progress(:'long', 25, 100, 'a quarter');
+SELECT report_job_progress(:'long', 25, attempt_val => 2) AS stale, report_job_progress(:'long', -1);
+SELECT padlock.report_progress(1);
+SELECT job_type, worker_id, done, total, message, rate > 0 AS rate, estimate > reported_at AS estimated FROM padlock.job_progress;
+SELECT complete_job(:'long');
+SELECT count(*) FROM padlock.job_progress;
+DELETE FROM job_queue;
+
+-- A claim that is rolled back never was; savepoints, too.
+SELECT enqueue_job('job', '{}') AS job \gset
+BEGIN;
+SELECT attempts FROM get_next_job('w');
+SAVEPOINT s;
+SELECT complete_job(:'job');
+ROLLBACK TO s;
+SELECT status FROM job_queue;
+SELECT complete_job(:'job'), complete_job(:'job') AS again;
+SELECT status FROM job_queue;
+ROLLBACK;
+SELECT status, attempts FROM job_queue;
+BEGIN;
+SAVEPOINT s;
+SELECT attempts FROM get_next_job('w');
+ROLLBACK TO s;
+SELECT attempts FROM get_next_job('w');
+COMMIT;
+DELETE FROM job_queue;
+BEGIN;
+SELECT count(enqueue_job('never', '{}'));
+ROLLBACK;
+SELECT count(*) FROM get_next_job('w');
+
+-- Counts are those of the view, whatever has been settled.
+RESET ROLE;
+CREATE VIEW regress_settled AS SELECT count(*) = 2 AS settled FROM padlock.job_tallies WHERE job_type = 'job' AND jobs > 0;
+GRANT SELECT ON regress_settled TO service_role;
+SET ROLE service_role;
+SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 5);
+SELECT cardinality(complete_jobs(array_agg(job_id))) FROM get_next_jobs('w', 3);
+SELECT fail_job(job_id, 'why', permanent_val => true) FROM get_next_job('w');
+SELECT count(*) FROM get_next_job('w');
+DO $$ BEGIN                         -- until nothing older is running
+    FOR i IN 1..100 LOOP
+        PERFORM cleanup_old_jobs();
+        COMMIT;
+        EXIT WHEN (SELECT settled FROM regress_settled);
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END $$;
+SELECT * FROM padlock.job_counts;
+SELECT job_type, status, count(*) FROM job_queue GROUP BY 1, 2 ORDER BY 1, 2;
+RESET ROLE;
+SELECT status, jobs FROM padlock.job_tallies ORDER BY 1;
+SET ROLE service_role;
+SELECT retry_job(id) FROM job_queue WHERE status = 'failed';
+DELETE FROM job_queue WHERE enqueue_order = (SELECT min(enqueue_order) FROM job_queue);
+SELECT * FROM padlock.job_counts;
+DELETE FROM job_queue;
+SELECT * FROM padlock.job_counts;
+RESET ROLE;
+DROP VIEW regress_settled;
