@@ -5,8 +5,8 @@
  *	  against every way to damage a message.
  *
  * Usage: vectors FILE...  Prints TAP.  A file is a Wycheproof JSON file of
- * AES-GCM or HKDF-SHA-512, or the AWS Encryption SDK's known answers for key
- * commitment; what a file holds for other parameters than ours is passed over
+ * AES-GCM or HKDF-SHA-512, the AWS Encryption SDK's known answers for key
+ * commitment, or a response file (.rsp) of NIST's AES-GCM tests; what a file holds for other parameters than ours is passed over
  * and counted.
  *
  *-------------------------------------------------------------------------
@@ -221,12 +221,85 @@ check_commitment(const char *file, json_t *root)
 	ok(counts.bad == 0 && counts.good > 0, "%s: all %d as marked", "key commitment", counts.good);
 }
 
+/* Is the vector that a response file has told of one of our parameters? */
+static bool
+is_our_response(json_t *test)
+{
+	static const char *const members[] = {"key", "iv", "aad", "msg", "ct", "tag"};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (json_object_get(test, members[i]) == NULL)
+			return false;
+	return json_string_length(json_object_get(test, "key")) == 2 * ENVELOPE_KEY_SIZE &&
+		json_string_length(json_object_get(test, "iv")) == 2 * ENVELOPE_IV_SIZE &&
+		json_string_length(json_object_get(test, "tag")) == 2 * ENVELOPE_TAG_SIZE;
+}
+
+/* Take a line "NAME = VALUE" of a response file into the vector. */
+static void
+read_response_line(json_t *test, const char *line)
+{
+	static const char *const names[][2] = {{"Key", "key"}, {"IV", "iv"}, {"AAD", "aad"},
+	{"PT", "msg"}, {"CT", "ct"}, {"Tag", "tag"}};
+	char		name[32];
+	char		value[8192] = "";
+
+	if (strncmp(line, "FAIL", 4) == 0)
+	{
+		json_object_set_new(test, "result", json_string("invalid"));
+		json_object_set_new(test, "msg", json_deep_copy(json_object_get(test, "ct")));
+	}
+	if (sscanf(line, "%31s = %8191s", name, value) < 1)
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i][0]) == 0)
+			json_object_set_new(test, names[i][1], json_string(value));
+}
+
+static void
+check_responses(const char *file)
+{
+	static char line[16384];
+	FILE	   *responses = fopen(file, "r");
+	json_t	   *test = json_object();
+	Counts		counts = {0};
+	bool		more = responses != NULL;
+
+	while (more)
+	{
+		more = fgets(line, sizeof(line), responses) != NULL;
+		if (more && strncmp(line, "Count", 5) != 0)
+			read_response_line(test, line);
+		else if (json_object_get(test, "key") != NULL)
+		{
+			if (is_our_response(test))
+				count(&counts, check_gcm(test), file, test);
+			else
+				counts.other++;
+			json_object_clear(test);
+		}
+		if (json_object_get(test, "result") == NULL)
+			json_object_set_new(test, "result", json_string("valid"));
+	}
+	if (responses != NULL)
+		fclose(responses);
+	json_decref(test);
+	printf("# %s: %d as marked, %d of other parameters\n", file, counts.good, counts.other);
+	ok(counts.bad == 0 && counts.good > 0, "%s: all %d as marked", strrchr(file, '/') + 1, counts.good);
+}
+
 static void
 check_file(const char *file)
 {
 	json_error_t error;
-	json_t	   *root = json_load_file(file, 0, &error);
+	json_t	   *root;
 
+	if (strlen(file) > 4 && strcmp(file + strlen(file) - 4, ".rsp") == 0)
+	{
+		check_responses(file);
+		return;
+	}
+	root = json_load_file(file, 0, &error);
 	if (root == NULL)
 		ok(false, "%s can be read (line %d)", file, error.line);
 	else if (json_object_get(root, "testGroups") != NULL)
