@@ -133,7 +133,8 @@ safe_seq(void)
 		seq = head->sample_seq;
 	if (seq != 0 || head->sample_seq == 0)
 	{
-		(void) queue_run_on(0, "SELECT last_value FROM padlock.jobs_seq_seq", 0, NULL, NULL, NULL);
+		(void) queue_run_on(0, "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END"
+							" FROM padlock.jobs_seq_seq", 0, NULL, NULL, NULL);
 		head->sample_seq = first_int64(1);
 		head->sample_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 	}
@@ -203,6 +204,18 @@ settle_generation(const Generation *generation, int64 below)
 						" WHERE generation = $3 AND settled_below = $1", 3, types, values, NULL);
 }
 
+/* Has everything been added to a generation that ever will be? */
+static bool
+is_complete(const Generation *generation, int64 safe)
+{
+	static Oid	types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(safe)};
+
+	return generation->closed &&
+		queue_run_on(generation->number, "SELECT FROM ONLY padlock.jobs%1$s WHERE seq >= $1 LIMIT 1",
+					 1, types, values, NULL) == 0;
+}
+
 /* Raise settled_below of a generation as far as it goes. */
 static void
 advance(const Generation *generation, int64 safe)
@@ -211,10 +224,10 @@ advance(const Generation *generation, int64 safe)
 
 	if (generation->settled_below >= safe || !try_lock_generation(generation->number))
 		return;
+	if (is_complete(generation, safe))
+		safe = PG_INT64_MAX;
 	move_waiting(generation, safe);
 	below = ended_below(generation, safe);
-	if (below == safe && generation->closed)
-		below = PG_INT64_MAX;
 	if (below > generation->settled_below)
 		settle_generation(generation, below);
 }
