@@ -29,11 +29,12 @@ has_package()
     dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
 }
 
-# Those of test/packages.txt, and of the list $more_packages if that is set.
+# Those of test/packages.txt, and of the lists $more_packages and
+# $deep_packages if they are set.
 missing_packages()
 {
     sed -e '/^#/d' -e 's/[[:space:]].*//' "$top/test/packages.txt" \
-        ${more_packages:+"$more_packages"} |
+        ${more_packages:+"$more_packages"} ${deep_packages:+"$deep_packages"} |
         while read -r package; do
             has_package "$package" || echo "$package"
         done
