@@ -61,7 +61,7 @@ my $worker = "SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'b
 ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM ($worker) w"), 'the worker runs');
 value(q{
 	CREATE ROLE clerk;
-	GRANT USAGE ON SCHEMA public TO clerk;
+	GRANT USAGE ON SCHEMA public, padlock TO clerk;
 	CREATE TABLE notes (id serial, note text, made_by text DEFAULT current_user);
 	GRANT SELECT, INSERT ON notes TO clerk;
 	GRANT USAGE ON SEQUENCE notes_id_seq TO clerk;
@@ -156,6 +156,17 @@ is(outcome(enqueue('leak')), 'failed 1 the handler of jobs of type "leak" wanted
 like(outcome(enqueue('big', undef, 3)), qr/^failed 1 the handler of jobs of type "big" returned 1000000\d\d bytes: a result has at most 1048576$/, 'a result of 100 MB is refused');
 is(outcome(enqueue('note', q{'{"note": "after"}'})), 'completed 1 {"noted": "after"}', 'the worker goes on');
 is(value($worker), $pid, 'and is the same');
+
+# Cancelling a job that runs.
+handler('slow', 'PERFORM padlock.report_progress(3, 10, payload->>\'say\'); PERFORM pg_sleep(1000); RETURN NULL;', timeout => 600);
+my $slow = enqueue('slow', q{'{"say": "so far"}'}, 3);
+ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM padlock.job_progress WHERE job_id = '$slow' AND done = 3 AND total = 10 AND message = 'so far'", 't', 10), 'a handler tells how far it is');
+$start = time();
+is(value("SELECT cancel_job('$slow')"), 't', 'it is cancelled');
+ok(wait_for($node, 'postgres', 'SELECT state = \'idle\' FROM padlock.worker_status()', 't', 5), 'and stops');
+cmp_ok(time() - $start, '<', 1, 'within a second');
+like(outcome($slow), qr/^failed 1 .*cancelled/, 'the job has failed for good');
+is(outcome(enqueue('note', q{'{"note": "next"}'})), 'completed 1 {"noted": "next"}', 'the next job is not cancelled with it');
 
 # A timeout that is longer than a claim's first lease.
 handler('patient', 'PERFORM pg_sleep(0.5); RETURN to_jsonb(1);', timeout => 3600);
