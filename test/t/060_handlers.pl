@@ -62,6 +62,7 @@ ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM ($worker) w"), 'the wor
 value(q{
 	CREATE ROLE clerk;
 	GRANT USAGE ON SCHEMA public, padlock TO clerk;
+	GRANT EXECUTE ON FUNCTION padlock.report_progress(bigint, bigint, text) TO clerk;
 	CREATE TABLE notes (id serial, note text, made_by text DEFAULT current_user);
 	GRANT SELECT, INSERT ON notes TO clerk;
 	GRANT USAGE ON SEQUENCE notes_id_seq TO clerk;
