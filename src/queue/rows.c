@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 
 #include "queue/rows.h"
@@ -70,6 +71,8 @@ queue_sequence(void)
 void
 queue_writer_open(QueueWriter *writer, Oid table, int columns)
 {
+	PreventCommandIfReadOnly("changing the job queue");
+	PreventCommandDuringRecovery("changing the job queue");
 	writer->columns = columns;
 	writer->rel = table_open(table, RowExclusiveLock);
 	writer->estate = CreateExecutorState();
