@@ -64,5 +64,69 @@ BEGIN READ ONLY;
 SELECT pg_temp.found(product_search(search_term => 'gold'));
 COMMIT;
 
+-- Facets count the whole result, not the page.
+SELECT jsonb_pretty(product_search(search_term => 'cover', per_page => '1', facets => 'true') -> 'facets');
+SELECT product_search(policy_type => 'home', facets => 'true') #> '{facets,country}' AS offered_everywhere;
+
+-- What is marked, and why products rank as they do.
+SELECT p -> 'highlight' AS highlight FROM jsonb_array_elements(product_search(search_term => 'dental', highlight => 'true') -> 'products') AS p;
+SELECT p ->> 'product_code' AS code, e ->> 'word' AS word, e ->> 'term' AS term, e ->> 'by' AS by, (e ->> 'score')::numeric > 0 AS counts
+  FROM jsonb_array_elements(product_search('{"search_term": "dental automobile", "explain": true}'::jsonb) -> 'products') AS p,
+       jsonb_array_elements(p #> '{explain,words}') AS e ORDER BY 1, 2, 3;
+SELECT w ->> 'word' AS word, jsonb_array_length(w -> 'terms') > 1 AS has_synonyms
+  FROM jsonb_array_elements(product_search(search_term => 'automobile', explain => 'true') #> '{explain,words}') AS w;
+
+-- Synonyms, typing errors, and what was given up to find something.
+SELECT term, pg_temp.found(a) AS found, a ->> 'relaxed' AS relaxed, a ->> 'corrected' AS corrected
+  FROM unnest(ARRAY['automobile', 'dentel', 'hospitel cvoer', '"care private"', '"dental hospital" gold', 'gold -dental', '-gold', 'GHC-1 motor', 'zzzzzzzz']) AS term,
+       product_search(search_term => term) AS a;
+
+-- A cursor walks through all of a result, whatever its order.
+CREATE FUNCTION pg_temp.walk(body jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer jsonb := product_search(body || '{"per_page": 1}');
+    codes text := pg_temp.found(answer);
+BEGIN
+    WHILE answer ? 'next_cursor' LOOP
+        answer := product_search(body || jsonb_build_object('per_page', 1, 'cursor', answer -> 'next_cursor'));
+        codes := codes || ' | ' || pg_temp.found(answer);
+    END LOOP;
+    RETURN codes;
+END
+$$;
+SELECT body, pg_temp.walk(body)
+  FROM unnest(ARRAY['{}', '{"search_term": "cover care"}', '{"sort_by": "premium_amount"}', '{"sort_by": "created_at", "sort_order": "asc"}',
+                    '{"sort_by": "popularity_score", "sort_order": "asc", "policy_type": "health"}']::jsonb[]) AS body;
+SELECT product_search(cursor => 'x');
+SELECT product_search(cursor => product_search(per_page => '1') ->> 'next_cursor', sort_by => 'premium_amount');
+SELECT product_search('{"page": 2, "cursor": "x"}'::jsonb);
+SELECT product_search(facets => 'yes', highlight => '1', explain => 'TRUE');
+
+-- Terms that are no words, and odd ones: an answer, never an error from below.
+SELECT count(product_search(search_term => term) ->> 'success')
+  FROM unnest(ARRAY[':*&|!', '"', '""', '"unclosed phrase', '-', '--', '- -', '%', '_', '''', '\', E'\x01\x02', E'a\tb\nc', 'אבג ביטוח', '🙂🙃', '<b>&amp;</b>', 'NULL', '{"a": 1}',
+                    repeat('"', 200), repeat('a ', 100), repeat('é', 200), 'the of and', '...', '(((', 'a:b:c', 'ﬁﬂ']) AS term;
 RESET ROLE;
+
+-- The index itself: in step with the table, before and after a merge and a rebuild.
+SELECT * FROM padlock.search_check();
+SELECT padlock.search_merge();
+SELECT padlock.search_merge() AS again;
+SELECT * FROM padlock.search_check();
+UPDATE insurance_products SET language = 'german', product_name = 'Häuser und Gärten' WHERE product_code = 'HB-1';
+SELECT term, pg_temp.found(product_search(search_term => term)) FROM unnest(ARRAY['haus', 'garten', 'GÄRTEN', 'home']) AS term;
+SELECT padlock.search_rebuild() AS products;
+SELECT built, segments, documents, changes, phase FROM padlock.search_status();
+SELECT differences FROM padlock.search_check();
+
+-- Damage is found: changes that the index was not told of.
+BEGIN;
+ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update;
+UPDATE insurance_products SET premium_amount = 1, search_keywords = '{unheard}' WHERE product_code = 'MP-1';
+SELECT differences, replace(detail, id::text, 'MP-1') AS detail FROM padlock.search_check(), insurance_products WHERE product_code = 'MP-1';
+ROLLBACK;
+\set VERBOSITY terse
+UPDATE insurance_products SET language = 'klingon';
+\set VERBOSITY default
+
 DELETE FROM insurance_companies WHERE name LIKE 'Search %';

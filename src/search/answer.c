@@ -36,26 +36,26 @@ hit_ids(const SearchView *view, const SearchResult *result)
 										   TYPALIGN_CHAR));
 }
 
-/* The products of the hits as JSON texts; in order. */
-static char **
+/* The products of the hits, in order. */
+static Jsonb **
 fetch_products(const SearchView *view, const SearchResult *result)
 {
 	static PadlockStatement fetch = {
-		.sql = "SELECT (to_jsonb(p) - 'provenance'"
+		.sql = "SELECT to_jsonb(p) - 'provenance'"
 		" || jsonb_build_object('insurance_companies', jsonb_build_object("
-		"'id', c.id, 'name', c.name, 'logo_url', c.logo_url, 'website', c.website)))::text"
+		"'id', c.id, 'name', c.name, 'logo_url', c.logo_url, 'website', c.website))"
 		" FROM unnest($1) WITH ORDINALITY AS hit (id, n)"
 		" JOIN @app@.insurance_products p ON p.id = hit.id"
 		" JOIN @app@.insurance_companies c ON c.id = p.company_id ORDER BY hit.n",
 		.nargs = 1,.argtypes = {UUIDARRAYOID}
 	};
 	Datum		ids = hit_ids(view, result);
-	MemoryContext context = CurrentMemoryContext;
-	char	  **texts = palloc0(Max(result->nhits, 1) * sizeof(char *));
+	Jsonb	  **products = palloc0(Max(result->nhits, 1) * sizeof(Jsonb *));
 	PadlockUserContext saved;
+	bool		isnull;
 
 	if (result->nhits == 0)
-		return texts;
+		return products;
 	/* past row security: the index holds what everybody may see */
 	padlock_become_owner(&saved);
 	SPI_connect();
@@ -65,11 +65,48 @@ fetch_products(const SearchView *view, const SearchResult *result)
 				 errmsg("the search index does not match the table"),
 				 errhint("Run SELECT padlock.search_rebuild().")));
 	for (uint32 i = 0; i < result->nhits; i++)
-		texts[i] = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[i],
-															 SPI_tuptable->tupdesc, 1));
+		products[i] = DatumGetJsonbP(padlock_spi_datum(i, 1, &isnull));
 	SPI_finish();
 	padlock_restore_user(&saved);
-	return texts;
+	return products;
+}
+
+/* Push the members of an object into the one at hand. */
+static void
+push_members(JsonbParseState **state, Jsonb *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			depth = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		/* the outermost braces are those at hand */
+		if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
+			depth--;
+		if (depth > 0 || (token != WJB_BEGIN_OBJECT && token != WJB_END_OBJECT))
+			(void) pushJsonbValue(state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
+			depth++;
+	}
+}
+
+static Jsonb *
+parse(const char *text)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	(void) pushJsonbValue(state, WJB_KEY, &value);
 }
 
 /* Why a hit ranks where it does. */
@@ -118,41 +155,69 @@ append_highlight(StringInfo json, SearchProducts *products, SearchHighlighter *h
 	search_highlight(highlighter, &source, json);
 }
 
-void
-search_append_products(StringInfo json, const SearchView *view, const SearchPlan *plan,
-					   const SearchResult *result, bool highlight, bool explain)
+/* What is asked of a product beyond its row, as a JSON object. */
+static Jsonb *
+make_extras(const SearchView *view, const SearchPlan *plan, const SearchHit *hit,
+			SearchHighlighter *highlighter, SearchProducts *products, bool explain)
 {
-	char	  **texts = fetch_products(view, result);
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	if (highlighter != NULL)
+	{
+		appendStringInfoString(&json, "\"highlight\": ");
+		append_highlight(&json, products, highlighter, search_hit_id(view, hit));
+	}
+	if (explain)
+	{
+		appendStringInfo(&json, "%s\"explain\": ", highlighter != NULL ? ", " : "");
+		append_explanation(&json, view, plan, hit);
+	}
+	appendStringInfoChar(&json, '}');
+	return parse(json.data);
+}
+
+/* Push the array of the hits' products. */
+static void
+push_products(JsonbParseState **state, const SearchView *view, const SearchPlan *plan,
+			  const SearchResult *result, bool highlight, bool explain)
+{
+	Jsonb	  **rows = fetch_products(view, result);
 	SearchHighlighter *highlighter = NULL;
 	SearchProducts products;
 
-	highlight = highlight && plan->query != NULL;
-	if (highlight)
+	if (highlight && plan->query != NULL)
 	{
 		highlighter = search_highlighter_create(plan->query);
 		search_products_open(&products, GetActiveSnapshot());
 	}
-	appendStringInfoChar(json, '[');
+	(void) pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (uint32 i = 0; i < result->nhits; i++)
 	{
-		/* members are put before the closing brace */
-		appendStringInfoString(json, i > 0 ? ", " : "");
-		appendBinaryStringInfo(json, texts[i], strlen(texts[i]) - 1);
-		if (highlight)
-		{
-			appendStringInfoString(json, ", \"highlight\": ");
-			append_highlight(json, &products, highlighter, search_hit_id(view, &result->hits[i]));
-		}
-		if (explain)
-		{
-			appendStringInfoString(json, ", \"explain\": ");
-			append_explanation(json, view, plan, &result->hits[i]);
-		}
-		appendStringInfoChar(json, '}');
+		(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		push_members(state, rows[i]);
+		if (highlighter != NULL || explain)
+			push_members(state, make_extras(view, plan, &result->hits[i], highlighter, &products,
+											explain));
+		(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
-	appendStringInfoChar(json, ']');
-	if (highlight)
+	(void) pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	if (highlighter != NULL)
 		search_products_close(&products);
+}
+
+Jsonb *
+search_make_answer(const char *others, const SearchView *view, const SearchPlan *plan,
+				   const SearchResult *result, bool highlight, bool explain)
+{
+	JsonbParseState *state = NULL;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_members(&state, parse(others));
+	push_key(&state, "products");
+	push_products(&state, view, plan, result, highlight, explain);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 void

@@ -9,16 +9,18 @@
 #define PADLOCK_SEARCH_ANSWER_H
 
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 #include "search/score.h"
 
 /*
- * Append a JSON array of the hits' products, each with its company, and when
- * asked with "highlight" and "explain".
+ * The answer of a search: the members of the JSON text others, and as member
+ * "products" an array of the hits' products, each with its company and, when
+ * asked, with "highlight" and "explain".
  */
-extern void search_append_products(StringInfo json, const SearchView *view,
-								   const SearchPlan *plan, const SearchResult *result,
-								   bool highlight, bool explain);
+extern Jsonb *search_make_answer(const char *others, const SearchView *view,
+								 const SearchPlan *plan, const SearchResult *result,
+								 bool highlight, bool explain);
 
 /* Append a JSON object: what became of the words of a query. */
 extern void search_append_query(StringInfo json, const SearchView *view,

@@ -18,6 +18,22 @@
 #define SEARCH_VECTORIZED
 #endif
 
+SEARCH_VECTORIZED static uint64
+count_common_bits(const uint64 *a, const uint64 *b, Size nwords)
+{
+	uint64		count = 0;
+
+	for (Size i = 0; i < nwords; i++)
+		count += __builtin_popcountll(a[i] & b[i]);
+	return count;
+}
+
+uint64
+search_count_bits(const uint64 *words, Size nwords)
+{
+	return count_common_bits(words, words, nwords);
+}
+
 static int
 bits_of(uint32 value)
 {
@@ -288,7 +304,17 @@ next_run(SearchCursor *cursor, uint32 start, uint32 end, int *from, int *to)
 uint8
 search_cursor_bound(SearchCursor *cursor, uint32 chunk)
 {
-	return cursor->bitmap != NULL ? cursor->chunks[chunk].maximum : cursor->maximum;
+	uint32		end = (chunk + 1) << SEARCH_CHUNK_BITS;
+	uint32		first;
+
+	if (cursor->bitmap != NULL)
+		return cursor->chunks[chunk].maximum;
+	if (cursor->at < cursor->count && cursor->block_documents[cursor->at] < end)
+		return cursor->maximum;
+	if (cursor->left == 0)
+		return 0;
+	memcpy(&first, cursor->next, sizeof(first));
+	return first < end ? cursor->maximum : 0;
 }
 
 void
@@ -317,34 +343,143 @@ search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words)
 	}
 }
 
-/* Unpack the impacts of a dense term's chunk, in the order of its documents. */
-SEARCH_VECTORIZED static void
-unpack_impacts(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
+/*
+ * Unpack the impacts of a dense term's chunk, in the order of its documents:
+ * eight of them begin at each full byte.  Writes up to 7 more than asked for.
+ */
+static void
+unpack_eights(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
 {
 	uint32		mask = mask_of(bits);
 
-	for (uint32 i = 0; i < count; i++)
-		impacts[i] = minimum + read_bits(packed, (uint64) i * bits, mask);
+	for (uint32 i = 0; i < count; i += 8, packed += bits)
+	{
+		uint64		eight;
+
+		memcpy(&eight, packed, sizeof(eight));
+		for (int j = 0; j < 8; j++, eight >>= bits)
+			impacts[i + j] = minimum + ((uint32) eight & mask);
+	}
 }
 
-/*
- * Visit a dense term's postings of a chunk: their places within it, and
- * their impacts, in arrays of SEARCH_CHUNK.  Returns how many.
- */
-static uint32
-dense_chunk(const SearchCursor *cursor, uint32 chunk, uint16 *places, uint8 *impacts)
+#if defined(__x86_64__) && defined(__GNUC__)
+/* The same where one instruction spreads bits out over bytes. */
+__attribute__((target("bmi2"))) static void
+unpack_eights_bmi2(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
 {
-	const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
-	const SearchChunkHeader *header = &cursor->chunks[chunk];
-	uint32		count = 0;
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64		spread = ones * mask_of(bits);
+	uint64		base = ones * minimum;
 
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	for (uint32 i = 0; i < count; i += 8, packed += bits)
 	{
-		for (uint64 word = bitmap[i]; word != 0; word &= word - 1)
-			places[count++] = i * 64 + pg_rightmost_one_pos64(word);
+		uint64		eight;
+
+		memcpy(&eight, packed, sizeof(eight));
+		eight = __builtin_ia32_pdep_di(eight, spread) + base;
+		memcpy(impacts + i, &eight, sizeof(eight));
 	}
+}
+#endif
+
+static void
+unpack_impacts(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+	if (__builtin_cpu_supports("bmi2"))
+	{
+		unpack_eights_bmi2(packed, bits, minimum, count, impacts);
+		return;
+	}
+#endif
+	unpack_eights(packed, bits, minimum, count, impacts);
+}
+
+/* The impacts of a dense term's chunk, in an array of SEARCH_CHUNK + 8. */
+static void
+dense_impacts(const SearchCursor *cursor, uint32 chunk, uint8 *impacts)
+{
+	const SearchChunkHeader *header = &cursor->chunks[chunk];
+	uint32		count = search_count_bits(cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS,
+										  SEARCH_CHUNK_WORDS);
+
 	unpack_impacts(cursor->impacts + header->offset, header->impact_bits, header->minimum, count,
 				   impacts);
+}
+
+/* Is any of some impacts at least `least`? */
+SEARCH_VECTORIZED static bool
+any_impact(const uint8 *impacts, int count, uint8 least)
+{
+	uint8		any = 0;
+
+	for (int i = 0; i < count; i++)
+		any |= impacts[i] >= least;
+	return any != 0;
+}
+
+static uint32
+dense_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, uint8 least, uint64 *words,
+		   uint16 *places, uint8 *found)
+{
+	const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
+	uint8		impacts[SEARCH_CHUNK + 8];
+	uint32		count = 0;
+	uint32		rank = 0;
+
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] = bitmap[i] & allowed[i];
+	if (cursor->chunks[chunk].maximum < least)
+		return 0;
+	dense_impacts(cursor, chunk, impacts);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		int			here = pg_popcount64(bitmap[i]);
+
+		if (!any_impact(impacts + rank, here, least))
+		{
+			rank += here;
+			continue;
+		}
+		for (uint64 word = bitmap[i]; word != 0; word &= word - 1, rank++)
+		{
+			int			bit = pg_rightmost_one_pos64(word);
+
+			if (impacts[rank] < least || (allowed[i] >> bit & 1) == 0)
+				continue;
+			places[count] = i * 64 + bit;
+			found[count++] = impacts[rank];
+		}
+	}
+	return count;
+}
+
+uint32
+search_cursor_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, uint8 least,
+				   uint64 *words, uint16 *places, uint8 *found)
+{
+	uint32		start = chunk << SEARCH_CHUNK_BITS;
+	uint32		count = 0;
+	int			from;
+	int			to;
+
+	if (cursor->bitmap != NULL)
+		return dense_best(cursor, chunk, allowed, least, words, places, found);
+	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
+	{
+		for (int i = from; i < to; i++)
+		{
+			uint32		place = cursor->block_documents[i] - start;
+			uint64		bit = UINT64CONST(1) << (place % 64) & allowed[place / 64];
+
+			words[place / 64] |= bit;
+			if (bit == 0 || cursor->block_impacts[i] < least)
+				continue;
+			places[count] = place;
+			found[count++] = cursor->block_impacts[i];
+		}
+	}
 	return count;
 }
 
@@ -357,14 +492,20 @@ search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *score
 
 	if (cursor->bitmap != NULL)
 	{
-		uint16		places[SEARCH_CHUNK];
-		uint8		impacts[SEARCH_CHUNK];
-		uint32		count = dense_chunk(cursor, chunk, places, impacts);
+		const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
+		uint8		impacts[SEARCH_CHUNK + 8];
+		const uint8 *impact = impacts;
 
-		for (uint32 i = 0; i < count; i++)
+		dense_impacts(cursor, chunk, impacts);
+		for (int i = 0; i < SEARCH_CHUNK; i += 64)
 		{
-			scores[places[i]] += weight * impacts[i];
-			counts[places[i]]++;
+			for (uint64 word = bitmap[i / 64]; word != 0; word &= word - 1)
+			{
+				int			place = i + pg_rightmost_one_pos64(word);
+
+				scores[place] += weight * *impact++;
+				counts[place]++;
+			}
 		}
 		return;
 	}
@@ -380,8 +521,20 @@ search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *score
 	}
 }
 
-void
-search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores)
+/* Raise one score; a place that had none is noted. */
+static inline uint32
+raise_score(float *scores, uint32 place, float score, uint16 *touched, uint32 ntouched)
+{
+	if (scores[place] == 0)
+		touched[ntouched++] = place;
+	if (scores[place] < score)
+		scores[place] = score;
+	return ntouched;
+}
+
+uint32
+search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
+					uint16 *touched, uint32 ntouched)
 {
 	uint32		start = chunk << SEARCH_CHUNK_BITS;
 	int			from;
@@ -389,23 +542,26 @@ search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *sco
 
 	if (cursor->bitmap != NULL)
 	{
-		uint16		places[SEARCH_CHUNK];
-		uint8		impacts[SEARCH_CHUNK];
-		uint32		count = dense_chunk(cursor, chunk, places, impacts);
+		const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
+		uint8		impacts[SEARCH_CHUNK + 8];
+		const uint8 *impact = impacts;
 
-		for (uint32 i = 0; i < count; i++)
-			scores[places[i]] = Max(scores[places[i]], weight * impacts[i]);
-		return;
+		dense_impacts(cursor, chunk, impacts);
+		for (int i = 0; i < SEARCH_CHUNK; i += 64)
+		{
+			for (uint64 word = bitmap[i / 64]; word != 0; word &= word - 1)
+				ntouched = raise_score(scores, i + pg_rightmost_one_pos64(word), weight * *impact++,
+								 touched, ntouched);
+		}
+		return ntouched;
 	}
 	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
 	{
 		for (int i = from; i < to; i++)
-		{
-			uint32		place = cursor->block_documents[i] - start;
-
-			scores[place] = Max(scores[place], weight * cursor->block_impacts[i]);
-		}
+			ntouched = raise_score(scores, cursor->block_documents[i] - start,
+							 weight * cursor->block_impacts[i], touched, ntouched);
 	}
+	return ntouched;
 }
 
 uint32
@@ -428,12 +584,16 @@ search_postings_decode(const SearchSegment *segment, const SearchTermEntry *entr
 	}
 	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(segment->ndocuments); chunk++)
 	{
-		uint16		places[SEARCH_CHUNK];
-		uint32		n = dense_chunk(&cursor, chunk, places, impacts + count);
+		uint8		chunk_impacts[SEARCH_CHUNK + 8];
+		uint32		start = count;
 
-		for (uint32 i = 0; i < n; i++)
-			documents[count + i] = (chunk << SEARCH_CHUNK_BITS) + places[i];
-		count += n;
+		dense_impacts(&cursor, chunk, chunk_impacts);
+		for (uint32 i = chunk * SEARCH_CHUNK_WORDS; i < (chunk + 1) * SEARCH_CHUNK_WORDS; i++)
+		{
+			for (uint64 word = cursor.bitmap[i]; word != 0; word &= word - 1)
+				documents[count++] = i * 64 + pg_rightmost_one_pos64(word);
+		}
+		memcpy(impacts + start, chunk_impacts, count - start);
 	}
 	return count;
 }
@@ -456,22 +616,6 @@ search_postings_mark(const SearchSegment *segment, const SearchTermEntry *entry,
 			bitmap[cursor.block_documents[i] / 64] |=
 				UINT64CONST(1) << (cursor.block_documents[i] % 64);
 	}
-}
-
-SEARCH_VECTORIZED static uint64
-count_common_bits(const uint64 *a, const uint64 *b, Size nwords)
-{
-	uint64		count = 0;
-
-	for (Size i = 0; i < nwords; i++)
-		count += __builtin_popcountll(a[i] & b[i]);
-	return count;
-}
-
-uint64
-search_count_bits(const uint64 *words, Size nwords)
-{
-	return count_common_bits(words, words, nwords);
 }
 
 uint64

@@ -90,16 +90,28 @@ extern void search_cursor_open(SearchCursor *cursor, const SearchSegment *segmen
 /*
  * The steps of a walk: each takes the postings of one chunk, chunks rising.
  *
- * bound:	the largest impact there can be in the chunk; takes nothing
+ * bound:	the largest impact there can be in the chunk, 0 when it has no
+ *			postings; takes nothing
  * mark:	sets the documents' bits in words[SEARCH_CHUNK_WORDS]
  * add:		adds weight * impact to scores, and 1 to counts
- * raise:	raises scores to at least weight * impact
+ * raise:	raises scores to at least weight * impact; places whose score was 0
+ *			are appended to touched, whose new number is returned
  */
 extern uint8 search_cursor_bound(SearchCursor *cursor, uint32 chunk);
 extern void search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words);
 extern void search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
 							  uint8 *counts);
-extern void search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores);
+extern uint32 search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
+								  uint16 *touched, uint32 ntouched);
+
+/*
+ * One more step, for a search of a single term: sets words to the chunk's
+ * documents that have the term and are allowed, and finds those of them with
+ * at least an impact: their places in the chunk and their impacts, in arrays
+ * of SEARCH_CHUNK.  Returns how many.
+ */
+extern uint32 search_cursor_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed,
+								 uint8 least, uint64 *words, uint16 *places, uint8 *found);
 
 /* Set the bits of all documents of a term in a bitmap of the segment's. */
 extern void search_postings_mark(const SearchSegment *segment, const SearchTermEntry *entry,

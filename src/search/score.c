@@ -19,10 +19,14 @@
 #include "postgres.h"
 
 #include <math.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -80,10 +84,12 @@ typedef struct Run
 	bool		in_order;		/* documents come as the plan orders them */
 	uint64		offered;
 	float		scores[SEARCH_CHUNK];
-	float		group_scores[SEARCH_CHUNK];
-	float		term_scores[SEARCH_CHUNK];
+	float		group_scores[SEARCH_CHUNK]; /* 0 but while a group is added */
+	float		term_scores[SEARCH_CHUNK];	/* 0 but while a term is */
 	float		also_scores[SEARCH_CHUNK];
 	uint8		counts[SEARCH_CHUNK];
+	uint16		touched[SEARCH_CHUNK];	/* places whose group_scores are not 0 */
+	uint32		ntouched;
 } Run;
 
 static float
@@ -202,6 +208,17 @@ is_allowed(const Run *run, uint32 document)
 	return run->allowed[document / 64] >> (document % 64) & 1;
 }
 
+static bool
+is_coded(const Run *run, uint32 document)
+{
+	for (int i = 0; i < run->ncoded; i++)
+	{
+		if (run->coded[i] == document)
+			return true;
+	}
+	return false;
+}
+
 /* Is the folded code of a product the one searched for? */
 static bool
 has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
@@ -297,26 +314,104 @@ mark_chunk(Run *run, uint32 chunk, uint64 *words)
 	}
 }
 
-/* Raise a group's scores to those of a use of a term. */
+/*
+ * Raise a group's scores to those of a term that does not count alone: the
+ * least of all that must be there.
+ */
 static void
-raise_term(Run *run, TermWalk *walk, uint32 chunk)
+raise_together(Run *run, TermWalk *walk, uint32 chunk)
 {
-	if (walk->also == NULL)
-	{
-		search_cursor_raise(&walk->cursor, chunk, walk->weight, run->group_scores);
-		return;
-	}
-	memset(run->term_scores, 0, sizeof(run->term_scores));
-	search_cursor_raise(&walk->cursor, chunk, walk->weight, run->term_scores);
+	uint16		touched[SEARCH_CHUNK];
+	uint16		unused[SEARCH_CHUNK];
+	uint32		ntouched = search_cursor_raise(&walk->cursor, chunk, walk->weight,
+											   run->term_scores, touched, 0);
+
 	for (TermWalk *also = walk->also; also != NULL; also = also->also)
 	{
 		memset(run->also_scores, 0, sizeof(run->also_scores));
-		search_cursor_raise(&also->cursor, chunk, also->weight, run->also_scores);
-		for (int i = 0; i < SEARCH_CHUNK; i++)
-			run->term_scores[i] = Min(run->term_scores[i], run->also_scores[i]);
+		(void) search_cursor_raise(&also->cursor, chunk, also->weight, run->also_scores, unused, 0);
+		for (uint32 i = 0; i < ntouched; i++)
+			run->term_scores[touched[i]] = Min(run->term_scores[touched[i]],
+											   run->also_scores[touched[i]]);
 	}
-	for (int i = 0; i < SEARCH_CHUNK; i++)
-		run->group_scores[i] = Max(run->group_scores[i], run->term_scores[i]);
+	for (uint32 i = 0; i < ntouched; i++)
+	{
+		int			place = touched[i];
+
+		if (run->term_scores[place] > 0 && run->group_scores[place] == 0)
+			run->touched[run->ntouched++] = place;
+		run->group_scores[place] = Max(run->group_scores[place], run->term_scores[place]);
+		run->term_scores[place] = 0;
+	}
+}
+
+/* Add a group's scores, each the best of its terms; leaves group_scores 0. */
+static void
+add_group(Run *run, GroupWalk *group, uint32 chunk)
+{
+	run->ntouched = 0;
+	for (int i = 0; i < group->nterms; i++)
+	{
+		TermWalk   *walk = group->terms[i];
+
+		if (search_cursor_bound(&walk->cursor, chunk) == 0)
+			continue;
+		if (walk->also != NULL)
+			raise_together(run, walk, chunk);
+		else
+			run->ntouched = search_cursor_raise(&walk->cursor, chunk, walk->weight,
+												run->group_scores, run->touched, run->ntouched);
+	}
+	for (uint32 i = 0; i < run->ntouched; i++)
+	{
+		int			place = run->touched[i];
+
+		run->scores[place] += run->group_scores[place];
+		run->counts[place]++;
+		run->group_scores[place] = 0;
+	}
+}
+
+/* A bit for each of 64 counts that is not 0, eight at a time. */
+static inline uint64
+bits_of_counts(const uint8 *counts)
+{
+	uint64		bits = 0;
+
+	for (int i = 0; i < 8; i++)
+	{
+		const uint64 low7 = UINT64CONST(0x7f7f7f7f7f7f7f7f);
+		uint64		eight;
+
+		memcpy(&eight, counts + i * 8, sizeof(eight));
+		if (eight == 0)
+			continue;
+		/* the top bit of each byte that is not 0, then all of them side by side */
+		eight = ((((eight & low7) + low7) | eight) & ~low7) >> 7;
+#ifdef WORDS_BIGENDIAN
+		eight = pg_bswap64(eight);
+#endif
+		bits |= (eight * UINT64CONST(0x0102040810204080)) >> 56 << (i * 8);
+	}
+	return bits;
+}
+
+/* A bit for each of 64 scores that is at least so high. */
+static inline uint64
+bits_of_scores(const float *scores, float least)
+{
+	uint64		bits = 0;
+
+#ifdef __SSE2__
+	__m128		four = _mm_set1_ps(least);
+
+	for (int i = 0; i < 64; i += 4)
+		bits |= (uint64) _mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(scores + i), four)) << i;
+#else
+	for (int i = 0; i < 64; i++)
+		bits |= (uint64) (scores[i] >= least) << i;
+#endif
+	return bits;
 }
 
 /* Score a chunk's documents; the marks of those that match. */
@@ -342,28 +437,16 @@ score_chunk(Run *run, uint32 chunk, uint64 *words)
 							  run->scores, run->counts);
 			continue;
 		}
-		if (group->nterms == 0)
-			continue;
-		memset(run->group_scores, 0, sizeof(run->group_scores));
-		for (int j = 0; j < group->nterms; j++)
-			raise_term(run, group->terms[j], chunk);
-		for (int j = 0; j < SEARCH_CHUNK; j++)
-		{
-			run->scores[j] += run->group_scores[j];
-			run->counts[j] += run->group_scores[j] > 0;
-		}
+		add_group(run, group, chunk);
 	}
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-	{
-		uint64		word = 0;
-
-		for (int j = 0; j < 64; j++)
-			word |= (uint64) (run->counts[i * 64 + j] != 0) << j;
-		words[i] = word;
-	}
+		words[i] = bits_of_counts(run->counts + i * 64);
 }
 
-/* The largest score, boosts included, that a chunk's documents could have. */
+/*
+ * The largest score, boosts included, that a chunk's documents could have; 0
+ * when there are no postings in it.
+ */
 static float
 chunk_bound(Run *run, uint32 chunk)
 {
@@ -385,16 +468,25 @@ chunk_bound(Run *run, uint32 chunk)
 		(float) (1.0 + search_popularity_boost + search_freshness_boost);
 }
 
-/* The boosts by popularity and by age in days. */
+/* The boosts by popularity and by age in days, made anew for new settings. */
 static void
-make_boosts(float **popularity, float **freshness)
+make_boosts(const float **popularity, const float **freshness)
 {
-	*popularity = palloc((MAX_POPULARITY + 1) * sizeof(float));
-	*freshness = palloc(FRESHNESS_DAYS * sizeof(float));
+	static float by_popularity[MAX_POPULARITY + 1];
+	static float by_age[FRESHNESS_DAYS];
+	static double settings[3] = {-1, -1, -1};
+	double		now[3] = {search_popularity_boost, search_freshness_boost,
+	search_freshness_half_life};
+
+	*popularity = by_popularity;
+	*freshness = by_age;
+	if (memcmp(settings, now, sizeof(settings)) == 0)
+		return;
 	for (int i = 0; i <= MAX_POPULARITY; i++)
-		(*popularity)[i] = search_popularity_boost * i / MAX_POPULARITY;
+		by_popularity[i] = search_popularity_boost * i / MAX_POPULARITY;
 	for (int i = 0; i < FRESHNESS_DAYS; i++)
-		(*freshness)[i] = search_freshness_boost * exp2(-(double) i / search_freshness_half_life);
+		by_age[i] = search_freshness_boost * exp2(-(double) i / search_freshness_half_life);
+	memcpy(settings, now, sizeof(settings));
 }
 
 static inline float
@@ -442,7 +534,12 @@ offer_scores(Run *run, uint32 chunk, const uint64 *words)
 
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
 	{
-		for (uint64 word = words[i]; word != 0; word &= word - 1)
+		uint64		word = words[i];
+
+		if (word != 0 && falling && run->collector->full)
+			word &= bits_of_scores(run->scores + i * 64,
+								   run->collector->worst.key / (largest * run->largest_coordination));
+		for (; word != 0; word &= word - 1)
 		{
 			int			place = i * 64 + pg_rightmost_one_pos64(word);
 			uint32		document = (chunk << SEARCH_CHUNK_BITS) + place;
@@ -453,6 +550,45 @@ offer_scores(Run *run, uint32 chunk, const uint64 *words)
 			score *= boost(run, document);
 			offer(run, document, score, score);
 		}
+	}
+}
+
+/* The smallest impact of a single term that the collector still wants. */
+static int
+least_impact(const Run *run, float largest_factor)
+{
+	if (!run->collector->full || run->plan->ascending)
+		return 1;
+	return Max(1, (int) floor(run->collector->worst.key / largest_factor));
+}
+
+/* Score, mark and offer a chunk of a search of a single term. */
+static void
+run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
+{
+	TermWalk   *walk = run->groups[0].terms[0];
+	float		factor = walk->weight * run->plan->query->coordination[1];
+	int			least = least_impact(run, factor * (float) (1.0 + search_popularity_boost +
+															search_freshness_boost));
+	uint16		places[SEARCH_CHUNK];
+	uint8		impacts[SEARCH_CHUNK];
+	uint32		count;
+
+	if (least > 255)
+	{
+		mark_chunk(run, chunk, words);
+		for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+			words[i] &= allowed[i];
+		return;
+	}
+	count = search_cursor_best(&walk->cursor, chunk, allowed, least, words, places, impacts);
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32		document = (chunk << SEARCH_CHUNK_BITS) + places[i];
+		float		score = factor * impacts[i] * boost(run, document);
+
+		if (!is_coded(run, document))
+			offer(run, document, score, score);
 	}
 }
 
@@ -472,6 +608,14 @@ offer_columns(Run *run, uint32 chunk, const uint64 *words)
 			offer(run, document, column_key(run, document), 0);
 		}
 	}
+}
+
+/* Is the search one of a single term? */
+static bool
+is_single(const Run *run)
+{
+	return run->ngroups == 1 && run->groups[0].nterms == 1 &&
+		run->groups[0].terms[0]->also == NULL;
 }
 
 /* Take coded documents out of a chunk's matches; they are offered apart. */
@@ -502,8 +646,19 @@ run_chunk(Run *run, uint32 chunk)
 		memcpy(words, allowed, sizeof(words));
 	else
 	{
+		float		bound = chunk_bound(run, chunk);
+
+		if (bound == 0)
+			return;
+		if (by_score && is_single(run))
+		{
+			run_single_chunk(run, chunk, allowed, words);
+			without_coded(run, chunk, words);
+			memcpy(run->matches + (Size) chunk * SEARCH_CHUNK_WORDS, words, sizeof(words));
+			return;
+		}
 		if (by_score && run->collector->full && !run->plan->ascending)
-			scored = chunk_bound(run, chunk) >= run->collector->worst.key;
+			scored = bound >= run->collector->worst.key;
 		if (scored)
 			score_chunk(run, chunk, words);
 		else
@@ -571,18 +726,14 @@ search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
 {
 	Run		   *run = palloc0(sizeof(Run));
 	SearchCollector collector;
-	float	   *popularity;
-	float	   *freshness;
 
 	memset(result, 0, sizeof(*result));
 	result->matches = palloc0(view->nsegments * sizeof(uint64 *));
 	search_collector_start(&collector, view, plan);
-	make_boosts(&popularity, &freshness);
+	make_boosts(&run->popularity, &run->freshness);
 	run->view = view;
 	run->plan = plan;
 	run->collector = &collector;
-	run->popularity = popularity;
-	run->freshness = freshness;
 	run->today = today();
 	for (run->place = 0; run->place < view->nsegments; run->place++)
 	{
@@ -601,12 +752,13 @@ find_impact(const SearchSegment *segment, const SearchTermUse *use, uint32 docum
 {
 	const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
 	float		impacts[SEARCH_CHUNK] = {0};
+	uint16		touched[SEARCH_CHUNK];
 	SearchCursor cursor;
 
 	if (entry == NULL || search_is_counted_only(use->term))
 		return 0;
 	search_cursor_open(&cursor, segment, entry);
-	search_cursor_raise(&cursor, document >> SEARCH_CHUNK_BITS, 1, impacts);
+	(void) search_cursor_raise(&cursor, document >> SEARCH_CHUNK_BITS, 1, impacts, touched, 0);
 	return (uint8) impacts[document % SEARCH_CHUNK];
 }
 
@@ -626,14 +778,10 @@ float
 search_hit_boost(const SearchView *view, const SearchHit *hit)
 {
 	const SearchSegment *segment = view->segments[hit->segment].segment;
-	float	   *popularity;
-	float	   *freshness;
 	Run		   *run = palloc0(sizeof(Run));
 
-	make_boosts(&popularity, &freshness);
+	make_boosts(&run->popularity, &run->freshness);
 	run->segment = segment;
-	run->popularity = popularity;
-	run->freshness = freshness;
 	run->today = today();
 	return boost(run, hit->document);
 }

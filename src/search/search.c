@@ -344,8 +344,7 @@ append_relaxation(StringInfo json, const SearchQuery *query)
 		appendStringInfo(json, ", \"corrected\": %s", padlock_json_string(query->corrected));
 }
 
-/* The answer, as JSON text. */
-static char *
+static Jsonb *
 make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 {
 	StringInfoData json;
@@ -354,10 +353,7 @@ make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 	if (more)
 		result->nhits = search->per_page;
 	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"success\": true, \"products\": ");
-	search_append_products(&json, view, &search->plan, result, search->highlight,
-						   search->explain);
-	appendStringInfoString(&json, ", \"pagination\": ");
+	appendStringInfoString(&json, "{\"success\": true, \"pagination\": ");
 	append_pagination(&json, search, result, more);
 	appendStringInfo(&json, ", \"filters_applied\": %s", filters_applied(search));
 	if (more)
@@ -375,7 +371,8 @@ make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 		search_append_query(&json, view, search->plan.query);
 	}
 	appendStringInfoChar(&json, '}');
-	return json.data;
+	return search_make_answer(json.data, view, &search->plan, result, search->highlight,
+							  search->explain);
 }
 
 static Jsonb *
@@ -384,7 +381,7 @@ product_search(Jsonb *json, BodyMode mode)
 	ProductSearch search;
 	SearchResult result;
 	SearchView *view;
-	char	   *answer;
+	Jsonb	   *answer;
 	instr_time	start;
 	instr_time	end;
 
@@ -399,7 +396,7 @@ product_search(Jsonb *json, BodyMode mode)
 	if (search.term != NULL)
 		search_log_query(search.term, result.total,
 						 search.plan.query->relaxed != NULL, INSTR_TIME_GET_MILLISEC(end));
-	return padlock_answer("%s", answer);
+	return answer;
 }
 
 /*
