@@ -175,7 +175,7 @@ is(query('SELECT built, differences FROM padlock.search_status(), padlock.search
 
 $other->append_conf('postgresql.conf', 'padlock.search_memory = 1MB');
 $other->restart;
-is(query("$oracle; $oracle", $other), '', 'where the index finds no room, sessions keep copies');
+like(query($oracle . $oracle, $other), qr{^\s*$}, 'where the index finds no room, sessions keep copies');
 is(query('SELECT memory_used <= memory FROM padlock.search_status()', $other), 't', 'of their own');
 $other->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $other->restart;
