@@ -381,14 +381,14 @@ keep_ages_in_order(Jsonb *existing, Found *found)
 
 /* Append "name": {"source": ..., "url": ..., "at": ...}. */
 static void
-append_provenance(StringInfo json, const char *name, const char *source, const char *url)
+append_provenance(StringInfo json, const char *name, const char *source, const char *url,
+				  const char *at)
 {
 	appendStringInfo(json, "%s\"%s\": {\"source\": ", json->len > 1 ? ", " : "", name);
 	escape_json(json, source);
 	appendStringInfoString(json, ", \"url\": ");
 	escape_json(json, url);
-	/* Of the wall clock: an entry must differ from any before (provenance.c). */
-	appendStringInfo(json, ", \"at\": \"%s\"}", timestamptz_to_str(GetCurrentTimestamp()));
+	appendStringInfo(json, ", \"at\": \"%s\"}", at);
 }
 
 /*
@@ -400,6 +400,9 @@ row_to_write(const Found *found, const char *url, bool write_url, int *changes)
 {
 	StringInfoData row;
 	StringInfoData provenance;
+	TimestampTz now = GetCurrentTimestamp();
+	/* of the wall clock: an entry must differ from any before (provenance.c) */
+	char	   *at = JsonEncodeDateTime(NULL, TimestampTzGetDatum(now), TIMESTAMPTZOID, NULL);
 
 	*changes = 0;
 	initStringInfo(&row);
@@ -413,7 +416,7 @@ row_to_write(const Found *found, const char *url, bool write_url, int *changes)
 			continue;
 		appendStringInfo(&row, ", \"%s\": %s", ingest_fields[i].name,
 						 padlock_json_text(found[i].value));
-		append_provenance(&provenance, ingest_fields[i].name, found[i].source, url);
+		append_provenance(&provenance, ingest_fields[i].name, found[i].source, url, at);
 		(*changes)++;
 	}
 	if (write_url)
