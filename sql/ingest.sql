@@ -1,4 +1,5 @@
--- Endpoint ai_product_ingest without a file of secrets: nobody is let in.
+-- Endpoint ai_product_ingest without a file of secrets: nobody is let in, and
+-- the log says why.
 -- With one, see test/t/042_webhook.pl.
 SET client_min_messages = warning;
 SHOW padlock.webhook_secrets_file;
@@ -21,7 +22,7 @@ RESET ROLE;
 SET LOCAL ROLE service_role;
 SELECT ai_product_ingest('{"source_url": "https://ingest.example/"}');
 ROLLBACK TO s;
--- Through a gateway the answer is the same whether or not there is a file.
+-- Through a gateway the answer does not tell what is wrong with the file.
 SET LOCAL ROLE anon;
 SELECT set_config('request.method', 'POST', true);
 SELECT ai_product_ingest('{"source_url": "https://ingest.example/"}');

@@ -128,9 +128,19 @@ is_secret(const char *file, const char *text)
 	return found;
 }
 
+/* Refuse to go on without a file. */
+static void
+check_setting(void)
+{
+	if (secrets_file[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s is not set", SETTING),
+				 errhint("Name a file with the secrets of webhooks in it, and reload.")));
+}
+
 /*
- * The file's text.  A file that cannot be used is the operator's affair: the
- * reason, which names the file, goes to the server's log and not to callers.
+ * The file's text.  A file that is not named or cannot be used is the
+ * operator's affair: the reason goes to the server's log and not to callers.
  */
 static char *
 read_secrets(void)
@@ -141,6 +151,7 @@ read_secrets(void)
 
 	PG_TRY();
 	{
+		check_setting();
 		text = padlock_read_secret_file(secrets_file, SETTING, MAX_FILE);
 		check_lines(text);
 	}
@@ -169,8 +180,6 @@ is_right(char *header)
 	char	   *text;
 	bool		right;
 
-	if (secrets_file[0] == '\0')
-		return false;
 	text = read_secrets();
 	right = is_secret(text, header);
 	explicit_bzero(text, strlen(text));
@@ -182,14 +191,10 @@ void
 padlock_require_webhook(void)
 {
 	char	   *header = padlock_request_header(HEADER);
-	const char *hint = "Send the webhook's secret in the header " HEADER ".";
 
 	if (header != NULL && is_right(header))
 		return;
-	/* what is configured is not told through a gateway */
-	if (secrets_file[0] == '\0' && !padlock_behind_gateway())
-		hint = "Name a file with the secrets of webhooks in " SETTING ", and send one in the header " HEADER ".";
 	padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 					   header == NULL ? "a webhook secret is required" : "webhook secret is not valid",
-					   NULL, hint);
+					   NULL, "Send the webhook's secret in the header " HEADER ".");
 }

@@ -13,8 +13,8 @@ extern void padlock_webhook_init(void);
 
 /*
  * Stop unless the request's header x-webhook-secret holds one of the secrets
- * of the file named by padlock.webhook_secrets_file: 401 (SQL: 28000), also
- * when there is no such file; 500 (F0000) when the file cannot be used, with
+ * of the file named by padlock.webhook_secrets_file: 401 (SQL: 28000).  500
+ * (F0000) for whatever secret when no file is named or it cannot be used, with
  * the reason in the server's log only.
  */
 extern void padlock_require_webhook(void);

@@ -161,6 +161,8 @@ is_deeply({ map { $_ => $answer->{body}{product}{$_} } keys %form }, \%form, 'th
 my $product = $answer->{body}{product}{id};
 is(query("SELECT string_agg(key || ' ' || (value ->> 'source'), ', ' ORDER BY key) FROM insurance_products, jsonb_each(provenance) WHERE value ->> 'url' = '$url'"),
 	join(', ', sort map { "$_ " . ($_ eq 'is_active' ? 'default' : 'webhook') } keys %form, 'is_active'), 'each field has its provenance');
+is(query("SELECT count(DISTINCT value -> 'at'), bool_and(value -> 'at' = to_jsonb((value ->> 'at')::timestamptz)) FROM insurance_products, jsonb_each(provenance) WHERE value ->> 'url' = '$url'"),
+	'1|t', 'with one time for all, written as JSON has it');
 is(query('SELECT name, website, is_active, contact_email, api_key FROM insurance_companies'), 'Harbour Mutual|https://insurer.example/|f||', 'the company is not active');
 is(rpc($node, {}, 'product_search', {})->{body}{pagination}{total_items}, 0, 'so nobody sees the product');
 is(gateway($node, {}, 'SELECT count(*) FROM insurance_products')->{out}, 0, 'in the table neither');
@@ -241,7 +243,9 @@ is(ingest('{}', undef, 'x-forwarded-for' => '203.0.113.98')->{status}, 400, 'ano
 $node->append_conf('postgresql.conf', "padlock.webhook_secrets_file = ''");
 $node->reload;
 ok(wait_for($node, 'postgres', 'SHOW padlock.webhook_secrets_file', ''), 'the setting is changed by a reload');
-is(ingest(body(), undef, 'x-forwarded-for' => '203.0.113.97')->{status}, 401, 'and without it no webhook is let in');
+$answer = ingest(body(), undef, 'x-forwarded-for' => '203.0.113.97');
+is_deeply([ $answer->{status}, $answer->{body}{hint} ], [ 500, "The server's log says why." ], 'and without it no webhook is let in');
+like(slurp_file($node->logfile), qr/webhooks are refused: padlock\.webhook_secrets_file is not set/, 'which the log explains');
 
 $node->stop;
 done_testing();
