@@ -6,7 +6,12 @@
  * Row security decides about rows, and column grants would make an UPDATE of
  * a whole row, as REST clients send it, fail.  So a BEFORE trigger compares:
  * an UPDATE that changes a guarded column is refused, an INSERT gets the
- * column's default.  Admins, service_role and the table's owner are free.
+ * column's default.  Admins, service_role and the table's owner are free, but
+ * that an admin changes no id: other rows refer to it.
+ *
+ * A user need not say whose his rows are: an INSERT without user_id gets his.
+ * A default would depend on the extension and go with it; this comes back with
+ * the trigger.
  *
  * A guarded id keeps people from probing: the primary key's index looks past
  * row security, and inserting a hidden row's id would tell that it is there.
@@ -74,22 +79,36 @@ is_changed(HeapTuple before, HeapTuple after, TupleDesc desc, int column)
 	return !datum_image_eq(was, is, attribute->attbyval, attribute->attlen);
 }
 
-/* Refuse an UPDATE that changes any guarded column. */
+/* May this session change the ids of rows? */
+static bool
+is_free_to_change_ids(Relation rel)
+{
+	return pg_class_ownercheck(RelationGetRelid(rel), GetUserId()) ||
+		padlock_caller()->role == PADLOCK_ROLE_SERVICE;
+}
+
+/* Refuse an UPDATE that changes any guarded column, but one this session may change. */
 static HeapTuple
 guard_update(TriggerData *trigger)
 {
+	bool		free = is_free(trigger->tg_relation);
+	bool		ids_free = is_free_to_change_ids(trigger->tg_relation);
+
 	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
 	{
 		int			column = guarded_column(trigger, i);
+		bool		is_id = strcmp(trigger->tg_trigger->tgargs[i], "id") == 0;
 
-		if (is_changed(trigger->tg_trigtuple, trigger->tg_newtuple,
+		if (!(is_id ? ids_free : free) &&
+			is_changed(trigger->tg_trigtuple, trigger->tg_newtuple,
 					   trigger->tg_relation->rd_att, column))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to change column \"%s\" of table \"%s\"",
 							trigger->tg_trigger->tgargs[i],
 							RelationGetRelationName(trigger->tg_relation)),
-					 errhint("Only admins and service_role may change it.")));
+					 is_id ? errhint("Only service_role may change it.")
+					 : errhint("Only admins and service_role may change it.")));
 	}
 	return trigger->tg_newtuple;
 }
@@ -170,9 +189,28 @@ guard_insert(TriggerData *trigger)
 	return row;
 }
 
+/* Give an INSERT without user_id, if the table has that column, the calling user's. */
+static HeapTuple
+fill_user(TriggerData *trigger)
+{
+	const PadlockCaller *caller = padlock_caller();
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	int			column = SPI_fnumber(desc, "user_id");
+	Datum		user;
+	bool		isnull = false;
+
+	if (!caller->has_user || caller->role != PADLOCK_ROLE_AUTHENTICATED || column <= 0 ||
+		TupleDescAttr(desc, column - 1)->atttypid != UUIDOID ||
+		!heap_attisnull(trigger->tg_trigtuple, column, desc))
+		return trigger->tg_trigtuple;
+	user = UUIDPGetDatum(&caller->user_id);
+	return heap_modify_tuple_by_cols(trigger->tg_trigtuple, desc, 1, &column, &user, &isnull);
+}
+
 /*
  * padlock.guard_columns(column, ...) trigger: BEFORE INSERT OR UPDATE FOR EACH
- * ROW; the arguments name the guarded columns.  Errors: 42501.
+ * ROW; the arguments name the guarded columns.  Fills an empty user_id in.
+ * Errors: 42501.
  */
 Datum
 padlock_guard_columns(PG_FUNCTION_ARGS)
@@ -186,8 +224,8 @@ padlock_guard_columns(PG_FUNCTION_ARGS)
 				 errmsg("guard_columns must be fired BEFORE INSERT OR UPDATE FOR EACH ROW")));
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		return PointerGetDatum(is_free(trigger->tg_relation) ? trigger->tg_newtuple
-							   : guard_update(trigger));
+		return PointerGetDatum(guard_update(trigger));
+	trigger->tg_trigtuple = fill_user(trigger);
 	return PointerGetDatum(is_free(trigger->tg_relation) ? trigger->tg_trigtuple
 						   : guard_insert(trigger));
 }
