@@ -220,7 +220,9 @@ SELECT pg_temp.become('anon', '', :'header1');
 SELECT (rotate_api_key(jsonb_build_object('key_id', :'first1', 'overlap_minutes', 0)) -> 'old_key' ->> 'expires_at')::timestamptz - now() AS ends_in;
 SELECT pg_temp.company(:'key1') AS old;
 SELECT pg_temp.become('anon', '', :'header1');
+\set VERBOSITY terse
 SELECT list_api_keys('{}');
+\set VERBOSITY default
 ROLLBACK;
 
 -- An expired key and a revoked one cannot be rotated.
@@ -253,7 +255,9 @@ SELECT revoke_api_key(jsonb_build_object('key_id', :'third')) ->> 'success' AS s
 SELECT key ->> 'label' AS label, key ->> 'revoked_at' IS NOT NULL AS revoked, key ->> 'expires_at' IS NOT NULL AS expires
   FROM jsonb_array_elements(list_api_keys('{}') -> 'keys') AS key;
 SELECT revoke_api_key(jsonb_build_object('key_id', :'first1')) ->> 'success' AS success;
+\set VERBOSITY terse
 SELECT list_api_keys('{}');
+\set VERBOSITY default
 ROLLBACK;
 BEGIN;
 SELECT pg_temp.become('authenticated', :'admin', '');

@@ -76,7 +76,8 @@ SELECT padlock.authenticate(:'key') ->> 'company_id' = padlock.company_id()::tex
 ROLLBACK TO s;
 SELECT padlock.company_id();
 SELECT padlock.authenticate(:'key') ->> 'company_id' = padlock.company_id()::text AS same;
-UPDATE padlock.api_keys SET revoked_at = now() WHERE display = 'pk_...0825';
+SET LOCAL timezone = 'UTC';
+UPDATE padlock.api_keys SET revoked_at = '2026-01-02 03:04:05+00' WHERE display = 'pk_...0825';
 SELECT padlock.company_id();
 SELECT padlock.authenticate(:'key');
 ROLLBACK;

@@ -75,9 +75,9 @@ typedef struct KeyRow
 {
 	pg_uuid_t	id;
 	pg_uuid_t	company_id;
-	TimestampTz expires_at;
+	TimestampTz ends_at;		/* the earlier of expiry and revocation; DT_NOEND: never */
 	uint8		hash[SHA256_LENGTH];
-	bool		is_live;		/* neither revoked nor expired; the rest is set then only */
+	bool		is_whole;		/* the row has all of these */
 } KeyRow;
 
 /* A time column; DT_NOEND when it is NULL. */
@@ -100,38 +100,46 @@ read_key_row(HeapTuple row, TupleDesc desc, void *result)
 	Datum		id = padlock_lookup_column(row, desc, "id", &no_id);
 	Datum		company = padlock_lookup_column(row, desc, "company_id", &no_company);
 	Datum		hash = padlock_lookup_column(row, desc, "key_hash", &no_hash);
-	TimestampTz now = GetCurrentTimestamp();
 
-	key->expires_at = time_of(row, desc, "expires_at");
 	if (no_id || no_company || no_hash ||
-		VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) != sizeof(key->hash) ||
-		key->expires_at <= now || time_of(row, desc, "revoked_at") <= now)
+		VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) != sizeof(key->hash))
 		return;
+	key->ends_at = Min(time_of(row, desc, "expires_at"), time_of(row, desc, "revoked_at"));
 	key->id = *DatumGetUUIDP(id);
 	key->company_id = *DatumGetUUIDP(company);
 	memcpy(key->hash, VARDATA_ANY(DatumGetPointer(hash)), sizeof(key->hash));
-	key->is_live = true;
+	key->is_whole = true;
 }
 
-bool
+/* Find a key's row by the key's text. */
+static bool
+find_key_row(const char *key, KeyRow *row)
+{
+	bytea	   *hash = key_hash(key);
+
+	memset(row, 0, sizeof(*row));
+	return padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
+							  F_BYTEAEQ, PointerGetDatum(hash), read_key_row, row) &&
+		row->is_whole && CRYPTO_memcmp(row->hash, VARDATA(hash), sizeof(row->hash)) == 0;
+}
+
+PadlockKeyState
 padlock_api_key_verify(const char *key, PadlockKeyHolder *holder)
 {
-	bytea	   *hash;
-	KeyRow		row = {{{0}}};
+	KeyRow		row;
 
 	if (!is_well_formed(key))
-		return false;
-	hash = key_hash(key);
-	if (!padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
-							F_BYTEAEQ, PointerGetDatum(hash), read_key_row, &row) ||
-		!row.is_live || CRYPTO_memcmp(row.hash, VARDATA(hash), sizeof(row.hash)) != 0)
-		return false;
+		return PADLOCK_KEY_MALFORMED;
+	if (!find_key_row(key, &row))
+		return PADLOCK_KEY_UNKNOWN;
+	holder->expires_at = row.ends_at;
+	if (row.ends_at <= GetCurrentTimestamp())
+		return PADLOCK_KEY_ENDED;
 	holder->company_id = row.company_id;
-	holder->expires_at = row.expires_at;
 	if (!padlock_lookup_company(&holder->company_id, &holder->company_active))
-		return false;
+		return PADLOCK_KEY_UNKNOWN;
 	padlock_api_key_note_use(&row.id);
-	return true;
+	return PADLOCK_KEY_LIVE;
 }
 
 char *

@@ -21,19 +21,28 @@
 	" 'created_at', created_at, 'expires_at', expires_at, 'revoked_at', revoked_at," \
 	" 'last_used_at', last_used_at)"
 
-/* Whose a valid key is, and until when: DT_NOEND when it has no end. */
+/* What a text that a client sent as a key is. */
+typedef enum PadlockKeyState
+{
+	PADLOCK_KEY_MALFORMED,		/* not of a key's form, or its checksum is wrong */
+	PADLOCK_KEY_UNKNOWN,
+	PADLOCK_KEY_ENDED,			/* it was revoked or has expired */
+	PADLOCK_KEY_LIVE
+} PadlockKeyState;
+
+/* Whose a live key is, and when it ends or, if that is its state, ended. */
 typedef struct PadlockKeyHolder
 {
 	pg_uuid_t	company_id;
 	bool		company_active;
-	TimestampTz expires_at;
+	TimestampTz expires_at;		/* DT_NOEND when it has no end */
 } PadlockKeyHolder;
 
 /*
- * Check a key as a client sent it.  True, with its holder, when the key
- * exists, is not revoked and has not expired.
+ * Check a key as a client sent it.  The holder is set for a live key, and for
+ * one that has ended expires_at alone: when it did, by revocation or expiry.
  */
-extern bool padlock_api_key_verify(const char *key, PadlockKeyHolder *holder);
+extern PadlockKeyState padlock_api_key_verify(const char *key, PadlockKeyHolder *holder);
 
 /*
  * A new random key's text, which is stored nowhere.  *display gets the form

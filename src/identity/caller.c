@@ -320,14 +320,15 @@ connection_address(void)
 static PadlockProblem
 read_key(const char *key)
 {
-	PadlockKeyHolder holder;
+	PadlockKeyHolder holder = {{{0}}};
 
-	if (!padlock_api_key_verify(key, &holder))
+	caller.key_state = padlock_api_key_verify(key, &holder);
+	caller.key_expires_at = holder.expires_at;
+	if (caller.key_state != PADLOCK_KEY_LIVE)
 		return PADLOCK_BAD_KEY;
 	caller.has_company = true;
 	caller.company_id = holder.company_id;
 	caller.company_active = holder.company_active;
-	caller.key_expires_at = holder.expires_at;
 	return PADLOCK_NO_PROBLEM;
 }
 

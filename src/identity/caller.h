@@ -11,6 +11,8 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "identity/api_key.h"
+
 /* What the outer role (SET ROLE, not SECURITY DEFINER) is to padlock. */
 typedef enum PadlockRole
 {
@@ -46,7 +48,8 @@ typedef struct PadlockCaller
 	bool		has_company;	/* a valid API key */
 	pg_uuid_t	company_id;
 	bool		company_active;
-	TimestampTz key_expires_at; /* DT_NOEND: never */
+	PadlockKeyState key_state;	/* of a key that was sent */
+	TimestampTz key_expires_at; /* DT_NOEND: never; of a key that has ended, when it did */
 
 	/* NULL when not known; texts are bounded and valid in the database encoding */
 	const char *ip_address;

@@ -20,6 +20,7 @@
 
 #include "core/errors.h"
 #include "identity/caller.h"
+#include "identity/require.h"
 
 PG_FUNCTION_INFO_V1(padlock_check_request);
 
@@ -61,9 +62,7 @@ padlock_check_request(PG_FUNCTION_ARGS)
 			refuse_token("the session has ended");
 			break;
 		case PADLOCK_BAD_KEY:
-			padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-							   "API key is not valid", NULL,
-							   "Check the key, or ask an admin for a new one.");
+			padlock_refuse_key(padlock_caller()->key_state, padlock_caller()->key_expires_at);
 			break;
 	}
 	PG_RETURN_VOID();

@@ -27,6 +27,7 @@
 #include "identity/api_key.h"
 #include "identity/caller.h"
 #include "identity/jwt_internal.h"
+#include "identity/require.h"
 
 PG_FUNCTION_INFO_V1(padlock_create_jwt_keys);
 PG_FUNCTION_INFO_V1(padlock_rotate_jwt_key);
@@ -194,10 +195,11 @@ set_locally(const char *name, const char *value)
 static Datum
 authenticate_company(const char *key)
 {
-	PadlockKeyHolder holder;
+	PadlockKeyHolder holder = {{{0}}};
+	PadlockKeyState state = padlock_api_key_verify(key, &holder);
 
-	if (!padlock_api_key_verify(key, &holder))
-		refuse(JWT_OK);
+	if (state != PADLOCK_KEY_LIVE)
+		padlock_refuse_key(state, holder.expires_at);
 	set_locally(PADLOCK_VERIFIED_KEY, key);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(
 		psprintf("{\"company_id\": \"%s\"}",
@@ -213,6 +215,11 @@ authenticate_user(const char *token)
 
 	if (verdict != JWT_OK)
 		refuse(verdict);
+	if (padlock_caller()->role == PADLOCK_ROLE_ANON)
+		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+						   "authentication failed",
+						   "The token is valid, but role anon is nobody: users call as role authenticated.",
+						   "SET LOCAL ROLE authenticated before.");
 	set_locally(PADLOCK_VERIFIED_CLAIMS, claims);
 	/* no user's id in it, or a session that is over */
 	if (!padlock_caller()->has_user)

@@ -3,17 +3,38 @@
  * require.c
  *	  What endpoints demand of their caller.
  *
- * A wrong, a revoked and an expired key give the same answer, so that nobody
- * learns which keys existed.
+ * Only who holds a whole key learns that it was revoked or has expired: there
+ * is no guessing one of 224 random bits.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "utils/json.h"
+
 #include "core/errors.h"
 #include "identity/caller.h"
 #include "identity/lookup.h"
 #include "identity/require.h"
+
+void
+padlock_refuse_key(PadlockKeyState state, TimestampTz ended_at)
+{
+	const char *detail = NULL;
+	const char *hint = "Check the key, or ask an admin for a new one.";
+
+	if (state == PADLOCK_KEY_MALFORMED)
+		detail = "The key is mistyped or cut.";
+	if (state == PADLOCK_KEY_ENDED)
+	{
+		detail = psprintf("The key ended at %s.",
+						  JsonEncodeDateTime(NULL, TimestampTzGetDatum(ended_at), TIMESTAMPTZOID, NULL));
+		hint = "Use another key, or ask an admin for a new one.";
+	}
+	padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+					   "API key is not valid", detail, hint);
+}
 
 pg_uuid_t
 padlock_require_company(void)
@@ -26,9 +47,7 @@ padlock_require_company(void)
 			padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 							   "an API key is required", NULL,
 							   "Send the company's key in the header x-api-key.");
-		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-						   "API key is not valid", NULL,
-						   "Check the key, or ask an admin for a new one.");
+		padlock_refuse_key(caller->key_state, caller->key_expires_at);
 	}
 	if (!caller->company_active)
 		padlock_http_error(403, ERRCODE_INSUFFICIENT_PRIVILEGE, "company is not active", NULL,

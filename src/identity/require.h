@@ -10,6 +10,14 @@
 
 #include "utils/uuid.h"
 
+#include "identity/api_key.h"
+
+/*
+ * Refuse an API key that is not live, 401 (SQL: 28000), and say why as far as
+ * who holds it may know.  ended_at: when a key that has ended did.
+ */
+extern void padlock_refuse_key(PadlockKeyState state, TimestampTz ended_at) pg_attribute_noreturn();
+
 /*
  * The calling company's id.  Without a valid API key 401 (SQL: 28000); a key
  * of an inactive company 403 (42501).

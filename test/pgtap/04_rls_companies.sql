@@ -50,9 +50,9 @@ SELECT is(t.answer(who, 'SELECT string_agg(product_code, '','' ORDER BY product_
   FROM t.callers WHERE who NOT IN ('acme', 'alice of acme', 'borg', 'fresh', 'admin', 'root', 'service', 'owner');
 SELECT is(t.outcome(who, 'SELECT FROM insurance_companies'), '0 rows', format('with the key of %s one sees no company', who))
   FROM t.callers WHERE who NOT IN ('acme', 'alice of acme', 'borg', 'fresh', 'admin', 'root', 'service', 'owner');
-SELECT is(t.answer(who, format('SELECT product_update(jsonb_build_object(''product_id'', %L, ''product_name'', ''x''))', t.product('A1'))),
-          '28000: API key is not valid', format('the key of %s changes no product', who))
-  FROM unnest(ARRAY['old', 'late', 'gone', 'capitals', 'another digit', 'its hash']) AS who;
+SELECT matches(t.answer(who, format('SELECT product_update(jsonb_build_object(''product_id'', %L, ''product_name'', ''x''))', t.product('A1'))),
+               '^28000: API key is not valid' || why, format('the key of %s changes no product', who))
+  FROM (VALUES ('old', ': The key ended at 20'), ('late', ': The key ended at 20'), ('gone', '$'), ('capitals', ': The key is mistyped'), ('another digit', ': The key is mistyped'), ('its hash', ': The key is mistyped')) AS v (who, why);
 SELECT is(t.answer('shut', 'SELECT product_create(''{"product_name": "x", "policy_type": "life", "premium_amount": 1}'')'),
           '42501: company is not active', 'nor does the key of an inactive company');
 
@@ -81,7 +81,7 @@ INSERT INTO matrix VALUES
     (format('UPDATE insurance_companies SET website = ''https://x.example/'' WHERE id = %L', t.company('borg')),
      '{0 rows,0 rows,0 rows,1 rows,0 rows,0 rows,1 rows,1 rows}'),
     (format('UPDATE insurance_companies SET id = %L WHERE name = ''acme''', t.id('x')),
-     '{0 rows,0 rows,42501,0 rows,0 rows,0 rows,23503,23503}'),
+     '{0 rows,0 rows,42501,0 rows,0 rows,0 rows,42501,23503}'),
     (format('DELETE FROM insurance_companies WHERE id = %L', t.company('acme')),
      '{42501,0 rows,42501,42501,42501,42501,1 rows,1 rows}'),
     ('TRUNCATE insurance_companies CASCADE', '{42501,42501,42501,42501,42501,42501,42501,42501}'),

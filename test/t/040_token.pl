@@ -442,6 +442,8 @@ my $maya = sql_literal(good('ES256'));
 my $ada = sql_literal(good('ES256', {}, { %claims, sub => $id->{ada} }));
 my $forged = $json->encode({ sub => $id->{ada} });
 
+like(failure("SET ROLE anon; SELECT padlock.authenticate($maya)"), qr/authentication failed\nDETAIL:  .*users call as role authenticated/, 'a good token is of no use to role anon, which is told why');
+like(failure("SET ROLE anon; SELECT padlock.authenticate('a.b.c')"), qr/authentication failed\nDETAIL:  The token is not valid\./, 'a bad one is just bad');
 is($json->decode(query("SELECT padlock.authenticate($maya)"))->{sub}, $id->{maya}, 'authenticate() answers with the claims');
 is(query("BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '$forged', true) IS NULL; SELECT padlock.authenticate($maya) IS NULL; SELECT padlock.uid(), padlock.is_admin(); COMMIT;"),
 	"f\nf\n$id->{maya}|f", 'a token wins over the gateway\'s claims');
