@@ -105,10 +105,24 @@ SELECT endpoint, caller, company_id, max_requests, window_minutes FROM rate_limi
  WHERE endpoint IN ('product_create', 'product_update', 'product_search', 'company_onboard', 'document_upload', 'ai_product_ingest') ORDER BY endpoint;
 \set VERBOSITY terse
 INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('product_search', 'ip', 5);
-INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('x', 'robot', 5);
-INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('x', 'ip', -1);
-INSERT INTO rate_limit_rules (endpoint, caller, max_requests, window_minutes) VALUES ('x', 'ip', 1, 0);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('suggest', 'ip', -1);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests, window_minutes) VALUES ('suggest', 'ip', 1, 0);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES (NULL, 'ip', 1);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('suggest', NULL, 1);
 \set VERBOSITY default
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('sugest', 'ip', 5);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('suggest', 'robot', 5);
+INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES ('suggest', 'account', 5);
+UPDATE rate_limit_rules SET caller = 'ip' WHERE endpoint = 'sign_in_failure';
+UPDATE rate_limit_rules SET endpoint = 'x' WHERE endpoint = 'suggest';
+
+-- install() puts general rules back that are missing, and leaves changed ones.
+BEGIN;
+DELETE FROM rate_limit_rules WHERE endpoint = 'sign_in_failure';
+UPDATE rate_limit_rules SET max_requests = 7 WHERE endpoint = 'suggest';
+SELECT padlock.install();
+SELECT endpoint, caller, company_id, max_requests, window_minutes FROM rate_limit_rules WHERE endpoint IN ('sign_in_failure', 'suggest') ORDER BY endpoint;
+ROLLBACK;
 
 -- An admin changes the endpoints' limits, but not those that guard accounts.
 BEGIN;

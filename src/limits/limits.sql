@@ -37,3 +37,9 @@ AS 'MODULE_PATHNAME', 'padlock_rate_limit_stats';
 REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';
+
+CREATE FUNCTION padlock.check_limit_rule() RETURNS trigger
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_check_limit_rule';
+REVOKE ALL ON FUNCTION padlock.check_limit_rule() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.check_limit_rule() IS 'Trigger that refuses a limit of an endpoint that does not exist';

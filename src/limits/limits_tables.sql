@@ -31,12 +31,14 @@ CREATE POLICY rate_limit_rules_super ON @extschema@.rate_limit_rules FOR ALL TO 
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE @extschema@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.rate_limit_rules TO authenticated, service_role;
+CREATE TRIGGER rate_limit_rules_check BEFORE INSERT OR UPDATE OF endpoint, caller ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.check_limit_rule();
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @extschema@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- Beyond the endpoints: the mails that anybody can have sent to an address, and
 -- wrong passwords in a row.  Those from one place close an account to that
--- place only, so that nobody can lock its owner out from elsewhere.
+-- place only, so that nobody can lock its owner out from elsewhere.  A row that
+-- is missing is put back by padlock.install().
 INSERT INTO @extschema@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60), ('suggest', 'ip', 10000, 60),
@@ -50,7 +52,7 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('sign_in_failure', 'account_ip', 10, 15), ('sign_in_failure_anywhere', 'account', 100, 60),
                ('sign_up_mail', 'account', 5, 60), ('reset_password_mail', 'account', 5, 60), ('change_email_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
- WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules);
+ WHERE NOT EXISTS (SELECT FROM @extschema@.rate_limit_rules r WHERE r.endpoint = seed.endpoint AND r.company_id IS NULL);
 
 -- What the limiter holds, live.
 CREATE VIEW @extschema@.rate_limits WITH (security_invoker = true) AS

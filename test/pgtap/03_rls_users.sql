@@ -12,6 +12,7 @@ INSERT INTO claims (id, user_id, policy_id) VALUES
 INSERT INTO documents (id, user_id, title) VALUES
     (t.id('document a1'), t.id('alice'), 'A1'), (t.id('document a2'), t.id('alice'), 'A2'),
     (t.id('document b1'), t.id('bob'), 'B1');
+DELETE FROM rate_limit_rules WHERE endpoint = 'suggest';
 CREATE TEMP TABLE audited AS SELECT count(*) AS rows FROM audit_logs;
 
 -- Settings that must mean nobody, and never an error.
@@ -70,6 +71,9 @@ INSERT INTO matrix VALUES
      '{42501,0 rows,2 rows,1 rows,3 rows,3 rows,3 rows}'),
     (format('INSERT INTO policies (user_id) VALUES (%L)', t.id('alice')),
      '{42501,42501,1 rows,42501,1 rows,1 rows,1 rows}'),
+    -- whose it is need not be said
+    ('INSERT INTO policies (status) VALUES (''x'')',
+     '{42501,42501,1 rows,1 rows,1 rows,1 rows,42501}'),
     ('UPDATE policies SET status = ''x''',
      '{42501,0 rows,2 rows,1 rows,3 rows,3 rows,3 rows}'),
     (format('UPDATE policies SET status = ''x'' WHERE id = %L', t.id('policy b1')),
@@ -88,6 +92,9 @@ INSERT INTO matrix VALUES
      '{42501,0 rows,1 rows,1 rows,2 rows,2 rows,2 rows}'),
     (format('INSERT INTO claims (user_id, policy_id) VALUES (%L, %L)', t.id('alice'), t.id('policy a2')),
      '{42501,42501,1 rows,42501,1 rows,1 rows,1 rows}'),
+    -- whose it is need not be said
+    ('INSERT INTO claims (claim_reason) VALUES (''x'')',
+     '{42501,42501,1 rows,1 rows,1 rows,1 rows,42501}'),
     ('UPDATE claims SET claim_reason = ''x''',
      '{42501,0 rows,1 rows,1 rows,2 rows,2 rows,2 rows}'),
     (format('UPDATE claims SET user_id = %L, policy_id = NULL WHERE user_id = %L', t.id('bob'), t.id('alice')),
@@ -103,6 +110,9 @@ INSERT INTO matrix VALUES
      '{42501,0 rows,2 rows,1 rows,3 rows,3 rows,3 rows}'),
     (format('INSERT INTO documents (user_id, title) VALUES (%L, ''x'')', t.id('alice')),
      '{42501,42501,1 rows,42501,1 rows,1 rows,1 rows}'),
+    -- whose it is need not be said
+    ('INSERT INTO documents (title) VALUES (''x'')',
+     '{42501,42501,1 rows,1 rows,1 rows,1 rows,42501}'),
     ('UPDATE documents SET title = ''x''',
      '{42501,0 rows,2 rows,1 rows,3 rows,3 rows,3 rows}'),
     (format('UPDATE documents SET user_id = %L WHERE title = ''A1''', t.id('bob')),
@@ -173,7 +183,7 @@ INSERT INTO matrix VALUES
     -- limits that guard accounts are for super admins
     ('UPDATE rate_limit_rules SET max_requests = 1 WHERE endpoint = ''sign_in''',
      '{42501,0 rows,0 rows,0 rows,0 rows,1 rows,0 rows}'),
-    ('UPDATE rate_limit_rules SET endpoint = ''sign_in_failure'' WHERE endpoint = ''product_search''',
+    ('UPDATE rate_limit_rules SET endpoint = ''sign_in'' WHERE endpoint = ''product_search''',
      '{42501,0 rows,0 rows,0 rows,42501,23505,42501}'),
     ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests, company_id) VALUES (''sign_in'', ''ip'', 1, NULL)',
      '{42501,42501,42501,42501,42501,23505,42501}'),
@@ -196,7 +206,7 @@ INSERT INTO matrix VALUES
 
     ('UPDATE rate_limit_rules SET max_requests = 1 WHERE endpoint = ''product_search''',
      '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),
-    ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES (''x'', ''ip'', 1)',
+    ('INSERT INTO rate_limit_rules (endpoint, caller, max_requests) VALUES (''suggest'', ''ip'', 1)',
      '{42501,42501,42501,42501,1 rows,1 rows,1 rows}'),
     ('DELETE FROM rate_limit_rules WHERE endpoint = ''product_search''',
      '{42501,0 rows,0 rows,0 rows,1 rows,1 rows,1 rows}'),

@@ -50,9 +50,9 @@ INSERT INTO change (who, statement, name, record, old_has, new_has) VALUES
     ('root', format('INSERT INTO admin_users (id, permissions) VALUES (%L, ''["s1"]'')', t.id('alice')), 'admin_users', t.id('alice'), NULL, 's1'),
     ('root', format('UPDATE admin_users SET permissions = ''["s2"]'' WHERE id = %L', t.id('alice')), 'admin_users', t.id('alice'), 's1', 's2'),
     ('root', format('DELETE FROM admin_users WHERE id = %L', t.id('alice')), 'admin_users', t.id('alice'), 's2', NULL),
-    ('admin', format('INSERT INTO rate_limit_rules (id, endpoint, caller, max_requests) VALUES (%L, ''s1'', ''ip'', 1)', t.id('r')), 'rate_limit_rules', t.id('r'), NULL, 's1'),
-    ('admin', format('UPDATE rate_limit_rules SET endpoint = ''s2'' WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 's1', 's2'),
-    ('admin', format('DELETE FROM rate_limit_rules WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 's2', NULL);
+    ('admin', format('INSERT INTO rate_limit_rules (id, endpoint, caller, company_id, max_requests) VALUES (%L, ''suggest'', ''ip'', %L, 1)', t.id('r'), t.company('acme')), 'rate_limit_rules', t.id('r'), NULL, 'suggest'),
+    ('admin', format('UPDATE rate_limit_rules SET endpoint = ''product_search'' WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 'suggest', 'product_search'),
+    ('admin', format('DELETE FROM rate_limit_rules WHERE id = %L', t.id('r')), 'rate_limit_rules', t.id('r'), 'product_search', NULL);
 CREATE TEMP TABLE kept (n integer, LIKE audit_logs);
 
 DO $$
