@@ -6,7 +6,7 @@ MODULE_big = padlock
 DATA = padlock--$(EXTVERSION).sql
 
 # Rooms in the order in which one may depend on the one before.
-ROOMS = core identity audit limits queue accounts envelope catalog search documents email worker
+ROOMS = core identity audit limits queue email accounts envelope catalog search documents worker
 OBJS = $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The helper programs: plain C, no server headers, started by the workers.

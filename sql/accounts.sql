@@ -1,6 +1,8 @@
 -- Room accounts: sign-up, sign-in, sessions, passwords, addresses.
 SET client_min_messages = warning;
 ALTER SYSTEM SET padlock.jwt_keys_file = 'padlock_accounts_test.jwk';
+ALTER SYSTEM SET padlock.smtp_url = 'smtp://localhost:9';
+ALTER SYSTEM SET padlock.mail_from = 'shop@accounts.example';
 SELECT pg_reload_conf();
 SELECT pg_sleep(0.5);
 DO $$ BEGIN PERFORM padlock.create_jwt_keys(); EXCEPTION WHEN duplicate_file THEN NULL; END $$;
@@ -423,3 +425,6 @@ DELETE FROM job_queue WHERE job_type = 'email_notification';
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT request_password_reset('{"email": "nobody@accounts.example"}');
 ROLLBACK;
+ALTER SYSTEM RESET padlock.smtp_url;
+ALTER SYSTEM RESET padlock.mail_from;
+SELECT pg_reload_conf();

@@ -72,6 +72,8 @@ extension_destdir = '$install'
 dynamic_library_path = '$install$pkglibdir:\$libdir'
 shared_preload_libraries = 'padlock'
 padlock.worker_count = 0
+padlock.smtp_url = 'smtp://localhost:9'
+padlock.mail_from = 'shop@example.org'
 log_line_prefix = '%m [%p] %q%d '
 CONF
     step 'start a cluster' pg_ctl -s -w -D "$work/data" -l "$work/server.log" start && return 0

@@ -52,7 +52,7 @@ hash_secret(PadlockBody *body, const char *name)
 /*
  * request_password_reset(jsonb {email}) returns jsonb: mail a token for
  * reset_password.  200 {success, message}, whether or not there is an account;
- * errors 400, 429.
+ * errors 400, 429, 503 (no mail server is set).
  */
 Datum
 padlock_request_password_reset(PG_FUNCTION_ARGS)
@@ -65,6 +65,7 @@ padlock_request_password_reset(PG_FUNCTION_ARGS)
 	padlock_limit_request("request_password_reset");
 	request_read(fcinfo, &body, request_fields, lengthof(request_fields));
 	token.email = padlock_body_text(&body, "email");
+	request_require_mail();
 	padlock_limit_account("reset_password_mail", account_address(token.email));
 
 	token.has_user = account_find(token.email, &account);
@@ -99,7 +100,8 @@ padlock_reset_password(PG_FUNCTION_ARGS)
 	if (!one_time_token_use(request_secret(&body, "token"), RESET_PASSWORD, &token) ||
 		!token.has_user || !account_read(&token.user_id, &account) ||
 		strcmp(account_address(token.email), account_address(account.email)) != 0)
-		request_refuse_token("token is not valid, was used, or has expired");
+		request_refuse_token("token is not valid, was used, or has expired",
+							 "Ask for a new token.");
 
 	account_set_password(&account.id, hash_secret(&body, "password"));
 	(void) session_end_all(&account.id);
@@ -172,7 +174,7 @@ ask_new_address(const Account *account, char *email)
  * change_email(jsonb {email, password}) returns jsonb: mail a token for
  * confirm_email to the new address; until it is used nothing changes.  200
  * {success, message}, whether or not the new address has an account; errors
- * 400, 401, 403 (wrong password), 429.
+ * 400, 401, 403 (wrong password), 429, 503 (no mail server is set).
  */
 Datum
 padlock_change_email(PG_FUNCTION_ARGS)
@@ -186,6 +188,7 @@ padlock_change_email(PG_FUNCTION_ARGS)
 	padlock_limit_request("change_email");
 	request_read(fcinfo, &body, change_email_fields, lengthof(change_email_fields));
 	email = padlock_body_text(&body, "email");
+	request_require_mail();
 	padlock_limit_account("change_email_mail", account_address(email));
 	password = request_secret(&body, "password");
 	if (!request_proves(account.password_hash, account_address(account.email), password))

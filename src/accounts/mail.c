@@ -29,13 +29,23 @@ enqueue(const char *to, const char *template, const char *data, const char *more
 								 MAIL_PRIORITY, MAIL_ATTEMPTS);
 }
 
+/* A time of some minutes in words: in hours when they are whole. */
+static char *
+duration(int minutes)
+{
+	int			count = minutes % 60 == 0 ? minutes / 60 : minutes;
+
+	return psprintf("%d %s%s", count, minutes % 60 == 0 ? "hour" : "minute", count == 1 ? "" : "s");
+}
+
 void
 mail_token(const char *to, OneTimePurpose purpose, const pg_uuid_t *token_id)
 {
+	int			lifetime = one_time_token_lifetime(purpose);
 	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(token_id)));
 
 	enqueue(to, one_time_token_purpose(purpose),
-			psprintf("{\"valid_minutes\": %d}", one_time_token_lifetime(purpose)),
+			psprintf("{\"valid_for\": \"%s\", \"valid_minutes\": %d}", duration(lifetime), lifetime),
 			psprintf(", \"one_time_token\": \"%s\"", id));
 }
 

@@ -14,7 +14,7 @@
  * Queue a mail that carries a one-time token made for this address; the
  * template is named as the purpose is: confirm_email, change_email or
  * reset_password.  The payload is {to, template, one_time_token, data:
- * {valid_minutes}}.
+ * {valid_for, valid_minutes}}: valid_for is in words, valid_minutes a number.
  */
 extern void mail_token(const char *to, OneTimePurpose purpose, const pg_uuid_t *token_id);
 

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 
 #include "core/errors.h"
+#include "email/email.h"
 #include "identity/caller.h"
 #include "identity/require.h"
 #include "limits/limits.h"
@@ -86,8 +87,16 @@ request_account(Account *account)
 }
 
 void
-request_refuse_token(const char *message)
+request_require_mail(void)
 {
-	padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE, message, NULL,
-					   "Ask for a new token.");
+	if (!padlock_email_is_configured())
+		padlock_http_error(503, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						   "mail is not configured", NULL,
+						   "The operator sets padlock.smtp_url and padlock.mail_from, and reloads.");
+}
+
+void
+request_refuse_token(const char *message, const char *hint)
+{
+	padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE, message, NULL, hint);
 }

@@ -48,7 +48,10 @@ extern void request_forget_failures(const char *address);
 /* The calling user's account; 401 (SQL: 28000) without. */
 extern void request_account(Account *account);
 
-/* Refuse a one-time token: 400 (SQL: 22023), with one message whatever is wrong. */
-extern void request_refuse_token(const char *message) pg_attribute_noreturn();
+/* Stop with 503 (SQL: 55000) where no mail can be sent, before one is promised. */
+extern void request_require_mail(void);
+
+/* Refuse a one-time token: 400 (SQL: 22023), with one text whatever is wrong. */
+extern void request_refuse_token(const char *message, const char *hint) pg_attribute_noreturn();
 
 #endif							/* PADLOCK_REQUEST_H */

@@ -69,7 +69,7 @@ create_at_once(const char *email, const char *hash)
  * sign_up(jsonb {email, password}) returns jsonb: open an account.  201
  * {success, message}, whether or not there is one already; with
  * padlock.email_confirmation off 201 with a session as sign_in answers it, or
- * 409.  Other errors 400, 429.
+ * 409.  Other errors 400, 429, 503 (no mail server is set).
  */
 Datum
 padlock_sign_up(PG_FUNCTION_ARGS)
@@ -82,6 +82,8 @@ padlock_sign_up(PG_FUNCTION_ARGS)
 	padlock_limit_request("sign_up");
 	request_read(fcinfo, &body, sign_up_fields, lengthof(sign_up_fields));
 	email = padlock_body_text(&body, "email");
+	if (accounts_email_confirmation)
+		request_require_mail();
 	padlock_limit_account("sign_up_mail", account_address(email));
 
 	password = request_secret(&body, "password");
@@ -144,7 +146,8 @@ padlock_confirm_email(PG_FUNCTION_ARGS)
 	token = request_secret(&body, "token");
 	password = request_secret(&body, "password");
 	if (!confirm_sign_up(token, password) && !confirm_change(token, password))
-		request_refuse_token("token or password is wrong, or the token was used or has expired");
+		request_refuse_token("token or password is wrong, or the token was used or has expired",
+							 "Check the password, or have a new mail sent: sign up, or change the address, again.");
 	password_wipe(password);
 	PG_RETURN_JSONB_P(padlock_answer("{\"success\": true, \"message\": %s}",
 									 padlock_json_string("E-mail address confirmed.")));

@@ -358,7 +358,8 @@ fail_with_code(const Exchange *exchange, CURLcode code, TransferResult *result)
 			transfer_fail(result, WIRE_TIMEOUT, "the mail server did not answer in time");
 			break;
 		case CURLE_USE_SSL_FAILED:
-			transfer_fail(result, WIRE_NETWORK, "the mail server does not offer TLS (STARTTLS)");
+			transfer_fail(result, WIRE_NETWORK,
+						  "the mail server does not offer TLS (STARTTLS), which padlock.smtp_tls requires");
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 			transfer_fail(result, WIRE_NETWORK, "the certificate of the mail server is not valid: %s",

@@ -41,6 +41,9 @@ extern Jsonb *padlock_email_redact(const PadlockEndedJob *job);
 /* Room set-up, called by _PG_init only: settings, the watcher. */
 extern void padlock_email_init(void);
 
+/* Are a mail server and a sender set, without which no mail goes out? */
+extern bool padlock_email_is_configured(void);
+
 /* A mailbox of padlock.mail_from. */
 typedef struct PadlockMailbox
 {

@@ -158,6 +158,12 @@ static const TextSetting text_settings[] = {
 	NULL, &padlock_site_url, check_site_url},
 };
 
+bool
+padlock_email_is_configured(void)
+{
+	return padlock_smtp_url[0] != '\0' && padlock_mail_from[0] != '\0';
+}
+
 void
 padlock_email_init(void)
 {

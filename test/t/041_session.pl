@@ -17,6 +17,8 @@ use Time::HiRes qw(time);
 
 my $node = new_cluster('session', conf => <<'CONF');
 padlock.jwt_keys_file = 'jwt.jwk'
+padlock.smtp_url = 'smtp://localhost:9'
+padlock.mail_from = 'shop@example.org'
 padlock.password_cost = 14
 log_statement = none
 log_min_error_statement = panic
@@ -355,6 +357,22 @@ is(query(q{SELECT count(*) FROM padlock.sessions JOIN users u ON u.id = user_id 
 is(with_token($here, 'list_sessions')->{status}, 401, 'the ones that were not used for longest have ended');
 query(q{ALTER DATABASE postgres RESET padlock.max_sessions_per_user});
 $here = session('bob@example.org');
+
+# --- without a mail server ---------------------------------------------------
+
+like(query("SELECT string_agg(DISTINCT payload -> 'data' ->> 'valid_for', ', ' ORDER BY payload -> 'data' ->> 'valid_for') FROM job_queue"), qr/^1 hour, 24 hours$/, 'mails tell in hours how long a token is good');
+my $jobs = query('SELECT count(*) FROM job_queue');
+$node->append_conf('postgresql.conf', "padlock.smtp_url = ''");
+$node->reload;
+ok(wait_for($node, 'postgres', 'SHOW padlock.smtp_url', ''), 'no mail server');
+$here = session('bob@example.org');
+my @unsent = (call('sign_up', { email => 'ann@example.org', password => $password }), call('sign_up', { email => 'late@example.org', password => $password }),
+	call('request_password_reset', { email => 'ann@example.org' }), call('request_password_reset', { email => 'late@example.org' }),
+	with_token($here, 'change_email', { email => 'late@example.org', password => $password }));
+is_deeply([ map { [ $_->{status}, @{ $_->{body} }{qw(code message)} ] } @unsent ], [ ([ 503, '55000', 'mail is not configured' ]) x 5 ],
+	'no mail is promised that cannot be sent, to anybody');
+like($unsent[0]{body}{hint}, qr/padlock\.smtp_url and padlock\.mail_from/, 'and the operator is told what to set');
+is(query('SELECT count(*) FROM job_queue'), $jobs, 'nor queued');
 
 # --- what is where ---------------------------------------------------------------
 

@@ -99,7 +99,7 @@ sub mail
 	return $row;
 }
 
-my %reset = (to => 'maya@example.org', template => 'reset_password', data => { token => $token, valid_minutes => 60 });
+my %reset = (to => 'maya@example.org', template => 'reset_password', data => { token => $token, valid_for => '1 hour' });
 my %plain = (to => 'maya@example.org', subject => 'Hello', text => "Good day\n");
 
 sub url { return "smtp://localhost:$_[0]{port}"; }
@@ -243,7 +243,7 @@ sub sign_up_job
 my $signed_up = sign_up_job('yan@example.org');
 is_deeply([ sort keys %$signed_up ], [qw(data one_time_token template to)], 'a job holds the id of the token');
 ok(wait_for($node, 'postgres', "SELECT count(*) = 1 FROM job_queue WHERE payload ->> 'to' = 'yan\@example.org' AND status = 'completed'"), 'its mail is sent');
-my %again = (template => 'confirm_email', data => { valid_minutes => 1 }, one_time_token => $signed_up->{one_time_token});
+my %again = (template => 'confirm_email', data => { valid_for => '1 minute' }, one_time_token => $signed_up->{one_time_token});
 foreach my $one ([ 'another recipient', to => 'eve@example.org' ], [ 'another spelling', to => 'Yan@example.org' ],
 	[ 'an id that is not there', to => 'yan@example.org', one_time_token => '00000000-0000-4000-8000-000000000000' ])
 {
@@ -270,8 +270,8 @@ my @bad = (
 	[ 'data without a template', { %plain, data => {} }, qr/without a template takes no "data"/ ],
 	[ 'data that is a list', { %reset, data => [$token] }, qr/"data" in the payload of a job of type "email_notification" must be an object/ ],
 	[ 'an unknown template', { %reset, template => 'nope' }, qr/there is no mail template of the name/ ],
-	[ 'a value that is missing', { %reset, data => { token => $token } }, qr/needs \{\{valid_minutes\}\}, which the job's data does not have/ ],
-	[ 'a value that is an object', { %reset, data => { token => $token, valid_minutes => {} } }, qr/needs \{\{valid_minutes\}\}/ ],
+	[ 'a value that is missing', { %reset, data => { token => $token } }, qr/needs \{\{valid_for\}\}, which the job's data does not have/ ],
+	[ 'a value that is an object', { %reset, data => { token => $token, valid_for => {} } }, qr/needs \{\{valid_for\}\}/ ],
 	[ 'a subject that is blank', { %plain, subject => '  ' }, qr/the subject is empty/ ],
 	[ 'a long subject', { %plain, subject => 'x' x 501 }, qr/the subject is longer than 500 bytes/ ],
 	[ 'a long text', { %plain, text => 'x' x 1048577 }, qr/the message is larger than 1048576 bytes/ ],
@@ -317,7 +317,7 @@ sub refused
 }
 
 my %auth = (user => 'shop', password => encode('UTF-8', $password));
-refused('a server without STARTTLS', qr/^the mail server does not offer TLS/, {%auth});
+refused('a server without STARTTLS', qr/^the mail server does not offer TLS .* padlock\.smtp_tls requires/, {%auth});
 refused('a server that refuses STARTTLS', qr/^the mail server does not offer TLS/, { %auth, cert => "$dir/good.pem", key => "$dir/good.key", reply => { starttls => '454 4.7.0 not now' } });
 refused('a certificate for another host', qr/^the certificate of the mail server is not valid/, { %auth, cert => "$dir/elsewhere.pem", key => "$dir/elsewhere.key" });
 refused('a certificate that nobody signed', qr/^the certificate of the mail server is not valid/, { %auth, cert => "$dir/alone.pem", key => "$dir/alone.key" });
