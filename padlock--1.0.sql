@@ -327,6 +327,12 @@ REVOKE ALL ON FUNCTION padlock.rate_limit_stats() FROM PUBLIC, anon, authenticat
 GRANT EXECUTE ON FUNCTION padlock.rate_limit_stats() TO service_role, pg_monitor;
 COMMENT ON FUNCTION padlock.rate_limit_stats() IS 'Counters of the limiter since the server''s start, and its size';
 
+CREATE FUNCTION padlock.check_limit_rule() RETURNS trigger
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'padlock_check_limit_rule';
+REVOKE ALL ON FUNCTION padlock.check_limit_rule() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.check_limit_rule() IS 'Trigger that refuses a limit of an endpoint that does not exist';
+
 -- room queue
 -- EXECUTE is the right to use the queue: these functions ask for nothing more
 -- and act as the extension's owner, so that a role that is granted one of them
@@ -519,6 +525,8 @@ AS 'MODULE_PATHNAME', 'padlock_report_progress';
 REVOKE ALL ON FUNCTION padlock.report_progress(bigint, bigint, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.report_progress(bigint, bigint, text) TO authenticated, service_role;
 COMMENT ON FUNCTION padlock.report_progress(bigint, bigint, text) IS 'Say how far the job is whose handler this is, for padlock.job_progress';
+
+-- room email
 
 -- room accounts
 -- Accounts and sessions.  Endpoints take one unnamed jsonb, as gateways pass it.
@@ -919,8 +927,6 @@ AS 'MODULE_PATHNAME', 'padlock_move_documents';
 REVOKE ALL ON FUNCTION padlock.move_documents() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.move_documents() IS 'Queue the move of every encrypted document that does not lie where padlock.document_store says; returns how many';
 
--- room email
-
 -- room worker
 CREATE FUNCTION padlock.announce() RETURNS void
 LANGUAGE C VOLATILE
@@ -1134,12 +1140,14 @@ CREATE POLICY rate_limit_rules_super ON @app@.rate_limit_rules FOR ALL TO authen
     USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
 REVOKE ALL ON TABLE @app@.rate_limit_rules FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.rate_limit_rules TO authenticated, service_role;
+CREATE TRIGGER rate_limit_rules_check BEFORE INSERT OR UPDATE OF endpoint, caller ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.check_limit_rule();
 CREATE TRIGGER rate_limit_rules_touch BEFORE UPDATE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER rate_limit_rules_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.rate_limit_rules FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER rate_limit_rules_audit_truncate AFTER TRUNCATE ON @app@.rate_limit_rules FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- Beyond the endpoints: the mails that anybody can have sent to an address, and
 -- wrong passwords in a row.  Those from one place close an account to that
--- place only, so that nobody can lock its owner out from elsewhere.
+-- place only, so that nobody can lock its owner out from elsewhere.  A row that
+-- is missing is put back by padlock.install().
 INSERT INTO @app@.rate_limit_rules (endpoint, caller, max_requests, window_minutes)
 SELECT endpoint, caller, max_requests, window_minutes
   FROM (VALUES ('product_create', 'company', 100, 60), ('product_update', 'company', 100, 60), ('product_search', 'ip', 1000, 60), ('suggest', 'ip', 10000, 60),
@@ -1153,7 +1161,7 @@ SELECT endpoint, caller, max_requests, window_minutes
                ('sign_in_failure', 'account_ip', 10, 15), ('sign_in_failure_anywhere', 'account', 100, 60),
                ('sign_up_mail', 'account', 5, 60), ('reset_password_mail', 'account', 5, 60), ('change_email_mail', 'account', 5, 60))
        AS seed(endpoint, caller, max_requests, window_minutes)
- WHERE NOT EXISTS (SELECT FROM @app@.rate_limit_rules);
+ WHERE NOT EXISTS (SELECT FROM @app@.rate_limit_rules r WHERE r.endpoint = seed.endpoint AND r.company_id IS NULL);
 
 -- What the limiter holds, live.
 CREATE VIEW @app@.rate_limits WITH (security_invoker = true) AS
@@ -1361,6 +1369,56 @@ SELECT l.job_id, j.job_type, l.worker_id, l.done, l.total, l.message,
 COMMENT ON VIEW padlock.job_progress IS 'padlock: what runs and how far it is, as its handler reports: done of total, a message, rate a second, estimated end';
 REVOKE ALL ON TABLE padlock.job_progress FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT ON TABLE padlock.job_progress TO service_role, pg_monitor;
+
+-- What mails say.  A template that is missing is put back by padlock.install().
+CREATE TABLE padlock.email_templates (
+    name text PRIMARY KEY CONSTRAINT email_templates_name CHECK (name ~ '^[a-z0-9_]{1,100}$'),
+    subject text NOT NULL
+        CONSTRAINT email_templates_subject CHECK (pg_catalog.length(subject) >= 1 AND pg_catalog.length(subject) <= 200 AND subject !~ '[[:cntrl:]]'),
+    text_body text NOT NULL CONSTRAINT email_templates_text_body CHECK (pg_catalog.length(text_body) BETWEEN 1 AND 100000),
+    html_body text CONSTRAINT email_templates_html_body CHECK (pg_catalog.length(html_body) BETWEEN 1 AND 100000),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE padlock.email_templates IS 'padlock: subjects and texts of mails, with {{placeholders}} for the data of the job, {{site_url}} and {{to}}';
+COMMENT ON COLUMN padlock.email_templates.html_body IS 'values are escaped in it; NULL: the mail has the plain text only';
+ALTER TABLE padlock.email_templates ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.email_templates FORCE ROW LEVEL SECURITY;
+-- Who writes the mail that carries a token can have the token.
+CREATE POLICY email_templates_select ON padlock.email_templates FOR SELECT TO authenticated, service_role
+    USING (padlock.is_privileged());
+CREATE POLICY email_templates_super ON padlock.email_templates FOR ALL TO authenticated
+    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
+REVOKE ALL ON TABLE padlock.email_templates FROM PUBLIC, anon, authenticated, service_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.email_templates TO authenticated, service_role;
+INSERT INTO padlock.email_templates (name, subject, text_body, html_body)
+SELECT name, subject, text_body, html_body
+  FROM (VALUES
+    ('confirm_email', 'Confirm your e-mail address',
+     E'Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_for}}. If you did not sign up, do nothing: no account is made.\n',
+     E'<p>Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_for}}. If you did not sign up, do nothing: no account is made.</p>\n'),
+    ('change_email', 'Confirm your new e-mail address',
+     E'To make {{to}} the address of your account, open this link and enter your password:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_for}}. If you did not ask for this, do nothing: the address stays as it is.\n',
+     E'<p>To make {{to}} the address of your account, open this link and enter your password:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_for}}. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
+    ('reset_password', 'Set a new password',
+     E'To set a new password for your account, open this link:\n\n{{site_url}}/reset-password?token={{token}}\n\nIt works once, for {{valid_for}}. If you did not ask for this, do nothing: your password stays as it is.\n',
+     E'<p>To set a new password for your account, open this link:</p>\n<p><a href="{{site_url}}/reset-password?token={{token}}">Set a new password</a></p>\n<p>It works once, for {{valid_for}}. If you did not ask for this, do nothing: your password stays as it is.</p>\n'),
+    ('account_exists', 'You have an account already',
+     E'Somebody wanted to use {{to}} for an account, but it has one already. If it was you, sign in, or set a new password:\n\n{{site_url}}\n\nOtherwise do nothing.\n',
+     E'<p>Somebody wanted to use {{to}} for an account, but it has one already. If it was you, <a href="{{site_url}}">sign in, or set a new password</a>.</p>\n<p>Otherwise do nothing.</p>\n'),
+    ('no_account', 'There is no account with this address',
+     E'Somebody asked for a new password for {{to}}, which has no account. If it was you, you may have signed up with another address:\n\n{{site_url}}\n\nOtherwise do nothing.\n',
+     E'<p>Somebody asked for a new password for {{to}}, which has no account. If it was you, you may have <a href="{{site_url}}">signed up</a> with another address.</p>\n<p>Otherwise do nothing.</p>\n'),
+    ('password_changed', 'Your password was changed',
+     E'The password of your account was changed. If it was not you, set a new one at once:\n\n{{site_url}}\n',
+     E'<p>The password of your account was changed. If it was not you, <a href="{{site_url}}">set a new one</a> at once.</p>\n'),
+    ('email_changed', 'Your e-mail address was changed',
+     E'The address of your account was changed, from {{to}} to another. If it was not you, tell us at once:\n\n{{site_url}}\n',
+     E'<p>The address of your account was changed, from {{to}} to another. If it was not you, <a href="{{site_url}}">tell us</a> at once.</p>\n'))
+       AS seed(name, subject, text_body, html_body)
+ WHERE NOT EXISTS (SELECT FROM padlock.email_templates t WHERE t.name = seed.name);
+CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
+CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- Passwords, apart from users, whose rows their owners and admins may read.
 -- No role but the owner reads or writes here, nor in the next two tables.
@@ -1974,56 +2032,6 @@ CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.docume
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();
-
--- What mails say.  A template that is missing is put back by padlock.install().
-CREATE TABLE padlock.email_templates (
-    name text PRIMARY KEY CONSTRAINT email_templates_name CHECK (name ~ '^[a-z0-9_]{1,100}$'),
-    subject text NOT NULL
-        CONSTRAINT email_templates_subject CHECK (pg_catalog.length(subject) >= 1 AND pg_catalog.length(subject) <= 200 AND subject !~ '[[:cntrl:]]'),
-    text_body text NOT NULL CONSTRAINT email_templates_text_body CHECK (pg_catalog.length(text_body) BETWEEN 1 AND 100000),
-    html_body text CONSTRAINT email_templates_html_body CHECK (pg_catalog.length(html_body) BETWEEN 1 AND 100000),
-    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
-COMMENT ON TABLE padlock.email_templates IS 'padlock: subjects and texts of mails, with {{placeholders}} for the data of the job, {{site_url}} and {{to}}';
-COMMENT ON COLUMN padlock.email_templates.html_body IS 'values are escaped in it; NULL: the mail has the plain text only';
-ALTER TABLE padlock.email_templates ENABLE ROW LEVEL SECURITY;
-ALTER TABLE padlock.email_templates FORCE ROW LEVEL SECURITY;
--- Who writes the mail that carries a token can have the token.
-CREATE POLICY email_templates_select ON padlock.email_templates FOR SELECT TO authenticated, service_role
-    USING (padlock.is_privileged());
-CREATE POLICY email_templates_super ON padlock.email_templates FOR ALL TO authenticated
-    USING (padlock.is_super_admin()) WITH CHECK (padlock.is_super_admin());
-REVOKE ALL ON TABLE padlock.email_templates FROM PUBLIC, anon, authenticated, service_role;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE padlock.email_templates TO authenticated, service_role;
-INSERT INTO padlock.email_templates (name, subject, text_body, html_body)
-SELECT name, subject, text_body, html_body
-  FROM (VALUES
-    ('confirm_email', 'Confirm your e-mail address',
-     E'Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.\n',
-     E'<p>Welcome. To confirm that {{to}} is your address, open this link and enter the password that you signed up with:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Confirm the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not sign up, do nothing: no account is made.</p>\n'),
-    ('change_email', 'Confirm your new e-mail address',
-     E'To make {{to}} the address of your account, open this link and enter your password:\n\n{{site_url}}/confirm-email?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.\n',
-     E'<p>To make {{to}} the address of your account, open this link and enter your password:</p>\n<p><a href="{{site_url}}/confirm-email?token={{token}}">Change the address</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: the address stays as it is.</p>\n'),
-    ('reset_password', 'Set a new password',
-     E'To set a new password for your account, open this link:\n\n{{site_url}}/reset-password?token={{token}}\n\nIt works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.\n',
-     E'<p>To set a new password for your account, open this link:</p>\n<p><a href="{{site_url}}/reset-password?token={{token}}">Set a new password</a></p>\n<p>It works once, for {{valid_minutes}} minutes. If you did not ask for this, do nothing: your password stays as it is.</p>\n'),
-    ('account_exists', 'You have an account already',
-     E'Somebody wanted to use {{to}} for an account, but it has one already. If it was you, sign in, or set a new password:\n\n{{site_url}}\n\nOtherwise do nothing.\n',
-     E'<p>Somebody wanted to use {{to}} for an account, but it has one already. If it was you, <a href="{{site_url}}">sign in, or set a new password</a>.</p>\n<p>Otherwise do nothing.</p>\n'),
-    ('no_account', 'There is no account with this address',
-     E'Somebody asked for a new password for {{to}}, which has no account. If it was you, you may have signed up with another address:\n\n{{site_url}}\n\nOtherwise do nothing.\n',
-     E'<p>Somebody asked for a new password for {{to}}, which has no account. If it was you, you may have <a href="{{site_url}}">signed up</a> with another address.</p>\n<p>Otherwise do nothing.</p>\n'),
-    ('password_changed', 'Your password was changed',
-     E'The password of your account was changed. If it was not you, set a new one at once:\n\n{{site_url}}\n',
-     E'<p>The password of your account was changed. If it was not you, <a href="{{site_url}}">set a new one</a> at once.</p>\n'),
-    ('email_changed', 'Your e-mail address was changed',
-     E'The address of your account was changed, from {{to}} to another. If it was not you, tell us at once:\n\n{{site_url}}\n',
-     E'<p>The address of your account was changed, from {{to}} to another. If it was not you, <a href="{{site_url}}">tell us</a> at once.</p>\n'))
-       AS seed(name, subject, text_body, html_body)
- WHERE NOT EXISTS (SELECT FROM padlock.email_templates t WHERE t.name = seed.name);
-CREATE TRIGGER email_templates_touch BEFORE UPDATE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
-CREATE TRIGGER email_templates_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.email_templates FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
-CREATE TRIGGER email_templates_audit_truncate AFTER TRUNCATE ON padlock.email_templates FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 -- Job types of users: the function that does a job, and as whom.  Functions
 -- and roles stand here by name, as OIDs would not survive a dump.
 CREATE TABLE padlock.job_handlers (
