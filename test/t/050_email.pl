@@ -171,7 +171,7 @@ is($header->{'mime-version'}, '1.0', 'MIME-Version');
 like($header->{'content-type'}, qr{^multipart/alternative; }, 'two parts');
 like($part->{'text/plain'}, qr{^https://shop\.example/reset-password\?token=\Q$token\E$}m, 'the link stands in the text');
 like($part->{'text/html'}, qr{<a href="https://shop\.example/reset-password\?token=\Q$token\E">}, 'and in the HTML');
-like($part->{$_}, qr/60 minutes/, "$_: numbers are filled in") foreach qw(text/plain text/html);
+like($part->{$_}, qr/for 1 hour\./, "$_: values are filled in") foreach qw(text/plain text/html);
 unlike($message->{data}, qr/[^\x00-\x7f]/, 'all of it is ASCII');
 is_deeply([ grep { length > 78 } split /\r\n/, $message->{data} ], [], 'in short lines');
 is_deeply($job->{payload}, { to => 'maya@example.org', template => 'reset_password' }, 'the token is no longer in the job');
@@ -254,7 +254,7 @@ foreach my $one ([ 'another recipient', to => 'eve@example.org' ], [ 'another sp
 }
 like(mail({ %again, to => 'yan@example.org', one_time_token => 'x' })->{error_message}, qr/^"one_time_token" in the payload .* must be a UUID$/, 'an id that is none');
 like(mail({ %plain, one_time_token => $again{one_time_token} })->{error_message}, qr/without a template takes no "one_time_token"/, 'a text of one\'s own');
-is(mail({ %again, to => 'yan@example.org', data => { valid_minutes => 1, site_url => 'https://eve.example', to => 'eve' } })->{status}, 'completed', 'to the right one it goes again');
+is(mail({ %again, to => 'yan@example.org', data => { valid_for => '1 minute', site_url => 'https://eve.example', to => 'eve' } })->{status}, 'completed', 'to the right one it goes again');
 like(($server->messages)[-1]{data}, qr{Welcome\. To confirm that yan\@example\.org is.*https://shop\.example/confirm-email}s, 'and leads to the site, whatever the data says');
 $node->safe_psql('postgres', q{UPDATE padlock.one_time_tokens SET expires_at = now() WHERE email = 'yan@example.org'});
 is(mail({ %again, to => 'yan@example.org' })->{status}, 'failed', 'one that has expired does not');
