@@ -381,7 +381,8 @@ subtest 'bad requests' => sub {
 
 # One helper must live through all of these and still serve the last request.
 subtest 'hostile documents' => sub {
-	my @limits = ('cpu_ms=1000', 'wall_ms=3000');
+	# so long a wall clock that the processor's time runs out first on a busy machine, too
+	my @limits = ('cpu_ms=1000', 'wall_ms=15000');
 	my $deflated = compress(' ' x (64 << 20), 9);
 	my $blanks = pdf('<</Type/Catalog/Pages 2 0 R>>', '<</Type/Pages/Kids[3 0 R]/Count 1>>',
 		'<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>', stream($deflated, '/Filter/FlateDecode'));
@@ -416,7 +417,7 @@ subtest 'hostile documents' => sub {
 	is(outcome($answers->[-1]), 0, 'the helper serves on');
 	is(field($exit, 'status'), 0, '... and ends in peace');
 	like(detail($answers->[0]), qr/more than 1\.0 s of processor time/, 'a limit is explained');
-	cmp_ok(time - $start, '<', 3.5 * @documents, 'in bounded time');
+	cmp_ok(time - $start, '<', 15.5 * @documents, 'in bounded time');
 
 	my $wall = ask('pdf', "$dir/loop.pdf", 'cpu_ms=60000', 'wall_ms=500');
 	is(outcome($wall), 7, 'the wall clock');
