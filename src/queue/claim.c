@@ -219,9 +219,12 @@ drop_taken(const Taken *taken, bool look_again)
 	LWLockRelease(padlock_queue->lock);
 }
 
-/* Correct the number of an attempt that a scan had too low. */
+/*
+ * A taken job has been found not to have ended; correct the number of the
+ * attempt, which a scan may have had too low.
+ */
 static void
-renumber(Taken *taken, int attempt)
+verify(Taken *taken, int attempt)
 {
 	QueueKey	key;
 	QueueItem  *item;
@@ -232,7 +235,8 @@ renumber(Taken *taken, int attempt)
 	if (item != NULL && item->lease >= 0 && item->claiming)
 	{
 		item->job.attempts = attempt;
-		queue_lease_of(item)->job.attempts = attempt;
+		item->job.unverified = false;
+		queue_lease_of(item)->job = item->job;
 		queue_lease_seal(queue_lease_of(item));
 	}
 	LWLockRelease(padlock_queue->lock);
@@ -257,11 +261,8 @@ read_taken(QueueReader *reader, Taken *taken, PadlockJob *job)
 		drop_taken(taken, false);
 		return false;
 	}
-	if (last >= taken->job.attempts)
-	{
-		renumber(taken, last + 1);
-		job->attempt = last + 1;
-	}
+	job->attempt = Max(last + 1, taken->job.attempts);
+	verify(taken, job->attempt);
 	return true;
 }
 

@@ -26,6 +26,12 @@
  * job's outcomes); if it was claimed ahead only, the job is simply due.  An
  * external worker may well live, so its lease goes on.
  *
+ * A lease whose end was noticed leaves its job at once, but its record stays
+ * until the outcome that says so is committed: a crash in between would else
+ * give the attempt's number out again, and with it the right to end the job
+ * to a worker that was too slow.  After a crash such a record is no lease; it
+ * says how many attempts there were (test/model/lease.pml).
+ *
  * The file is allocated in full at start, since a store into a hole of a full
  * disk would kill the process.  Without the file, leases are in memory only.
  *
@@ -174,20 +180,59 @@ adopt_lease(const QueueLease *found, bool rebooted)
 	}
 }
 
-/* Read the leases of a file whose header is known to be good. */
-static int
+/*
+ * Keep the record of a lease whose end was noticed and perhaps not said.  Its
+ * job waits, with the attempts that it has had, unless it is leased again.
+ */
+static void
+adopt_noticed(const QueueLease *found)
+{
+	QueueHead  *head = queue_head(found->key.database);
+	int			index = padlock_queue->free_lease;
+	QueueLease *lease;
+	QueueItem  *item;
+
+	if (head == NULL || index < 0)
+		return;
+	lease = &padlock_queue_leases[index];
+	padlock_queue->free_lease = lease->next_free;
+	*lease = *found;
+	lease->worker[sizeof(lease->worker) - 1] = '\0';
+	lease->item = NULL;
+	lease->noticing = false;
+	queue_lease_seal(lease);
+	queue_lease_set_deadline(head, lease, 0);
+
+	if (queue_find(&found->key) != NULL)
+		return;
+	item = queue_create(head, &found->key, false);
+	if (item == NULL)
+		return;
+	item->job = found->job;
+	item->job.due = 0;
+	item->job.unverified = true;
+	if (!queue_place(head, item))
+		queue_delete(head, item);
+}
+
+/*
+ * Read the leases of a file whose header is known to be good: those that hold
+ * first, as they may be of later attempts.
+ */
+static void
 adopt_leases(const QueueLease *found, uint32 records, bool rebooted)
 {
-	int			adopted = 0;
-
-	for (uint32 i = 0; i < records; i++)
-	{
-		if (found[i].in_use != 1 || found[i].crc != lease_crc(&found[i]))
-			continue;
-		adopt_lease(&found[i], rebooted);
-		adopted++;
-	}
-	return adopted;
+	for (int noticed = 0; noticed <= 1; noticed++)
+		for (uint32 i = 0; i < records; i++)
+		{
+			if (found[i].in_use != 1 || found[i].crc != lease_crc(&found[i]) ||
+				(found[i].noticed != 0) != (noticed != 0))
+				continue;
+			if (noticed)
+				adopt_noticed(&found[i]);
+			else
+				adopt_lease(&found[i], rebooted);
+		}
 }
 
 static void
@@ -315,9 +360,9 @@ queue_leases_start(void)
 		if (problem != NULL)
 			refuse(problem);
 		else
-			(void) adopt_leases((QueueLease *) (old + sizeof(header)),
-								Min(found->records, room),
-								memcmp(found->boot, header.boot, BOOT_ID_LENGTH) != 0);
+			adopt_leases((QueueLease *) (old + sizeof(header)),
+						 Min(found->records, room),
+						 memcmp(found->boot, header.boot, BOOT_ID_LENGTH) != 0);
 		pfree(old);
 	}
 }
@@ -380,6 +425,8 @@ queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 len
 	lease->started = true;
 	lease->owner = 0;
 	lease->item = item;
+	lease->noticed = 0;
+	lease->noticing = false;
 	lease->reported = false;
 	lease->started_clock = now;
 	queue_lease_set_deadline(head, lease, now + length);
@@ -388,21 +435,36 @@ queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 len
 	return lease;
 }
 
+/* Give a record back that no item has (any more). */
+void
+queue_lease_drop(QueueLease *lease)
+{
+	lease->in_use = 0;
+	lease->noticed = 0;
+	lease->item = NULL;
+	lease->next_free = padlock_queue->free_lease;
+	padlock_queue->free_lease = lease - padlock_queue_leases;
+}
+
+/* Take an ended lease from its item, and keep its record for who says so. */
+void
+queue_lease_detach(QueueHead *head, QueueItem *item)
+{
+	QueueLease *lease = queue_lease_of(item);
+
+	lease->noticed = 1;
+	lease->noticing = true;
+	lease->item = NULL;
+	item->lease = -1;
+	queue_count_end(head, item);
+}
+
 /* End an item's lease; head may be NULL when its database goes. */
 void
 queue_lease_free(QueueHead *head, QueueItem *item)
 {
-	QueueLease *lease = &padlock_queue_leases[item->lease];
-
-	lease->in_use = 0;
-	lease->item = NULL;
-	lease->next_free = padlock_queue->free_lease;
-	padlock_queue->free_lease = item->lease;
+	queue_lease_drop(queue_lease_of(item));
 	item->lease = -1;
-	padlock_queue->waiting++;
 	if (head != NULL)
-	{
-		head->waiting++;
 		queue_count_end(head, item);
-	}
 }

@@ -96,6 +96,35 @@ queue_record(const QueueLease *lease, const QueueOutcome *outcome)
 		queue_tell_watcher_of(lease, outcome);
 }
 
+/*
+ * Take hold of a claim to end it.  False when it is lost, also when it came
+ * back after a crash that came right behind its end.
+ */
+static bool
+hold_claim(const pg_uuid_t *id, int attempt, QueueLease *lease)
+{
+	QueueJob	entry;
+	Snapshot	snapshot;
+	int			last;
+	bool		ended;
+
+	if (queue_xact_hold_claim(id, attempt, lease) != QUEUE_HELD)
+		return false;
+	if (!lease->job.unverified)
+		return true;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ended = queue_has_ended(&lease->job, snapshot, &last);
+	UnregisterSnapshot(snapshot);
+	if (ended)
+		return false;
+	if (last < lease->job.attempts)
+		return true;
+	entry = lease->job;
+	entry.due = 0;
+	queue_xact_settle(id, QUEUE_WAITS, &entry, NULL);
+	return false;
+}
+
 bool
 padlock_queue_complete(const pg_uuid_t *id, int attempt, Jsonb *result)
 {
@@ -104,7 +133,7 @@ padlock_queue_complete(const pg_uuid_t *id, int attempt, Jsonb *result)
 
 	padlock_require_preload("completing a job");
 	PreventCommandIfReadOnly("completing a job");
-	if (queue_xact_hold_claim(id, attempt, &lease) != QUEUE_HELD)
+	if (!hold_claim(id, attempt, &lease))
 		return false;
 	queue_record(&lease, &outcome);
 	return true;
@@ -127,7 +156,7 @@ queue_complete_many(const pg_uuid_t *ids, const int *attempts, Jsonb **results, 
 	{
 		QueueOutcome outcome = {.kind = "completed", .result = results[i]};
 
-		refused[i] = queue_xact_hold_claim(&ids[i], attempts[i], &leases[i]) != QUEUE_HELD;
+		refused[i] = !hold_claim(&ids[i], attempts[i], &leases[i]);
 		if (refused[i])
 			continue;
 		if (generation != leases[i].job.generation)
@@ -181,7 +210,7 @@ padlock_queue_end_attempt(const pg_uuid_t *id, int attempt, const char *error,
 
 	padlock_require_preload("failing a job");
 	PreventCommandIfReadOnly("failing a job");
-	if (queue_xact_hold_claim(id, attempt, &lease) != QUEUE_HELD)
+	if (!hold_claim(id, attempt, &lease))
 		return false;
 	record_failure(id, &lease, error, retry_at);
 	return true;
@@ -209,7 +238,7 @@ padlock_queue_fail(const pg_uuid_t *id, int attempt, const char *error, bool per
 
 	padlock_require_preload("failing a job");
 	PreventCommandIfReadOnly("failing a job");
-	if (queue_xact_hold_claim(id, attempt, &lease) != QUEUE_HELD)
+	if (!hold_claim(id, attempt, &lease))
 		return false;
 	if (!permanent)
 	{
@@ -224,6 +253,16 @@ padlock_queue_fail(const pg_uuid_t *id, int attempt, const char *error, bool per
 	}
 	record_failure(id, &lease, error, retry_at);
 	return true;
+}
+
+/* An ended lease that somebody noticed and did not come to say; the lock is held. */
+static void
+reap_again(QueueLease *lease, Reaped *reaped)
+{
+	reaped->lease = *lease;
+	reaped->kind = REAP_RETRY;
+	lease->noticing = true;
+	queue_xact_noticed(lease);
 }
 
 /* Take one ended lease from its item; the lock is held. */
@@ -243,10 +282,17 @@ reap_one(QueueHead *head, QueueItem *item, Reaped *reaped)
 		queue_xact_hold_ended(item);
 		return;
 	}
-	queue_lease_free(head, item);
-	item->job.unverified = item->job.unverified || reaped->kind == REAP_RETRY;
-	if (reaped->kind == REAP_SILENT)
+	if (reaped->kind == REAP_RETRY)
+	{
+		queue_lease_detach(head, item);
+		queue_xact_noticed(lease);
+		item->job.unverified = true;
+	}
+	else
+	{
+		queue_lease_free(head, item);
 		item->job.attempts--;
+	}
 	if (!queue_place(head, item))
 		queue_delete(head, item);
 }
@@ -270,8 +316,16 @@ collect_ended(Reaped *reaped)
 	{
 		QueueLease *lease = &padlock_queue_leases[i];
 
-		if (!lease->in_use || lease->key.database != MyDatabaseId || lease->item == NULL)
+		if (!lease->in_use || lease->key.database != MyDatabaseId)
 			continue;
+		if (lease->item == NULL)
+		{
+			if (lease->noticed && !lease->noticing && count < REAP_MAX)
+				reap_again(lease, &reaped[count++]);
+			else if (lease->noticed && !lease->noticing)
+				next = 0;
+			continue;
+		}
 		if (lease->deadline > now || count == REAP_MAX)
 			next = Min(next, lease->deadline);
 		else if (lease->item->holder.backendId == InvalidBackendId)

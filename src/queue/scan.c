@@ -384,7 +384,7 @@ count_running(void)
 		QueueLease *lease = &padlock_queue_leases[i];
 		QueueGroup *group;
 
-		if (!lease->in_use || lease->key.database != MyDatabaseId)
+		if (!lease->in_use || lease->noticed || lease->key.database != MyDatabaseId)
 			continue;
 		group = queue_find_group(MyDatabaseId, QUEUE_GROUP_TYPE, lease->job.type_hash);
 		if (group != NULL)

@@ -197,6 +197,10 @@ forget_entries(Oid database)
 			padlock_queue->waiting--;
 			(void) hash_search(queue_items, &item->key, HASH_REMOVE, NULL);
 		}
+	for (int i = 0; i < padlock_queue_max_leases; i++)
+		if (padlock_queue_leases[i].in_use && padlock_queue_leases[i].noticed &&
+			padlock_queue_leases[i].key.database == database)
+			queue_lease_drop(&padlock_queue_leases[i]);
 	hash_seq_init(&scan, queue_groups);
 	while ((group = hash_seq_search(&scan)) != NULL)
 		if (group->key.database == database)

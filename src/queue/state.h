@@ -168,6 +168,8 @@ typedef struct QueueLease
 	int64		deadline;		/* by the boot clock */
 	int64		started_clock;	/* started_at by the boot clock */
 	int32		started;		/* false: claimed ahead, not begun */
+	int32		noticed;		/* its end was noticed: kept until the outcomes say so */
+	bool		noticing;		/* a transaction under way is to say it */
 	pid_t		owner;			/* of a background worker's; 0: it is gone */
 	QueueItem  *item;
 	int			next_free;
@@ -240,6 +242,8 @@ extern void queue_leases_start(void);
 extern QueueLease *queue_lease_make(QueueHead *head, QueueItem *item, const char *worker,
 									int64 length, bool in_server);
 extern void queue_lease_free(QueueHead *head, QueueItem *item);
+extern void queue_lease_detach(QueueHead *head, QueueItem *item);
+extern void queue_lease_drop(QueueLease *lease);
 extern void queue_lease_seal(QueueLease *lease);
 extern void queue_lease_set_start(QueueLease *lease, TimestampTz started_at);
 extern void queue_lease_set_deadline(QueueHead *head, QueueLease *lease, int64 deadline);

@@ -37,7 +37,8 @@ typedef enum OpKind
 	OP_ADD,
 	OP_CLAIM,
 	OP_HOLD,
-	OP_SETTLE
+	OP_SETTLE,
+	OP_NOTICE
 } OpKind;
 
 typedef struct QueueOp
@@ -48,6 +49,7 @@ typedef struct QueueOp
 	QueueFate	fate;
 	QueueJob	job;
 	QueueGrant	grant;
+	QueueLease *lease;			/* of OP_NOTICE */
 	bool		taken;			/* an added job that we have claimed ourselves */
 } QueueOp;
 
@@ -299,6 +301,12 @@ queue_xact_try_hold(const pg_uuid_t *id)
 }
 
 void
+queue_xact_noticed(QueueLease *lease)
+{
+	note(OP_NOTICE, &lease->key)->lease = lease;
+}
+
+void
 queue_xact_hold_ended(QueueItem *item)
 {
 	(void) note(OP_HOLD, &item->key);
@@ -478,6 +486,14 @@ unsettle(const QueueOp *op)
 		item->ending = false;
 }
 
+/* The end of a lease was noticed and not said: another has to. */
+static void
+not_said(QueueHead *head, const QueueOp *op)
+{
+	op->lease->noticing = false;
+	queue_lease_set_deadline(head, op->lease, 0);
+}
+
 static void
 commit_ops(void)
 {
@@ -499,6 +515,9 @@ commit_ops(void)
 				break;
 			case OP_SETTLE:
 				settle(head, &ops[i]);
+				break;
+			case OP_NOTICE:
+				queue_lease_drop(ops[i].lease);
 				break;
 		}
 	}
@@ -532,6 +551,8 @@ abort_ops(int level)
 			let_go(head, op);
 		else if (op->kind == OP_SETTLE)
 			unsettle(op);
+		else if (op->kind == OP_NOTICE)
+			not_said(head, op);
 		given_back = given_back || op->kind == OP_CLAIM || op->kind == OP_HOLD;
 	}
 	if (types_changed && head != NULL)

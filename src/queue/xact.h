@@ -65,6 +65,12 @@ extern void queue_xact_claimed(QueueItem *item);
  */
 extern QueueItem *queue_xact_take_added(QueueHead *head, const QueueItem *other);
 
+/*
+ * Note that we are to say in the outcomes that this lease has ended: its
+ * record goes with our commit; as queue_xact_claimed().
+ */
+extern void queue_xact_noticed(QueueLease *lease);
+
 /* Hold an item whose lease has ended, to end its job; as queue_xact_claimed(), two places. */
 extern void queue_xact_hold_ended(QueueItem *item);
 
