@@ -80,7 +80,7 @@ UPDATE job_queue SET status = 'completed' WHERE job_type = 'mine' RETURNING payl
 ROLLBACK;
 
 -- the settings; no session may change them
-SELECT name, setting, unit, context FROM pg_settings
+SELECT name, boot_val, unit, context FROM pg_settings
 WHERE name ~ '^padlock\.(smtp|mail|site)_' ORDER BY name COLLATE "C";
 SET padlock.smtp_url = 'smtp://mail.example:587';
 SET padlock.site_url = 'https://evil.example';
