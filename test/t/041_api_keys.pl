@@ -123,8 +123,10 @@ is(ask($key), 200, 'a key is good until it expires');
 sleep(2.2);
 my $refused = rpc($node, { key => $key }, 'product_create', {});
 is($refused->{status}, 401, 'and not after');
+like($refused->{body}{details}, qr/^The key ended at 20/, 'which its holder is told');
 my $invented = rpc($node, { key => api_key('0123456789abcdef' x 3 . '01234567') }, 'product_create', {});
-is_deeply([ $invented->{status}, $invented->{body} ], [ 401, $refused->{body} ], 'an expired key and one that never was get the same answer');
+is_deeply([ @{$invented}{qw(status)}, @{ $invented->{body} }{qw(message details)} ], [ 401, 'API key is not valid', undef ],
+	'of a key that never was nothing is told');
 is(rpc($node, { key => $rotated->{body}{api_key} }, 'rotate_api_key', { key_id => $id })->{status}, 409, 'an expired key is not rotated: 409');
 is(rpc($node, { key => $rotated->{body}{api_key} }, 'revoke_api_key', { key_id => $admin })->{status}, 404, 'a key that is not there: 404');
 is(rpc($node, { key => $rotated->{body}{api_key} }, 'create_api_key', {})->{status}, 400, 'a body that is not valid: 400');
