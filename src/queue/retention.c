@@ -24,8 +24,9 @@
  *
  * Locking contract: a generation is counted, hidden or dropped under FOR
  * UPDATE of its row in job_generations, and changed by hand under FOR SHARE.
- * No table lock is waited for: DROP takes its locks only if nobody holds any,
- * and children of plain inheritance go without a lock on their parents.
+ * No table lock is waited for: CREATE and DROP take theirs only if nobody holds
+ * what conflicts, and children of plain inheritance go without a lock on their
+ * parents.
  *
  *-------------------------------------------------------------------------
  */
@@ -112,6 +113,14 @@ try_lock_generation(int generation)
 
 	return queue_run_on(0, "SELECT FROM padlock.job_generations WHERE generation = $1"
 						" FOR UPDATE SKIP LOCKED", 1, types, values, NULL) == 1;
+}
+
+/* Lock a generation's tables if nobody holds what conflicts; false when somebody does. */
+static bool
+try_lock_tables(int generation, LOCKMODE mode)
+{
+	return ConditionalLockRelationOid(queue_jobs_table(generation), mode) &&
+		ConditionalLockRelationOid(queue_outcomes_table(generation), mode);
 }
 
 /*
@@ -261,34 +270,46 @@ begin_generation(int generation)
 	queue_xact_types_changed();
 }
 
-/* Begin the next generation when the youngest is old enough and not empty. */
+/* Is the youngest generation old enough and not empty? */
+static bool
+is_rotation_due(int youngest)
+{
+	static Oid	types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(youngest)};
+
+	return queue_run_on(youngest, "SELECT FROM padlock.job_generations WHERE generation = $1"
+						" AND started_at < now() - interval '" GENERATION_DAYS "'"
+						" AND NOT EXISTS (SELECT FROM padlock.job_generations WHERE generation > $1)"
+						" AND EXISTS (SELECT FROM ONLY padlock.jobs%1$s)", 1, types, values, NULL) == 1;
+}
+
+/*
+ * Begin the next generation when it is time.  A child takes a lock on its
+ * parent that only one session can have, a vacuum for instance, so it is had
+ * first, and what is due is asked again with it.
+ */
 static void
 rotate(const Generation *generations, int count)
 {
-	static Oid	types[1] = {INT4OID};
-	Datum		values[1];
 	int			youngest = count > 0 ? generations[count - 1].number : 0;
 
-	values[0] = Int32GetDatum(youngest);
-	if (count > 0 &&
-		queue_run_on(youngest, "SELECT FROM padlock.job_generations WHERE generation = $1"
-					 " AND started_at < now() - interval '" GENERATION_DAYS "'"
-					 " AND EXISTS (SELECT FROM ONLY padlock.jobs%1$s)", 1, types, values, NULL) == 0)
+	if ((count > 0 && !is_rotation_due(youngest)) ||
+		!try_lock_tables(0, ShareUpdateExclusiveLock))
 		return;
-	begin_generation(youngest + 1);
+	if (count == 0 || is_rotation_due(youngest))
+		begin_generation(youngest + 1);
 }
 
-/* How many jobs of a generation are shown; *waiting: of them, not ended. */
-static int64
-count_shown(int generation, int64 *waiting)
+/* Have all jobs of a generation ended, and are few of them shown? */
+static bool
+shows_little(int generation)
 {
 	(void) queue_run_on(generation,
 						"SELECT count(*), count(*) FILTER (WHERE f.kind IS NULL)"
 						" FROM padlock.job_retention r CROSS JOIN ONLY padlock.jobs%1$s j"
 						" LEFT JOIN ONLY padlock.job_outcomes%1$s f ON f.job_seq = j.seq AND f.kind <> 'retry'"
 						" WHERE f.kind IS NULL OR " IS_SHOWN, 0, NULL, NULL, NULL);
-	*waiting = first_int64(2);
-	return first_int64(1);
+	return first_int64(1) <= MAX_SURVIVORS && first_int64(2) == 0;
 }
 
 /* Could the generation be empty but for a few? A cheap look. */
@@ -317,20 +338,23 @@ keep_shown(int generation)
 		   " WHERE f.kind <> 'retry' AND " IS_SHOWN ")");
 }
 
-/* Drop a generation that shows next to nothing, unless somebody looks at it. */
+/*
+ * Drop a generation that shows next to nothing, unless somebody looks at it.
+ * It is counted before it is locked, since counting takes time and is in vain
+ * for as long as much is shown, and again once nobody can add to it; readers
+ * are kept out for the end only.
+ */
 static void
 drop_if_old(const Generation *generation)
 {
 	static Oid	types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(generation->number)};
-	int64		waiting;
 
 	if (!generation->closed || !may_be_old(generation->number) ||
-		!try_lock_generation(generation->number) ||
-		!ConditionalLockRelationOid(queue_jobs_table(generation->number), AccessExclusiveLock) ||
-		!ConditionalLockRelationOid(queue_outcomes_table(generation->number), AccessExclusiveLock))
-		return;
-	if (count_shown(generation->number, &waiting) > MAX_SURVIVORS || waiting > 0)
+		!try_lock_generation(generation->number) || !shows_little(generation->number) ||
+		!try_lock_tables(generation->number, ShareRowExclusiveLock) ||
+		!shows_little(generation->number) ||
+		!try_lock_tables(generation->number, AccessExclusiveLock))
 		return;
 	keep_shown(generation->number);
 	define(generation->number, "DROP TABLE padlock.jobs%1$s, padlock.job_outcomes%1$s");
