@@ -31,7 +31,7 @@
 QueueShared *padlock_queue = NULL;
 HTAB	   *queue_items = NULL;
 HTAB	   *queue_groups = NULL;
-int			padlock_queue_max_jobs = 50000;
+int			padlock_queue_max_jobs = 200000;
 int			padlock_queue_max_leases = 4096;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
