@@ -70,16 +70,6 @@ extern const char *padlock_email_read_mailbox(const char *text, PadlockMailbox *
 extern bool padlock_email_has_control(const char *value);
 
 /*
- * Replace each {{name}} in a template by the text, number or boolean of that
- * name in data (an object or NULL) or, failing that, by the site_url setting
- * or the recipient's address ("to").  Values are not searched for
- * placeholders.  escape: values are escaped for HTML.  Returns NULL with the
- * problem when a name has no value.
- */
-extern char *padlock_email_fill(const char *template, Jsonb *data, const char *to, bool escape,
-								char **problem);
-
-/*
  * Read a template and fill it; false with the problem.  Inside a transaction,
  * as the extension's owner.
  */

@@ -119,8 +119,15 @@ placeholder_problem(const char *name)
 	return psprintf("the mail template needs {{%s}}, which the job's data does not have", name);
 }
 
-char *
-padlock_email_fill(const char *template, Jsonb *data, const char *to, bool escape, char **problem)
+/*
+ * Replace each {{name}} in a template: site_url by the setting and "to" by the
+ * recipient's address, which no data overrides, others by the text, number or
+ * boolean of that name in data (an object or NULL).  Values are not searched
+ * for placeholders.  escape: values are escaped for HTML.  Returns NULL with
+ * the problem when a name has no value.
+ */
+static char *
+fill(const char *template, Jsonb *data, const char *to, bool escape, char **problem)
 {
 	StringInfoData out;
 	const char *open;
@@ -159,7 +166,7 @@ fill_column(int column, Jsonb *data, const char *to, bool escape, const char **o
 	bool		isnull;
 	Datum		value = padlock_spi_datum(0, column, &isnull);
 
-	*out = isnull ? NULL : padlock_email_fill(TextDatumGetCString(value), data, to, escape, problem);
+	*out = isnull ? NULL : fill(TextDatumGetCString(value), data, to, escape, problem);
 	return isnull || *out != NULL;
 }
 

@@ -170,15 +170,6 @@ search_intern(SearchAnalyzer *analyzer, const char *term, int length)
 }
 
 uint32
-search_find_term(SearchAnalyzer *analyzer, const char *term, int length)
-{
-	StringKey	key = {term, Min(length, SEARCH_TERM_MAX), InvalidOid};
-	StringEntry *entry = strings_lookup(analyzer->terms, key);
-
-	return entry == NULL ? PG_UINT32_MAX : entry->number;
-}
-
-uint32
 search_interned(const SearchAnalyzer *analyzer)
 {
 	return analyzer->nstrings;

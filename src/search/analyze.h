@@ -74,9 +74,6 @@ extern SearchAnalyzer *search_analyzer_create(MemoryContext context);
 /* The number of a term, new if need be; cuts at SEARCH_TERM_MAX bytes. */
 extern uint32 search_intern(SearchAnalyzer *analyzer, const char *term, int length);
 
-/* The number of a term if it is there, else PG_UINT32_MAX. */
-extern uint32 search_find_term(SearchAnalyzer *analyzer, const char *term, int length);
-
 /* How many terms there are, and the string of one (not terminated). */
 extern uint32 search_interned(const SearchAnalyzer *analyzer);
 extern const char *search_term(const SearchAnalyzer *analyzer, uint32 number, int *length);

@@ -170,12 +170,6 @@ search_compare_id_pointers(const void *a, const void *b)
 	return search_compare_ids(a, b);
 }
 
-bool
-search_contains_id(const pg_uuid_t *sorted, int count, const pg_uuid_t *id)
-{
-	return bsearch(id, sorted, count, sizeof(pg_uuid_t), search_compare_id_pointers) != NULL;
-}
-
 int
 search_unique_ids(pg_uuid_t *sorted, int count)
 {

@@ -42,9 +42,8 @@ extern int64 search_products_estimate(void);
 /* The ids of companies that are not active, sorted; palloc'd. */
 extern pg_uuid_t *search_inactive_companies(Snapshot snapshot, int *count);
 
-/* qsort order of ids, and a search for one in sorted ids. */
+/* qsort order of ids. */
 extern int	search_compare_id_pointers(const void *a, const void *b);
-extern bool search_contains_id(const pg_uuid_t *sorted, int count, const pg_uuid_t *id);
 
 /* Remove duplicates from sorted ids; returns how many are left. */
 extern int	search_unique_ids(pg_uuid_t *sorted, int count);
