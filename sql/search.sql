@@ -125,6 +125,22 @@ ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update;
 UPDATE insurance_products SET premium_amount = 1, search_keywords = '{unheard}' WHERE product_code = 'MP-1';
 SELECT differences, replace(detail, id::text, 'MP-1') AS detail FROM padlock.search_check(), insurance_products WHERE product_code = 'MP-1';
 ROLLBACK;
+
+-- And bytes that are not as they were written, wherever: an error, no crash.
+CREATE FUNCTION pg_temp.damage(place integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    new_id bigint := 1000000000 + place;
+BEGIN
+    UPDATE padlock.search_blocks SET segment = new_id, data = CASE WHEN number = place / 8000
+        THEN set_byte(data, place % 8000 % length(data), 255 - get_byte(data, place % 8000 % length(data))) ELSE data END;
+    UPDATE padlock.search_segments SET id = new_id;
+    RETURN product_search(search_term => 'cover') #>> '{pagination,total_items}';
+EXCEPTION WHEN data_corrupted THEN
+    RETURN SQLSTATE || ' ' || SQLERRM;
+END
+$$;
+SELECT pg_temp.damage(place) AS answer, count(*) FROM generate_series(0, 4000, 13) AS place GROUP BY 1;
+SELECT product_search(search_term => 'cover') #>> '{pagination,total_items}' AS total;
 \set VERBOSITY terse
 UPDATE insurance_products SET language = 'klingon';
 \set VERBOSITY default

@@ -257,7 +257,7 @@ combine_from(const SearchView *view, int first)
 
 /* Put a segment in the place of what went into it. */
 static void
-replace(const SearchView *view, int first, const SearchSegment *segment)
+replace(const SearchView *view, int first, SearchSegment *segment)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	SearchSegmentRow row = {.position = search_store_next_position(),

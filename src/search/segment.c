@@ -1,19 +1,41 @@
 /*-------------------------------------------------------------------------
  *
  * segment.c
- *	  Look-ups in a segment.
+ *	  Look-ups in a segment, and its checksum.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "port/pg_crc32c.h"
+
 #include "search/segment.h"
+
+/* The checksum of a segment, over everything but the checksum. */
+static uint32
+checksum_of(const SearchSegment *segment, uint64 size)
+{
+	Size		after = offsetof(SearchSegment, size);
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, segment, offsetof(SearchSegment, checksum));
+	COMP_CRC32C(crc, (const char *) segment + after, size - after);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+void
+search_segment_seal(SearchSegment *segment)
+{
+	segment->checksum = checksum_of(segment, segment->size);
+}
 
 void
 search_segment_check(const SearchSegment *segment, uint64 size)
 {
 	if (size >= sizeof(SearchSegment) && segment->magic == SEARCH_SEGMENT_MAGIC &&
-		segment->size == size)
+		segment->size == size && segment->checksum == checksum_of(segment, size))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),

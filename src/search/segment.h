@@ -21,7 +21,7 @@
 
 #include "search/analyze.h"
 
-#define SEARCH_SEGMENT_MAGIC 0x50534533 /* "PSE3" */
+#define SEARCH_SEGMENT_MAGIC 0x50534534 /* "PSE4" */
 
 /* Ages that are not limited. */
 #define SEARCH_AGE_NONE		255
@@ -71,7 +71,7 @@ typedef struct SearchSegment
 	uint32		nkills;
 	uint32		statistics_documents;	/* that the averages were taken of */
 	float		average_length[SEARCH_FIELDS];
-	uint32		padding;
+	uint32		checksum;		/* CRC-32C of all the rest, once it is written */
 	uint64		size;			/* in bytes, with this header */
 	uint64		sections[SEARCH_SECTIONS];	/* offsets from this header */
 } SearchSegment;
@@ -117,9 +117,13 @@ typedef struct SearchStatistics
 #define SEARCH_BITMAP_WORDS(ndocuments) \
 	((Size) SEARCH_CHUNKS(ndocuments) * SEARCH_CHUNK_WORDS)
 
+/* Set the checksum, before a segment is written. */
+extern void search_segment_seal(SearchSegment *segment);
+
 /*
  * Stop with an error (XX001) unless the bytes are a whole segment of this
- * machine's kind.
+ * machine's kind, as it was written: who reads one trusts its offsets and
+ * counts from then on.
  */
 extern void search_segment_check(const SearchSegment *segment, uint64 size);
 

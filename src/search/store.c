@@ -372,7 +372,7 @@ random_id(void)
 }
 
 void
-search_store_write(SearchSegmentRow *row, const SearchSegment *segment)
+search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 {
 	Inserter	inserter;
 	Datum		values[SEGMENT_COLUMNS];
@@ -382,6 +382,7 @@ search_store_write(SearchSegmentRow *row, const SearchSegment *segment)
 	row->documents = segment->ndocuments;
 	row->size = segment->size;
 	row->system = search_store_system();
+	search_segment_seal(segment);
 	write_blocks(row->id, (const char *) segment, segment->size);
 	values[SEGMENT_ID - 1] = Int64GetDatum(row->id);
 	values[SEGMENT_POSITION - 1] = Int64GetDatum(row->position);

@@ -47,8 +47,8 @@ extern SearchChangeRow *search_store_changes(Snapshot snapshot, uint64 resume_xi
 /* Read a segment's bytes into memory of row->size bytes. */
 extern void search_store_read(const SearchSegmentRow *row, Snapshot snapshot, void *memory);
 
-/* Write a segment; fills in row's id, documents, size and system. */
-extern void search_store_write(SearchSegmentRow *row, const SearchSegment *segment);
+/* Seal and write a segment; fills in row's id, documents, size and system. */
+extern void search_store_write(SearchSegmentRow *row, SearchSegment *segment);
 
 /* Remove a segment, its blocks and a change; a row is removed once only. */
 extern void search_store_remove_segment(const SearchSegmentRow *row, Snapshot snapshot);
