@@ -419,6 +419,10 @@ padlock_content_reseal(const pg_uuid_t *id)
 		bytea	   *content = row_bytes(1);
 		bytea	   *text = row_bytes(2);
 
+		if (content == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("content of document %s is in the object store", uuid_text(id))));
 		content = reseal_part(&document, PADLOCK_CONTENT_FILE, content, key_name);
 		text = reseal_part(&document, PADLOCK_CONTENT_TEXT, text, key_name);
 		put_resealed(&document, content, text, key_name);

@@ -52,7 +52,10 @@ extern bytea *padlock_content_open(const pg_uuid_t *document, PadlockContentPart
  */
 extern bool padlock_content_next_stale(pg_uuid_t *document);
 
-/* Seal a document's parts under the active key, if they are sealed at all. */
+/*
+ * Seal a document's parts under the active key, if they are sealed at all.
+ * 55000 when its content is in the object store (again): bring it back first.
+ */
 extern void padlock_content_reseal(const pg_uuid_t *document);
 
 #endif							/* PADLOCK_DOCUMENTS_CONTENT_H */

@@ -227,6 +227,19 @@ query("UPDATE job_queue SET locked_until = now() - interval '1 second' WHERE sta
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/4'", '0', 120), 'all are sealed anew in the end');
 is(query("SELECT count(*) FROM documents WHERE title LIKE 'bulk %' AND encryption_key_id = 'documents/4'"), '300', 'every one');
 
+# One whose content leaves for the object store while it is to be sealed anew: the attempt fails.
+my $moving = $node->background_psql('postgres', on_error_stop => 0);
+$moving->query_safe("BEGIN; SELECT FROM documents WHERE title = 'url' FOR UPDATE");
+query("CREATE TABLE kept AS SELECT * FROM padlock.document_contents WHERE document_id = '$url'");
+query("SELECT padlock.rotate_key('documents')");
+ok(wait_for($node, 'postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type ~ 'padlock'"), 'the worker waits for the document');
+$moving->query_safe("UPDATE padlock.document_contents SET content = NULL, object_key = 'k', object_hash = sha256('x') WHERE document_id = '$url'; COMMIT");
+$moving->quit;
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE job_type = 'document_reseal' AND error_message ~ '^content of document $url is in the object store|s3_url'", '1'), 'the job says so');
+unlike(slurp_file($node->logfile), qr/terminated by signal 11/, 'and nothing crashed');
+query("UPDATE padlock.document_contents c SET content = k.content, object_key = NULL, object_hash = NULL FROM kept k WHERE c.document_id = k.document_id");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/5'", '0', 120), 'once it is back, it is sealed anew');
+
 # Forgotten: documents, sessions, address, and what the trail says of them.
 query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");
 query("INSERT INTO policies (user_id, policy_number) VALUES ('$maya', 'P-1')");
