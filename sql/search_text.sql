@@ -97,6 +97,25 @@ SELECT suggest('a', '0');
 SELECT suggest('a', 'many');
 SELECT suggest(repeat('x', 201));
 
+-- nobody is told words that only hidden products have, in the index or not
+CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' | ', suggest('zorb') #>> '{suggestions,0,text}', suggest('zorblaxam') #>> '{suggestions,0,text}',
+                     a->>'corrected', a #>> '{explain,words,0,terms}')
+      FROM product_search(search_term => 'zorblaxam', explain => 'true') AS a $$;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT id, 'Zorblaxium plan', 'other', 1 FROM insurance_companies WHERE name = 'Words Ltd';
+SELECT padlock.search_merge(), told();
+UPDATE insurance_companies SET is_active = false WHERE name = 'Words Ltd';
+SELECT told();
+SELECT padlock.search_rebuild() > 0 AS rebuilt, told();
+SELECT product_search(search_term => 'zorblaxium', explain => 'true') #> '{explain,words,0,terms}' AS explained;
+UPDATE insurance_companies SET is_active = true WHERE name = 'Words Ltd';
+SELECT told();
+UPDATE insurance_products SET is_active = false WHERE product_name = 'Zorblaxium plan';
+SELECT told();
+SELECT padlock.search_merge(), told();
+
+DROP FUNCTION told;
 DROP FUNCTION found;
 DELETE FROM insurance_companies WHERE name = 'Words Ltd';
 DELETE FROM search_synonyms WHERE created_at > now() - interval '1 hour' AND words && ARRAY[' ', 'the', 'six'];

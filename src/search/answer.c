@@ -239,7 +239,7 @@ search_append_query(StringInfo json, const SearchView *view, const SearchQuery *
 			escape_json(json, use->term);
 			appendStringInfo(json, ", \"by\": \"%s\", \"weight\": %.4g, \"documents\": %u}",
 							 kind_names[use->kind], group->weight * use->weight,
-							 search_view_frequency(view, use->term, use->length));
+							 search_view_living(view, use->term, use->length));
 		}
 		appendStringInfoString(json, "]}");
 	}

@@ -635,3 +635,26 @@ search_postings_count(const SearchSegment *segment, const SearchTermEntry *entry
 	}
 	return count;
 }
+
+bool
+search_postings_meet(const SearchSegment *segment, const SearchTermEntry *entry,
+					 const uint64 *bitmap)
+{
+	SearchCursor cursor;
+
+	search_cursor_open(&cursor, segment, entry);
+	for (Size i = 0; cursor.bitmap != NULL && i < SEARCH_BITMAP_WORDS(segment->ndocuments); i++)
+	{
+		if ((cursor.bitmap[i] & bitmap[i]) != 0)
+			return true;
+	}
+	while (next_block(&cursor, PG_UINT32_MAX))
+	{
+		for (int i = 0; i < cursor.count; i++)
+		{
+			if (bitmap[cursor.block_documents[i] / 64] >> (cursor.block_documents[i] % 64) & 1)
+				return true;
+		}
+	}
+	return false;
+}

@@ -121,6 +121,10 @@ extern void search_postings_mark(const SearchSegment *segment, const SearchTermE
 extern uint64 search_postings_count(const SearchSegment *segment, const SearchTermEntry *entry,
 									const uint64 *bitmap);
 
+/* Has any document of a term its bit set? */
+extern bool search_postings_meet(const SearchSegment *segment, const SearchTermEntry *entry,
+								 const uint64 *bitmap);
+
 /* How many bits of a bitmap are set. */
 extern uint64 search_count_bits(const uint64 *words, Size nwords);
 

@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
 
+#include "search/languages.h"
 #include "search/query_parse.h"
 #include "search/spelling.h"
 #include "search/split.h"
@@ -28,9 +29,6 @@
 
 /* Words of a query from here on are left out. */
 #define MAX_WORDS		32
-
-/* Languages in use that a query is read in; the most used ones. */
-#define MAX_LANGUAGES	8
 
 /*
  * A word that fewer documents have may be misspelt, if there is one like it
@@ -93,19 +91,12 @@ struct SearchWalks
 	Walked		walked[MAX_WALKS];
 };
 
-typedef struct Language
-{
-	char		name[NAMEDATALEN];
-	uint32		documents;
-} Language;
-
 /* A query in the making. */
 typedef struct Parser
 {
 	SearchView *view;
 	SearchAnalyzer *analyzer;
-	Language	languages[MAX_LANGUAGES];
-	int			nlanguages;
+	SearchLanguages languages;
 	int			allowed;		/* of Freedom */
 	int			taken;			/* those that made a difference */
 	int			words;			/* read so far */
@@ -125,49 +116,15 @@ typedef struct Chunk
 	bool		excluded;
 } Chunk;
 
-/* SearchTermVisitor: keep the languages with the most documents, in that order. */
-static bool
-visit_language(const char *term, int length, uint32 frequency, void *arg)
-{
-	Parser	   *parser = arg;
-	int			at = parser->nlanguages;
-
-	while (at > 0 && parser->languages[at - 1].documents < frequency)
-		at--;
-	if (at == MAX_LANGUAGES)
-		return true;
-	if (parser->nlanguages < MAX_LANGUAGES)
-		parser->nlanguages++;
-	memmove(&parser->languages[at + 1], &parser->languages[at],
-			sizeof(Language) * (parser->nlanguages - 1 - at));
-	memcpy(parser->languages[at].name, term + 1, length - 1);
-	parser->languages[at].name[length - 1] = '\0';
-	parser->languages[at].documents = frequency;
-	return true;
-}
-
-static void
-find_languages(Parser *parser)
-{
-	const char	mark = SEARCH_LANGUAGE_MARK;
-
-	search_view_scan(parser->view, &mark, 1, NULL, 0, visit_language, parser);
-	if (parser->nlanguages == 0)
-	{
-		strlcpy(parser->languages[0].name, "english", NAMEDATALEN);
-		parser->nlanguages = 1;
-	}
-}
-
 /* Add a form's lexemes in each language to a group. */
 static void
 add_lexemes(Parser *parser, SearchGroup *group, const char *form, int length, float weight,
 			SearchMatchKind kind)
 {
-	for (int i = 0; i < parser->nlanguages; i++)
+	for (int i = 0; i < parser->languages.count; i++)
 	{
 		uint32		terms[SEARCH_WORD_TERMS];
-		int			nterms = search_lexemes(parser->analyzer, parser->languages[i].name, form,
+		int			nterms = search_lexemes(parser->analyzer, parser->languages.languages[i].name, form,
 											length, terms);
 
 		for (int j = 0; j < nterms; j++)
@@ -186,7 +143,7 @@ is_stop_word(Parser *parser, const char *form, int length)
 {
 	uint32		terms[SEARCH_WORD_TERMS];
 
-	return search_lexemes(parser->analyzer, parser->languages[0].name, form, length, terms) == 0;
+	return search_lexemes(parser->analyzer, parser->languages.languages[0].name, form, length, terms) == 0;
 }
 
 /* Begin a group of a form's own lexemes. */
@@ -611,7 +568,7 @@ parse(const char *term, SearchView *view, SearchWalks *walks, int allowed, int *
 	parser.analyzer = search_analyzer_create(CurrentMemoryContext);
 	parser.query = make_query(term);
 	initStringInfo(&parser.corrected);
-	find_languages(&parser);
+	search_languages_find(&parser.languages, view);
 	while (parser.words < MAX_WORDS && next_chunk(&term, &chunk))
 		add_chunk(&parser, &chunk);
 	finish_query(&parser);

@@ -10,6 +10,10 @@
  * optimal string alignment: an insertion, a deletion, a replacement or a
  * transposition of neighbours counts one.
  *
+ * The index keeps words of products that are gone until it is rebuilt, and
+ * those of companies that are not active.  Visitors are not told of them: a
+ * word counts only when a product that can be found has one of its stem.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,7 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "search/analyze.h"
+#include "search/languages.h"
 #include "search/spelling.h"
 
 /* Characters from which on a word may have one typo, and two. */
@@ -29,6 +33,16 @@
 
 /* Branches that begin within so many bytes are worth a search for their end. */
 #define JUMP_BYTES	4
+
+/* The best words so far. */
+typedef struct Found
+{
+	const SearchView *view;
+	SearchAnalyzer *analyzer;
+	SearchLanguages languages;
+	SearchSpelling *words;
+	int			count;
+} Found;
 
 /* The state of a walk. */
 typedef struct Walk
@@ -43,9 +57,18 @@ typedef struct Walk
 	uint8		rows[SEARCH_FORM_MAX + 1][SEARCH_FORM_MAX + 1];
 	char		jump[SEARCH_FORM_MAX + 2];	/* where to go on when a scan ended */
 	int			jump_length;
-	SearchSpelling *found;
-	int			nfound;
+	Found		found;
 } Walk;
+
+static void
+start_found(Found *found, const SearchView *view, SearchSpelling *words)
+{
+	found->view = view;
+	found->analyzer = search_analyzer_create(CurrentMemoryContext);
+	search_languages_find(&found->languages, view);
+	found->words = words;
+	found->count = 0;
+}
 
 /* Decode a word; offsets, if wanted, get one more element than there are characters. */
 static int
@@ -73,24 +96,25 @@ decode(const char *form, int length, pg_wchar *points, int *offsets)
 
 /* Keep a word among the found ones: nearer first, then more frequent. */
 static void
-keep(SearchSpelling *found, int *nfound, const char *form, int length, int distance,
-	 uint32 frequency)
+keep(Found *found, const char *form, int length, int distance, uint32 frequency)
 {
-	int			at = *nfound;
+	SearchSpelling *words = found->words;
+	int			at = found->count;
 
-	while (at > 0 && (found[at - 1].distance > distance ||
-					  (found[at - 1].distance == distance && found[at - 1].frequency < frequency)))
+	while (at > 0 && (words[at - 1].distance > distance ||
+					  (words[at - 1].distance == distance && words[at - 1].frequency < frequency)))
 		at--;
-	if (at == SEARCH_MAX_SPELLINGS)
+	if (at == SEARCH_MAX_SPELLINGS ||
+		!search_word_lives(&found->languages, found->view, found->analyzer, form, length))
 		return;
-	if (*nfound < SEARCH_MAX_SPELLINGS)
-		(*nfound)++;
-	memmove(&found[at + 1], &found[at], sizeof(SearchSpelling) * (*nfound - 1 - at));
-	memcpy(found[at].form, form, length);
-	found[at].form[length] = '\0';
-	found[at].length = length;
-	found[at].distance = distance;
-	found[at].frequency = frequency;
+	if (found->count < SEARCH_MAX_SPELLINGS)
+		found->count++;
+	memmove(&words[at + 1], &words[at], sizeof(SearchSpelling) * (found->count - 1 - at));
+	memcpy(words[at].form, form, length);
+	words[at].form[length] = '\0';
+	words[at].length = length;
+	words[at].distance = distance;
+	words[at].frequency = frequency;
 }
 
 static void
@@ -190,8 +214,7 @@ visit_word(const char *term, int length, uint32 frequency, void *arg)
 	}
 	distance = walk->rows[n][walk->nform];
 	if (distance > 0 && distance <= walk->limit)
-		keep(walk->found, &walk->nfound, term + 1, Min(length - 1, SEARCH_FORM_MAX), distance,
-			 frequency);
+		keep(&walk->found, term + 1, Min(length - 1, SEARCH_FORM_MAX), distance, frequency);
 	return true;
 }
 
@@ -221,7 +244,7 @@ count_nearest(const SearchSpelling *found, int nfound)
 static void
 walk_words(const SearchView *view, Walk *walk, const char *prefix, int length)
 {
-	walk->depth = walk->nfound = walk->jump_length = 0;
+	walk->depth = walk->found.count = walk->jump_length = 0;
 	walk->dead = false;
 	fill_first_row(walk);
 	do
@@ -245,8 +268,7 @@ search_spellings(const SearchView *view, const char *form, int length, SearchSpe
 	int			limit;
 
 	walk.nform = decode(form, Min(length, SEARCH_FORM_MAX), walk.form, NULL);
-	walk.nfound = 0;
-	walk.found = found;
+	start_found(&walk.found, view, found);
 	limit = distance_limit(walk.nform, reach);
 	if (reach == SEARCH_SPELLING_WIDE)
 	{
@@ -256,17 +278,16 @@ search_spellings(const SearchView *view, const char *form, int length, SearchSpe
 		prefix_length += first;
 	}
 	/* only the nearest count, and each step farther is a much longer walk */
-	for (walk.limit = 1; walk.limit <= limit && walk.nfound == 0; walk.limit++)
+	for (walk.limit = 1; walk.limit <= limit && walk.found.count == 0; walk.limit++)
 		walk_words(view, &walk, prefix, prefix_length);
-	return count_nearest(found, walk.nfound);
+	return count_nearest(found, walk.found.count);
 }
 
 /* What visit_completion() fills. */
 typedef struct Completions
 {
 	int			length;			/* of the form */
-	SearchSpelling *found;
-	int			nfound;
+	Found		found;
 } Completions;
 
 /* SearchTermVisitor */
@@ -276,20 +297,21 @@ visit_completion(const char *term, int length, uint32 frequency, void *arg)
 	Completions *completions = arg;
 
 	if (length - 1 <= SEARCH_FORM_MAX)
-		keep(completions->found, &completions->nfound, term + 1, length - 1,
-			 length - 1 == completions->length ? 0 : 1, frequency);
+		keep(&completions->found, term + 1, length - 1, length - 1 == completions->length ? 0 : 1,
+			 frequency);
 	return true;
 }
 
 int
 search_completions(const SearchView *view, const char *form, int length, SearchSpelling *found)
 {
-	Completions completions = {length, found, 0};
+	Completions completions = {length};
 	char		prefix[SEARCH_FORM_MAX + 1];
 
+	start_found(&completions.found, view, found);
 	length = Min(length, SEARCH_FORM_MAX);
 	prefix[0] = SEARCH_WORD_MARK;
 	memcpy(prefix + 1, form, length);
 	search_view_scan(view, prefix, length + 1, NULL, 0, visit_completion, &completions);
-	return completions.nfound;
+	return completions.found.count;
 }

@@ -514,6 +514,36 @@ search_view_frequency(const SearchView *view, const char *term, int length)
 	return total;
 }
 
+bool
+search_view_lives(const SearchView *view, const char *term, int length)
+{
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		const SearchSegment *segment = view->segments[i].segment;
+		const SearchTermEntry *entry = search_segment_find(segment, term, length);
+
+		if (entry != NULL && search_postings_meet(segment, entry, view->segments[i].live))
+			return true;
+	}
+	return false;
+}
+
+uint32
+search_view_living(const SearchView *view, const char *term, int length)
+{
+	uint32		total = 0;
+
+	for (int i = 0; i < view->nsegments; i++)
+	{
+		const SearchSegment *segment = view->segments[i].segment;
+		const SearchTermEntry *entry = search_segment_find(segment, term, length);
+
+		if (entry != NULL)
+			total += search_postings_count(segment, entry, view->segments[i].live);
+	}
+	return total;
+}
+
 static bool
 has_prefix(const char *term, int length, const char *prefix, int prefix_length)
 {

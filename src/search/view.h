@@ -15,6 +15,12 @@ typedef struct SearchView SearchView;
 extern uint32 search_view_documents(const SearchView *view);
 extern uint32 search_view_frequency(const SearchView *view, const char *term, int length);
 
+/* Does a document that lives hold a term? */
+extern bool search_view_lives(const SearchView *view, const char *term, int length);
+
+/* How many documents that live hold a term: dearer than search_view_frequency(). */
+extern uint32 search_view_living(const SearchView *view, const char *term, int length);
+
 /* Called for a term; false ends the scan. */
 typedef bool (*SearchTermVisitor) (const char *term, int length, uint32 frequency, void *arg);
 
