@@ -27,20 +27,27 @@ typedef struct MemberState
 	bool		is_object;
 } MemberState;
 
-/* Could the text nest deeper than we allow?  Brackets in strings do not count. */
+/* Are there so many opening brackets at all?  Few texts have them, and this is cheap. */
 static bool
-too_deep(const char *json)
+may_be_too_deep(const char *json)
+{
+	int			openings = 0;
+
+	for (json = strpbrk(json, "{["); json != NULL; json = strpbrk(json + 1, "{["))
+		if (++openings > PADLOCK_JSON_MAX_DEPTH)
+			return true;
+	return false;
+}
+
+/* Brackets in strings do not count. */
+bool
+padlock_json_too_deep(const char *json)
 {
 	bool		in_string = false;
 	int			depth = 0;
-	int			openings = 0;
 
-	/* few texts have so many brackets at all, and this loop is cheap */
-	for (const char *at = json; *at != '\0'; at++)
-		openings += (*at == '{') | (*at == '[');
-	if (openings <= PADLOCK_JSON_MAX_DEPTH)
+	if (!may_be_too_deep(json))
 		return false;
-
 	for (; *json != '\0'; json++)
 	{
 		if (in_string && *json == '\\' && json[1] != '\0')
@@ -161,7 +168,7 @@ padlock_json_members(const char *json, PadlockJsonMember *members, int count)
 	JsonSemAction actions = {0};
 
 	forget_members(members, count);
-	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || too_deep(json))
+	if (length == 0 || length > PADLOCK_JSON_MAX_LENGTH || padlock_json_too_deep(json))
 		return false;
 
 	state.lex = makeJsonLexContextCstringLen(without_foreign_escapes(json), (int) length,

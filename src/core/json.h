@@ -28,4 +28,7 @@ typedef struct PadlockJsonMember
  */
 extern bool padlock_json_members(const char *json, PadlockJsonMember *members, int count);
 
+/* Does the text nest deeper than PADLOCK_JSON_MAX_DEPTH?  The server's parser would raise an error. */
+extern bool padlock_json_too_deep(const char *json);
+
 #endif							/* PADLOCK_JSON_H */

@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -34,7 +33,6 @@
 #include "identity/jwt_internal.h"
 
 #define MAX_KNOWN_HEADER	256	/* bytes in base64url of a header that is remembered */
-#define MAX_EXPONENT	1000	/* of a number in a claim; the server's end at 16383 digits after the point */
 #define ES256_HALF		32		/* bytes of r and of s (RFC 7518, 3.4) */
 
 /* The parts of a compact JWS; pointers into the token's text. */
@@ -131,49 +129,13 @@ has_foreign_escape(const char *json)
 	return false;
 }
 
-/* Could it be?  Nearly no token has what looks like an exponent, even in its texts. */
-static bool
-may_have_huge_number(const char *json)
-{
-	char		before = '\0';
-
-	for (; *json != '\0'; before = *json++)
-		if ((*json == 'e' || *json == 'E') && before >= '0' && before <= '9')
-			return true;
-	return false;
-}
-
-/*
- * Has a number an exponent that no numeric of the server can hold?  One within
- * MAX_EXPONENT can, with as many digits as fit into a token.
- */
-static bool
-has_huge_number(const char *json)
-{
-	bool		in_string = false;
-
-	if (!may_have_huge_number(json))
-		return false;
-	for (; *json != '\0'; json++)
-	{
-		if (in_string && *json == '\\' && json[1] != '\0')
-			json++;
-		else if (*json == '"')
-			in_string = !in_string;
-		else if (!in_string && isdigit((unsigned char) *json) && (json[1] == 'e' || json[1] == 'E') &&
-				 labs(strtol(json + 2, NULL, 10)) > MAX_EXPONENT)
-			return true;
-	}
-	return false;
-}
-
-/* Decoded bytes as a JSON text in the server's encoding; NULL for what no jsonb can hold. */
+/* Decoded bytes as a text in the server's encoding; NULL for characters that no jsonb can hold. */
 static char *
 as_text(unsigned char *bytes, int length)
 {
 	if (memchr(bytes, '\0', length) != NULL ||
 		!pg_verify_mbstr(PG_UTF8, (char *) bytes, length, true) ||
-		has_foreign_escape((char *) bytes) || has_huge_number((char *) bytes))
+		has_foreign_escape((char *) bytes))
 		return NULL;
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
 		return from_utf8(bytes, length);
@@ -392,35 +354,15 @@ jwt_now(void)
 		(double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 }
 
-/* Judge the payload of a token whose signature holds. */
-static JwtVerdict
-check_claims(const char *claims)
-{
-	PadlockJsonMember members[] = {{"exp"}, {"nbf"}};
-	double		now = jwt_now();
-	double		seconds;
-
-	if (claims == NULL || !padlock_json_members(claims, members, lengthof(members)) ||
-		!jwt_read_time(&members[0], &seconds))
-		return JWT_BAD_CLAIMS;
-	if (seconds <= now)
-		return JWT_EXPIRED;
-	if (!members[1].present)
-		return JWT_OK;
-	if (!jwt_read_time(&members[1], &seconds))
-		return JWT_BAD_CLAIMS;
-	return seconds > now ? JWT_NOT_YET_VALID : JWT_OK;
-}
-
 JwtVerdict
-jwt_verify(const char *token, char **claims)
+jwt_verify(const char *token, char **text, Jsonb **claims)
 {
 	Compact		parts;
 	Header		header;
-	JwtVerdict	verdict;
 	unsigned char *payload;
 	int			length;
 
+	*text = NULL;
 	*claims = NULL;
 	if (strlen(token) > JWT_MAX_LENGTH || !split_token(token, &parts) ||
 		!read_header(&parts, &header))
@@ -430,11 +372,8 @@ jwt_verify(const char *token, char **claims)
 		return JWT_MALFORMED;
 	if (!is_signed(&parts, &header))
 		return JWT_BAD_SIGNATURE;
-	*claims = as_text(payload, length);
-	verdict = check_claims(*claims);
-	if (verdict != JWT_OK)
-		*claims = NULL;
-	return verdict;
+	*text = as_text(payload, length);
+	return *text != NULL ? jwt_read_claims(*text, claims) : JWT_BAD_CLAIMS;
 }
 
 /* The first key that may sign tokens. */

@@ -12,6 +12,8 @@
 #ifndef PADLOCK_JWT_H
 #define PADLOCK_JWT_H
 
+#include "utils/jsonb.h"
+
 /* Longest token looked at, in bytes. */
 #define JWT_MAX_LENGTH (16 * 1024)
 
@@ -23,15 +25,16 @@ typedef enum JwtVerdict
 	JWT_BAD_SIGNATURE,			/* also: no key for it, "none", a key of another type */
 	JWT_EXPIRED,
 	JWT_NOT_YET_VALID,
-	JWT_BAD_CLAIMS				/* signed, but no JSON object with a time in exp */
+	JWT_BAD_CLAIMS				/* signed, but no jsonb object with a time in exp */
 } JwtVerdict;
 
 /*
  * Verify a token: signature (HS256, RS256, ES256, EdDSA), typ, exp, nbf.
- * *claims gets the payload's JSON text, palloc'd, when JWT_OK.  Raises an
- * error only when the key file itself cannot be used (55000).
+ * When JWT_OK, *claims gets the payload and *text its JSON as it was written,
+ * both palloc'd.  Raises an error only when the key file itself cannot be used
+ * (55000).
  */
-extern JwtVerdict jwt_verify(const char *token, char **claims);
+extern JwtVerdict jwt_verify(const char *token, char **text, Jsonb **claims);
 
 /*
  * Sign claims (JSON text) with the first signing key; palloc'd.  Raises an

@@ -107,6 +107,15 @@ extern void jwt_keys_init(void);
 /* HMAC-SHA-256 of data with an HS256 key; false when libcrypto fails. */
 extern bool jwt_mac(const JwtKey *key, const void *data, size_t length, unsigned char mac[32]);
 
+/* ---- jwt_claims.c ---- */
+
+/*
+ * Read the payload of a token whose signature holds, a text without foreign
+ * escapes in the server's encoding, and judge its times.  *claims is palloc'd,
+ * and NULL unless JWT_OK.  Raises no error.
+ */
+extern JwtVerdict jwt_read_claims(const char *text, Jsonb **claims);
+
 /*
  * A claim's time (NumericDate, RFC 7519, 2) in seconds since 1970; false when
  * it is not a finite JSON number.

@@ -210,21 +210,24 @@ authenticate_company(const char *key)
 static Datum
 authenticate_user(const char *token)
 {
-	char	   *claims;
-	JwtVerdict	verdict = jwt_verify(token, &claims);
+	char	   *text;
+	Jsonb	   *claims;
+	const PadlockCaller *caller;
+	JwtVerdict	verdict = jwt_verify(token, &text, &claims);
 
 	if (verdict != JWT_OK)
 		refuse(verdict);
-	if (padlock_caller()->role == PADLOCK_ROLE_ANON)
+	set_locally(PADLOCK_VERIFIED_CLAIMS, text);
+	caller = padlock_caller();
+	if (caller->role == PADLOCK_ROLE_ANON)
 		padlock_http_error(401, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 						   "authentication failed",
 						   "The token is valid, but role anon is nobody: users call as role authenticated.",
 						   "SET LOCAL ROLE authenticated before.");
-	set_locally(PADLOCK_VERIFIED_CLAIMS, claims);
 	/* no user's id in it, or a session that is over */
-	if (!padlock_caller()->has_user)
+	if (!caller->has_user)
 		refuse(JWT_OK);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(claims));
+	PG_RETURN_JSONB_P(claims);
 }
 
 /*

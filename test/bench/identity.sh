@@ -117,7 +117,7 @@ measure_round()
 }
 
 start_cluster "shared_buffers = '512MB'" "padlock.jwt_keys_file = 'bench-keys.json'" \
-    'padlock.email_confirmation = off' "padlock.access_token_lifetime = '1d'" 'max_parallel_workers_per_gather = 0'
+    'padlock.email_confirmation = off' "padlock.access_token_lifetime = '1d'" 'max_parallel_workers_per_gather = 0' 'jit = off'
 make_keys
 make_policies
 make_tokens
