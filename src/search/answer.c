@@ -10,8 +10,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/snapmgr.h"
@@ -21,76 +19,9 @@
 #include "search/answer.h"
 #include "search/highlight.h"
 #include "search/products.h"
+#include "search/row_json.h"
 
 static const char *const kind_names[] = {"word", "synonym", "typo", "prefix"};
-
-/* The ids of the hits as uuid[]. */
-static Datum
-hit_ids(const SearchView *view, const SearchResult *result)
-{
-	Datum	   *ids = palloc(Max(result->nhits, 1) * sizeof(Datum));
-
-	for (uint32 i = 0; i < result->nhits; i++)
-		ids[i] = UUIDPGetDatum(search_hit_id(view, &result->hits[i]));
-	return PointerGetDatum(construct_array(ids, result->nhits, UUIDOID, UUID_LEN, false,
-										   TYPALIGN_CHAR));
-}
-
-/* The products of the hits, in order. */
-static Jsonb **
-fetch_products(const SearchView *view, const SearchResult *result)
-{
-	static PadlockStatement fetch = {
-		.sql = "SELECT to_jsonb(p) - 'provenance'"
-		" || jsonb_build_object('insurance_companies', jsonb_build_object("
-		"'id', c.id, 'name', c.name, 'logo_url', c.logo_url, 'website', c.website))"
-		" FROM unnest($1) WITH ORDINALITY AS hit (id, n)"
-		" JOIN @app@.insurance_products p ON p.id = hit.id"
-		" JOIN @app@.insurance_companies c ON c.id = p.company_id ORDER BY hit.n",
-		.nargs = 1,.argtypes = {UUIDARRAYOID}
-	};
-	Datum		ids = hit_ids(view, result);
-	Jsonb	  **products = palloc0(Max(result->nhits, 1) * sizeof(Jsonb *));
-	PadlockUserContext saved;
-	bool		isnull;
-
-	if (result->nhits == 0)
-		return products;
-	/* past row security: the index holds what everybody may see */
-	padlock_become_owner(&saved);
-	SPI_connect();
-	if (padlock_spi_execute(&fetch, &ids, NULL, true) != result->nhits)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("the search index does not match the table"),
-				 errhint("Run SELECT padlock.search_rebuild().")));
-	for (uint32 i = 0; i < result->nhits; i++)
-		products[i] = DatumGetJsonbP(padlock_spi_datum(i, 1, &isnull));
-	SPI_finish();
-	padlock_restore_user(&saved);
-	return products;
-}
-
-/* Push the members of an object into the one at hand. */
-static void
-push_members(JsonbParseState **state, Jsonb *object)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	int			depth = 0;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-	{
-		/* the outermost braces are those at hand */
-		if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
-			depth--;
-		if (depth > 0 || (token != WJB_BEGIN_OBJECT && token != WJB_END_OBJECT))
-			(void) pushJsonbValue(state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
-		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
-			depth++;
-	}
-}
 
 static Jsonb *
 parse(const char *text)
@@ -98,15 +29,18 @@ parse(const char *text)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
+/* Push the members of an object, given as text, into the one at hand. */
 static void
-push_key(JsonbParseState **state, const char *key)
+push_members(JsonbParseState **state, const char *text)
 {
+	Jsonb	   *object = parse(text);
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
 	JsonbValue	value;
 
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	(void) pushJsonbValue(state, WJB_KEY, &value);
+	(void) JsonbIteratorNext(&iterator, &value, false);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_END_OBJECT)
+		(void) pushJsonbValue(state, token, &value);
 }
 
 /* Why a hit ranks where it does. */
@@ -139,43 +73,97 @@ append_explanation(StringInfo json, const SearchView *view, const SearchPlan *pl
 	appendStringInfoString(json, "]}");
 }
 
-/* Append the marked words of a product. */
-static void
-append_highlight(StringInfo json, SearchProducts *products, SearchHighlighter *highlighter,
-				 const pg_uuid_t *id)
+/* What the products of a page are made of. */
+typedef struct ResultPage
 {
-	SearchSource source;
+	const SearchView *view;
+	const SearchPlan *plan;
+	SearchProducts products;
+	SearchRowJson *product_json;
+	SearchLookup companies;
+	SearchRowJson *company_json;
+	SearchHighlighter *highlighter; /* NULL: not asked for */
+	bool		explain;
+} ResultPage;
 
-	if (!search_products_find(products, id))
-	{
-		appendStringInfoString(json, "{}");
-		return;
-	}
-	search_product_source(&products->shape, products->slot, &source);
-	search_highlight(highlighter, &source, json);
+static void
+open_page(ResultPage *page, bool highlight)
+{
+	static const char *const hidden[] = {"provenance", NULL};
+	static const char *const public_columns[] = {"id", "name", "logo_url", "website", NULL};
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	search_products_open(&page->products, snapshot);
+	page->product_json = search_row_json_except(page->products.table.rel, hidden);
+	search_lookup_open(&page->companies, "insurance_companies", snapshot);
+	page->company_json = search_row_json_only(page->companies.rel, public_columns);
+	page->highlighter = highlight && page->plan->query != NULL
+		? search_highlighter_create(page->plan->query) : NULL;
 }
 
-/* What is asked of a product beyond its row, as a JSON object. */
-static Jsonb *
-make_extras(const SearchView *view, const SearchPlan *plan, const SearchHit *hit,
-			SearchHighlighter *highlighter, SearchProducts *products, bool explain)
+static void
+close_page(ResultPage *page)
+{
+	search_products_close(&page->products);
+	search_lookup_close(&page->companies);
+}
+
+/* Have the row of an id in the slot of its table. */
+static void
+find_row(SearchLookup *lookup, const pg_uuid_t *id)
+{
+	if (!search_lookup_find(lookup, id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("the search index does not match the table"),
+				 errhint("Run SELECT padlock.search_rebuild().")));
+}
+
+/* Push what is asked of a product beyond its row. */
+static void
+push_extras(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 {
 	StringInfoData json;
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	if (highlighter != NULL)
+	if (page->highlighter != NULL)
 	{
+		SearchSource source;
+
+		search_product_source(&page->products.shape, page->products.table.slot, &source);
 		appendStringInfoString(&json, "\"highlight\": ");
-		append_highlight(&json, products, highlighter, search_hit_id(view, hit));
+		search_highlight(page->highlighter, &source, &json);
 	}
-	if (explain)
+	if (page->explain)
 	{
-		appendStringInfo(&json, "%s\"explain\": ", highlighter != NULL ? ", " : "");
-		append_explanation(&json, view, plan, hit);
+		appendStringInfo(&json, "%s\"explain\": ", page->highlighter != NULL ? ", " : "");
+		append_explanation(&json, page->view, page->plan, hit);
 	}
 	appendStringInfoChar(&json, '}');
-	return parse(json.data);
+	push_members(state, json.data);
+}
+
+/* Push the product of a hit, with its company. */
+static void
+push_product(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
+{
+	SearchLookup *products = &page->products.table;
+	bool		isnull;
+
+	find_row(products, search_hit_id(page->view, hit));
+	find_row(&page->companies,
+			 DatumGetUUIDP(search_product_value(&page->products.shape, products->slot,
+												PRODUCT_COMPANY, &isnull)));
+	(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	search_row_json_push(page->product_json, products->slot, state);
+	search_push_key(state, "insurance_companies");
+	(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	search_row_json_push(page->company_json, page->companies.slot, state);
+	(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	if (page->highlighter != NULL || page->explain)
+		push_extras(state, page, hit);
+	(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 /* Push the array of the hits' products. */
@@ -183,28 +171,18 @@ static void
 push_products(JsonbParseState **state, const SearchView *view, const SearchPlan *plan,
 			  const SearchResult *result, bool highlight, bool explain)
 {
-	Jsonb	  **rows = fetch_products(view, result);
-	SearchHighlighter *highlighter = NULL;
-	SearchProducts products;
+	ResultPage		page = {.view = view,.plan = plan,.explain = explain};
+	PadlockUserContext saved;
 
-	if (highlight && plan->query != NULL)
-	{
-		highlighter = search_highlighter_create(plan->query);
-		search_products_open(&products, GetActiveSnapshot());
-	}
+	/* past row security: the index holds what everybody may see */
+	padlock_become_owner(&saved);
+	open_page(&page, highlight);
 	(void) pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (uint32 i = 0; i < result->nhits; i++)
-	{
-		(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_members(state, rows[i]);
-		if (highlighter != NULL || explain)
-			push_members(state, make_extras(view, plan, &result->hits[i], highlighter, &products,
-											explain));
-		(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	}
+		push_product(state, &page, &result->hits[i]);
 	(void) pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	if (highlighter != NULL)
-		search_products_close(&products);
+	close_page(&page);
+	padlock_restore_user(&saved);
 }
 
 Jsonb *
@@ -214,8 +192,8 @@ search_make_answer(const char *others, const SearchView *view, const SearchPlan 
 	JsonbParseState *state = NULL;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_members(&state, parse(others));
-	push_key(&state, "products");
+	push_members(&state, others);
+	search_push_key(&state, "products");
 	push_products(&state, view, plan, result, highlight, explain);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -24,41 +24,53 @@
 #include "search/products.h"
 
 void
-search_products_open(SearchProducts *products, Snapshot snapshot)
+search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot)
 {
 	Oid			key;
 
-	products->rel = table_open(padlock_client_table("insurance_products"), AccessShareLock);
-	key = RelationGetPrimaryKeyIndex(products->rel);
+	lookup->rel = table_open(padlock_client_table(table), AccessShareLock);
+	key = RelationGetPrimaryKeyIndex(lookup->rel);
 	if (!OidIsValid(key))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(products->rel)),
+				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(lookup->rel)),
 				 errhint("Add the primary key on id back.")));
-	products->index = index_open(key, AccessShareLock);
-	products->slot = table_slot_create(products->rel, NULL);
-	products->scan = index_beginscan(products->rel, products->index, snapshot, 1, 0);
-	search_product_shape(&products->shape, products->rel);
+	lookup->index = index_open(key, AccessShareLock);
+	lookup->slot = table_slot_create(lookup->rel, NULL);
+	lookup->scan = index_beginscan(lookup->rel, lookup->index, snapshot, 1, 0);
 }
 
 bool
-search_products_find(SearchProducts *products, const pg_uuid_t *id)
+search_lookup_find(SearchLookup *lookup, const pg_uuid_t *id)
 {
 	ScanKeyData key;
 
 	CHECK_FOR_INTERRUPTS();
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	index_rescan(products->scan, &key, 1, NULL, 0);
-	return index_getnext_slot(products->scan, ForwardScanDirection, products->slot);
+	index_rescan(lookup->scan, &key, 1, NULL, 0);
+	return index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+}
+
+void
+search_lookup_close(SearchLookup *lookup)
+{
+	index_endscan(lookup->scan);
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	index_close(lookup->index, AccessShareLock);
+	table_close(lookup->rel, AccessShareLock);
+}
+
+void
+search_products_open(SearchProducts *products, Snapshot snapshot)
+{
+	search_lookup_open(&products->table, "insurance_products", snapshot);
+	search_product_shape(&products->shape, products->table.rel);
 }
 
 void
 search_products_close(SearchProducts *products)
 {
-	index_endscan(products->scan);
-	ExecDropSingleTupleTableSlot(products->slot);
-	index_close(products->index, AccessShareLock);
-	table_close(products->rel, AccessShareLock);
+	search_lookup_close(&products->table);
 }
 
 void

@@ -13,19 +13,28 @@
 
 #include "search/build.h"
 
-/* insurance_products, open for look-ups by id. */
-typedef struct SearchProducts
+/* A client table whose primary key is a uuid, open for look-ups by it. */
+typedef struct SearchLookup
 {
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
+} SearchLookup;
+
+extern void search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot);
+/* Have the visible row with an id in lookup->slot; false without one. */
+extern bool search_lookup_find(SearchLookup *lookup, const pg_uuid_t *id);
+extern void search_lookup_close(SearchLookup *lookup);
+
+/* insurance_products, open for look-ups by id. */
+typedef struct SearchProducts
+{
+	SearchLookup table;
 	SearchProductShape shape;
 } SearchProducts;
 
 extern void search_products_open(SearchProducts *products, Snapshot snapshot);
-/* Have the visible row of a product in products->slot; false without one. */
-extern bool search_products_find(SearchProducts *products, const pg_uuid_t *id);
 extern void search_products_close(SearchProducts *products);
 
 /*

@@ -226,9 +226,9 @@ has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
 	bool		isnull;
 	Datum		value;
 
-	if (!search_products_find(products, id))
+	if (!search_lookup_find(&products->table, id))
 		return false;
-	value = search_product_value(&products->shape, products->slot, PRODUCT_CODE, &isnull);
+	value = search_product_value(&products->shape, products->table.slot, PRODUCT_CODE, &isnull);
 	return !isnull && strcmp(search_fold_code(TextDatumGetCString(value)), code) == 0;
 }
 

@@ -224,9 +224,9 @@ build_changes(const SearchView *view, Snapshot snapshot)
 	search_products_open(&products, snapshot);
 	for (int i = 0; i < view->ntouched; i++)
 	{
-		if (search_products_find(&products, &view->touched[i]) &&
-			search_product_is_active(&products.shape, products.slot))
-			search_builder_add(builder, &products.shape, products.slot);
+		if (search_lookup_find(&products.table, &view->touched[i]) &&
+			search_product_is_active(&products.shape, products.table.slot))
+			search_builder_add(builder, &products.shape, products.table.slot);
 	}
 	search_products_close(&products);
 	return search_builder_finish(builder, NULL, 0);
