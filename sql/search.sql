@@ -97,6 +97,31 @@ $$;
 SELECT body, pg_temp.walk(body)
   FROM unnest(ARRAY['{}', '{"search_term": "cover care"}', '{"sort_by": "premium_amount"}', '{"sort_by": "created_at", "sort_order": "asc"}',
                     '{"sort_by": "popularity_score", "sort_order": "asc", "policy_type": "health"}']::jsonb[]) AS body;
+
+-- Nor do others' changes make it miss or repeat any, though every score moves.
+RESET ROLE;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT id, 'Gondola cover', 'other', 5 FROM insurance_companies, generate_series(1, 30) WHERE name = 'Search One';
+CREATE FUNCTION pg_temp.walk_changing(body jsonb, other text, OUT products bigint, OUT different bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    answer jsonb := product_search(body);
+    ids text[] := '{}';
+BEGIN
+    LOOP
+        ids := ids || ARRAY(SELECT p ->> 'id' FROM jsonb_array_elements(answer -> 'products') AS p WHERE p ->> 'product_name' = 'Gondola cover');
+        EXIT WHEN NOT answer ? 'next_cursor';
+        INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, created_at)
+        SELECT id, other, 'other', 5, '2001-01-01' FROM insurance_companies WHERE name = 'Search One';
+        answer := product_search(body || jsonb_build_object('cursor', answer -> 'next_cursor'));
+    END LOOP;
+    SELECT count(id), count(DISTINCT id) INTO products, different FROM unnest(ids) AS id;
+END
+$$;
+SELECT body, other, w.* FROM unnest(ARRAY['{"search_term": "gondola", "per_page": 6}', '{"search_term": "gondola", "per_page": 6, "sort_order": "asc"}',
+                                   '{"search_term": "gondola cover", "per_page": 7}']::jsonb[]) AS body,
+                      unnest(ARRAY['Other', 'Gondola for two']) AS other, pg_temp.walk_changing(body, other) AS w;
+DELETE FROM insurance_products WHERE product_name IN ('Gondola cover', 'Gondola for two', 'Other');
+SET ROLE anon;
 SELECT product_search(cursor => 'x');
 SELECT product_search(cursor => product_search(per_page => '1') ->> 'next_cursor', sort_by => 'premium_amount');
 SELECT product_search('{"page": 2, "cursor": "x"}'::jsonb);

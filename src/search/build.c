@@ -81,14 +81,15 @@ search_builder_create(MemoryContext parent, const SearchStatistics *statistics)
 	MemoryContext context = AllocSetContextCreate(parent, "padlock search builder",
 												  ALLOCSET_DEFAULT_SIZES);
 	SearchBuilder *builder = MemoryContextAllocZero(context, sizeof(SearchBuilder));
+	MemoryContext old;
 
 	builder->context = context;
 	builder->row_context = AllocSetContextCreate(context, "padlock search row",
 												 ALLOCSET_DEFAULT_SIZES);
 	builder->analyzer = search_analyzer_create(context);
-	MemoryContextSwitchTo(context);
+	old = MemoryContextSwitchTo(context);
 	initStringInfo(&builder->places);
-	MemoryContextSwitchTo(parent);
+	MemoryContextSwitchTo(old);
 	set_statistics(builder, statistics);
 	return builder;
 }

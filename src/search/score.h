@@ -56,6 +56,7 @@ typedef struct SearchPlan
 	bool		has_cursor;		/* only hits worse than these */
 	double		cursor_key;
 	pg_uuid_t	cursor_id;
+	const pg_uuid_t *only;		/* no product but this one; NULL: all */
 } SearchPlan;
 
 typedef struct SearchResult

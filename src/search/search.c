@@ -256,6 +256,43 @@ read_search(ProductSearch *search, Jsonb *json, BodyMode mode)
 	search->explain = is_asked(body, "explain");
 }
 
+/* A cursor's product may have moved so much, in proportion, and still mark the place. */
+#define CURSOR_DRIFT 0.25
+
+/*
+ * Where the cursor's page ended, in the order of now.  Scores depend on how
+ * many products have a word: with every write all of them move a little, and
+ * whole runs of equal ones past a score that was noted.  So the cursor's
+ * product is scored again.  If it is gone, or has itself become another, the
+ * score that was noted is as good as any.
+ */
+static double
+settle_cursor(const SearchView *view, const SearchPlan *plan, double noted)
+{
+	SearchPlan	probe = {.query = plan->query,.filters.age = -1,.order = plan->order,
+	.ascending = plan->ascending,.limit = 1,.only = &plan->cursor_id};
+	SearchResult result;
+
+	if (plan->query == NULL || plan->order != SEARCH_ORDER_RELEVANCE)
+		return noted;
+	search_run(view, &probe, &result);
+	if (result.nhits == 0 || fabs(result.hits[0].key - noted) > CURSOR_DRIFT * fabs(noted))
+		return noted;
+	return result.hits[0].key;
+}
+
+/* Search for a query's words. */
+static void
+run_query(ProductSearch *search, SearchView *view, const SearchQuery *query, SearchResult *result)
+{
+	SearchPlan	plan = search->plan;
+
+	search->plan.query = plan.query = query;
+	if (plan.has_cursor)
+		plan.cursor_key = settle_cursor(view, &plan, plan.cursor_key);
+	search_run(view, &plan, result);
+}
+
 /* Search; when nothing is found, for less and less. */
 static void
 run_search(ProductSearch *search, SearchView *view, SearchResult *result)
@@ -264,8 +301,7 @@ run_search(ProductSearch *search, SearchView *view, SearchResult *result)
 
 	if (search->term != NULL)
 		query = search_query_parse(search->term, view);
-	search->plan.query = query;
-	search_run(view, &search->plan, result);
+	run_query(search, view, query, result);
 	for (int step = 0; search->term != NULL && result->total == 0; step++)
 	{
 		const SearchQuery *weaker = search_query_relax(query, search->term, view,
@@ -273,8 +309,7 @@ run_search(ProductSearch *search, SearchView *view, SearchResult *result)
 
 		if (weaker == NULL)
 			break;
-		search->plan.query = weaker;
-		search_run(view, &search->plan, result);
+		run_query(search, view, weaker, result);
 	}
 	if (result->total == 0)
 		search->plan.query = query;
