@@ -116,6 +116,19 @@ SELECT told();
 SELECT padlock.search_merge(), told();
 
 DROP FUNCTION told;
+
+-- every language that products are written in is read, however few they are
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, language)
+SELECT id, 'Probe', 'other', 1, language
+  FROM insurance_companies, unnest('{simple,arabic,catalan,danish,dutch,french,german,italian,spanish,turkish,russian}'::text[]) AS language, generate_series(1, 3)
+ WHERE name = 'Words Ltd';
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, language)
+SELECT id, product, 'other', 1, language
+  FROM insurance_companies, (VALUES ('Autovakuutukset perheille', 'finnish'), ('Biztosítások', 'hungarian'), ('Łódź Hayatı Øre', 'simple')) AS p(product, language)
+ WHERE name = 'Words Ltd';
+SELECT term, product_search(search_term => term) #>> '{products,0,product_name}' AS found
+  FROM unnest(ARRAY['autovakuutukset', 'AUTOVAKUUTUS', 'perheille', 'biztosítások', 'biztositas', 'łódź', 'LODZ', 'hayati', 'ore']) AS term;
+
 DROP FUNCTION found;
 DELETE FROM insurance_companies WHERE name = 'Words Ltd';
 DELETE FROM search_synonyms WHERE created_at > now() - interval '1 hour' AND words && ARRAY[' ', 'the', 'six'];

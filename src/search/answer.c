@@ -116,7 +116,7 @@ find_row(SearchLookup *lookup, const pg_uuid_t *id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("the search index does not match the table"),
-				 errhint("Run SELECT padlock.search_rebuild().")));
+				 errhint("Search again: the table may just have been truncated or rewritten. If it stays so, run SELECT padlock.search_rebuild().")));
 }
 
 /* Push what is asked of a product beyond its row. */

@@ -11,8 +11,8 @@
 #include "search/analyze.h"
 #include "search/view.h"
 
-/* Languages in use that a word is read in; the most used ones. */
-#define SEARCH_MAX_LANGUAGES 8
+/* Languages in use that a word is read in: more than there can be. */
+#define SEARCH_MAX_LANGUAGES 32
 
 typedef struct SearchLanguage
 {

@@ -310,6 +310,27 @@ search_split_next(SearchSplit *split)
 	return false;
 }
 
+/* Letters with a stroke, and the dotless i, which no normalisation takes apart. */
+static pg_wchar
+fold_letter(pg_wchar letter)
+{
+	switch (letter)
+	{
+		case 0x0111:			/* d with stroke */
+			return 'd';
+		case 0x0127:			/* h with stroke */
+			return 'h';
+		case 0x0131:			/* dotless i */
+			return 'i';
+		case 0x0142:			/* l with stroke */
+			return 'l';
+		case 0x00F8:			/* o with stroke */
+			return 'o';
+		default:
+			return (letter >= 'A' && letter <= 'Z') ? letter + ('a' - 'A') : letter;
+	}
+}
+
 int
 search_fold_accents(char *form, int length)
 {
@@ -325,7 +346,7 @@ search_fold_accents(char *form, int length)
 	{
 		/* U+0300 to U+036F: combining diacritical marks */
 		if (parts[i] < 0x0300 || parts[i] > 0x036F)
-			parts[kept++] = (parts[i] >= 'A' && parts[i] <= 'Z') ? parts[i] + ('a' - 'A') : parts[i];
+			parts[kept++] = fold_letter(parts[i]);
 	}
 	parts[kept] = 0;
 	length = from_code_points(parts, form);

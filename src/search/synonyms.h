@@ -11,7 +11,7 @@
 #include "search/query_parse.h"
 
 /* A group has so many uses at most, whatever they come from. */
-#define SEARCH_MAX_USES 16
+#define SEARCH_MAX_USES 40
 
 /*
  * Add a use of a term to a group and return it; NULL when the group has the
