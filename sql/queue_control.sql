@@ -62,6 +62,31 @@ DELETE FROM padlock.job_types;
 SELECT count(*) FROM get_next_jobs('w', 10);
 DELETE FROM job_queue;
 
+-- A place that a job does not take goes to the next: one that was cancelled,
+-- one whose key is busy, one whose type is.
+INSERT INTO padlock.job_types (job_type, max_running) VALUES ('few', 1);
+SELECT count(enqueue_job('few', jsonb_build_object('n', n))) FROM generate_series(1, 3) n;
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '1';
+SELECT cancel_job(id) FROM job_queue WHERE payload->>'n' = '2';
+SELECT payload FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+SELECT count(*) FROM enqueue_jobs('[{"job_type": "other", "payload": {"n": 1}, "queue": "host"}, {"job_type": "few", "payload": {"n": 2}},
+ {"job_type": "few", "payload": {"n": 3}, "queue": "host"}, {"job_type": "few", "payload": {"n": 4}}]');
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '2';
+SELECT payload FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+SELECT count(*) FROM enqueue_jobs('[{"job_type": "other", "payload": {"n": 1}, "queue": "host"},
+ {"job_type": "few", "payload": {"n": 3}, "queue": "host"}, {"job_type": "other", "payload": {"n": 4}, "queue": "host"}]');
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT enqueue_job('few', '{"n": 2}', 1) AS busy \gset
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '1';
+SELECT payload FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+DELETE FROM padlock.job_types;
+
 -- A paused type waits, and nobody else with it.
 SELECT pause_job_type('crawl'), pause_job_type('crawl') AS again;
 SELECT count(enqueue_job('crawl', '{}', 9)), count(enqueue_job('mail', '{}'));
@@ -71,6 +96,26 @@ SELECT job_type FROM get_next_jobs('w', 10);
 SELECT pause_job_type('');
 DELETE FROM job_queue;
 DELETE FROM padlock.job_types;
+
+-- A worker's name is cut between characters.
+SELECT enqueue_job('job', '{}') AS job \gset
+SELECT count(*) FROM get_next_job(repeat(U&'\20AC', 200));
+SELECT complete_job(:'job');
+SELECT length(worker_id), worker_id = repeat(U&'\20AC', length(worker_id)) AS whole FROM job_queue;
+DELETE FROM job_queue;
+
+-- What no lease could be, and what cannot be changed.
+SELECT enqueue_job('job', '{}') AS job \gset
+SELECT count(*) FROM get_next_job('w');
+UPDATE job_queue SET locked_until = 'infinity';
+UPDATE job_queue SET locked_until = '-infinity';
+UPDATE job_queue SET started_at = '-infinity';
+UPDATE job_queue SET enqueue_order = enqueue_order + 1;
+SELECT report_job_progress(:'job', 1, 2, 'half');
+UPDATE job_queue SET priority = 7;
+SELECT priority, status, attempts, worker_id, (SELECT message FROM padlock.job_progress) FROM job_queue;
+SELECT complete_job(:'job');
+DELETE FROM job_queue;
 
 -- Cancel: a waiting job, a running one, one that ended.
 SELECT enqueue_job('job', '{}') AS waiting \gset
@@ -120,6 +165,14 @@ SELECT complete_job(:'job'), complete_job(:'job') AS again;
 SELECT status FROM job_queue;
 ROLLBACK;
 SELECT status, attempts FROM job_queue;
+BEGIN;
+SELECT attempts FROM get_next_job('w');
+SELECT fail_job(:'job', 'for good', permanent_val => true);
+SAVEPOINT s;
+SELECT retry_job(:'job');
+ROLLBACK TO s;
+SELECT complete_job(:'job');
+ROLLBACK;
 BEGIN;
 SAVEPOINT s;
 SELECT attempts FROM get_next_job('w');

@@ -411,7 +411,9 @@ padlock_queue_give_back(const PadlockJob *job)
 	QueueHead  *head = queue_my_head();
 	QueueLease *lease = lock_lease(&job->id, job->attempt, &item);
 
-	if (lease != NULL && item->holder.backendId == InvalidBackendId)
+	/* when it came too late, another has the claim, with the same number */
+	if (lease != NULL && lease->owner == MyProcPid && !lease->started &&
+		item->holder.backendId == InvalidBackendId)
 	{
 		queue_lease_free(head, item);
 		item->job.attempts--;

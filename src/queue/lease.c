@@ -45,6 +45,7 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
@@ -421,7 +422,8 @@ queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 len
 	lease->length = length;
 	lease->in_server = in_server;
 	memset(lease->worker, 0, sizeof(lease->worker));
-	strlcpy(lease->worker, worker, sizeof(lease->worker));
+	strlcpy(lease->worker, worker,
+			pg_mbcliplen(worker, strlen(worker), sizeof(lease->worker) - 1) + 1);
 	lease->started = true;
 	lease->owner = 0;
 	lease->item = item;
@@ -446,6 +448,18 @@ queue_lease_drop(QueueLease *lease)
 	padlock_queue->free_lease = lease - padlock_queue_leases;
 }
 
+/* An item's lease is no more its own: it waits, until it is deleted. */
+static void
+unlease(QueueHead *head, QueueItem *item)
+{
+	item->lease = -1;
+	padlock_queue->waiting++;
+	if (head == NULL)
+		return;
+	head->waiting++;
+	queue_count_end(head, item);
+}
+
 /* Take an ended lease from its item, and keep its record for who says so. */
 void
 queue_lease_detach(QueueHead *head, QueueItem *item)
@@ -455,8 +469,7 @@ queue_lease_detach(QueueHead *head, QueueItem *item)
 	lease->noticed = 1;
 	lease->noticing = true;
 	lease->item = NULL;
-	item->lease = -1;
-	queue_count_end(head, item);
+	unlease(head, item);
 }
 
 /* End an item's lease; head may be NULL when its database goes. */
@@ -464,7 +477,5 @@ void
 queue_lease_free(QueueHead *head, QueueItem *item)
 {
 	queue_lease_drop(queue_lease_of(item));
-	item->lease = -1;
-	if (head != NULL)
-		queue_count_end(head, item);
+	unlease(head, item);
 }

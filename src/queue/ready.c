@@ -190,6 +190,22 @@ unpark_first(QueueHead *head, QueueGroup *group)
 	}
 }
 
+/*
+ * An item that is first in turn is not to start: what its type and key had
+ * parked behind it gets the place that they had offered it.
+ */
+void
+queue_pass_on(QueueHead *head, const QueueItem *item)
+{
+	QueueGroup *type = type_group(item);
+	QueueGroup *key = key_group(item);
+
+	if (type != NULL && may_start(type, type->max_running))
+		unpark_first(head, type);
+	if (key != NULL && may_start(key, key_limit(type)))
+		unpark_first(head, key);
+}
+
 /* One fewer runs of a group. */
 static void
 count_down(QueueHead *head, QueueGroup *group)
@@ -443,6 +459,7 @@ queue_next(QueueHead *head, const uint64 *only_type)
 		group = blocking_group(item);
 		if (group != NULL)
 		{
+			queue_pass_on(head, item);
 			park(head, item, group);
 			continue;
 		}

@@ -231,6 +231,7 @@ extern void queue_lower_bound(QueueBound *bound, const QueueJob *job);
 extern bool queue_wants_scan(QueueHead *head, bool found_nothing);
 extern QueueGroup *queue_find_group(Oid database, QueueGroupKind kind, uint64 hash);
 extern QueueGroup *queue_make_group(Oid database, QueueGroupKind kind, uint64 hash);
+extern void queue_pass_on(QueueHead *head, const QueueItem *item);
 extern void queue_count_start(QueueItem *item);
 extern void queue_count_end(QueueHead *head, QueueItem *item);
 extern void queue_free_parked(QueueHead *head, QueueGroup *group);

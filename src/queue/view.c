@@ -119,6 +119,12 @@ violates(const char *constraint, const char *detail)
 			 errdetail("%s", detail)));
 }
 
+static bool
+is_infinite(const ViewRow *row, ViewColumn column)
+{
+	return !row->nulls[column] && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(row->values[column]));
+}
+
 /* The constraints that no table holds. */
 static void
 check_row(const ViewRow *row)
@@ -131,6 +137,8 @@ check_row(const ViewRow *row)
 		violates("job_queue_lease", "A processing job must have locked_until.");
 	if (is_status(row, "processing") && row->attempts < 1)
 		violates("job_queue_lease", "A processing job has at least one attempt.");
+	if (is_status(row, "processing") && (is_infinite(row, VIEW_LOCKED_UNTIL) || is_infinite(row, VIEW_STARTED_AT)))
+		violates("job_queue_lease", "The times of a processing job must be finite.");
 	if (!row->nulls[VIEW_ERROR_MESSAGE] &&
 		VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[VIEW_ERROR_MESSAGE])) > MAX_ERROR_BYTES)
 		violates("job_queue_error_message_length", "The error message is longer than 8192 bytes.");
@@ -417,6 +425,12 @@ update_row(const ViewRow *old, ViewRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the id of a job cannot be changed")));
+	if (row->nulls[VIEW_ENQUEUE_ORDER] ||
+		DatumGetInt64(old->values[VIEW_ENQUEUE_ORDER]) != DatumGetInt64(row->values[VIEW_ENQUEUE_ORDER]))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the place of a job in the order cannot be changed"),
+				 errhint("Change its priority.")));
 	if (!hold_row(old, &change))
 		return false;
 	check_unchanged(old, &change);

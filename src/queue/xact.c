@@ -17,7 +17,8 @@
  *
  * PREPARE TRANSACTION: what was added is found by a scan after COMMIT
  * PREPARED; a transaction that holds items cannot be prepared, since nobody
- * would give them back.
+ * would give them back, nor one that changed job_types, since nobody would
+ * have them read again.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,6 +51,7 @@ typedef struct QueueOp
 	QueueJob	job;
 	QueueGrant	grant;
 	QueueLease *lease;			/* of OP_NOTICE */
+	bool		ends;			/* of OP_SETTLE: no claim can be ended after it */
 	bool		taken;			/* an added job that we have claimed ourselves */
 } QueueOp;
 
@@ -222,8 +224,12 @@ take_hold(QueueItem *item)
 {
 	if (!is_mine(item))
 	{
+		QueueHead  *head = queue_head(MyDatabaseId);
+
 		(void) note(OP_HOLD, &item->key);
-		queue_displace(queue_head(MyDatabaseId), item);
+		if (item->place == QUEUE_READY)
+			queue_pass_on(head, item);
+		queue_displace(head, item);
 		hold(item);
 	}
 }
@@ -243,7 +249,7 @@ queue_xact_hold_claim(const pg_uuid_t *id, int attempt, QueueLease *copy)
 	{
 		take_hold(item);
 		item->ending = true;
-		(void) note(OP_SETTLE, &key);
+		note(OP_SETTLE, &key)->ends = true;
 		*copy = *queue_lease_of(item);
 		result = QUEUE_HELD;
 	}
@@ -312,7 +318,7 @@ queue_xact_hold_ended(QueueItem *item)
 	(void) note(OP_HOLD, &item->key);
 	hold(item);
 	item->ending = true;
-	(void) note(OP_SETTLE, &item->key);
+	note(OP_SETTLE, &item->key)->ends = true;
 	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
 }
 
@@ -358,20 +364,34 @@ stop_worker(const QueueLease *lease)
 		(void) kill(lease->owner, SIGINT);
 }
 
-/* Lease an item by hand. */
+/*
+ * Lease an item by hand; what was known of the same claim before, who is at it
+ * and how far, stays.  With all leases taken, the job waits.
+ */
 static void
-grant_lease(QueueHead *head, QueueItem *item, const QueueOp *op)
+grant_lease(QueueHead *head, QueueItem *item, const QueueOp *op, const QueueLease *before)
 {
 	QueueLease *lease;
 
 	item->job = op->job;
 	item->job.attempts--;		/* queue_lease_make() counts it */
-	lease = queue_lease_make(head, item, op->grant.worker, Max(op->grant.length, 0), false);
+	lease = queue_lease_make(head, item, op->grant.worker, Max(op->grant.length, 0),
+							 before != NULL && before->in_server);
 	if (lease == NULL)
 	{
-		item->job.attempts++;
-		head->stale = true;
+		if (!queue_place(head, item))
+			queue_delete(head, item);
 		return;
+	}
+	if (before != NULL)
+	{
+		lease->owner = before->owner;
+		lease->started = before->started;
+		lease->reported = before->reported;
+		lease->done = before->done;
+		lease->total = before->total;
+		lease->reported_at = before->reported_at;
+		memcpy(lease->message, before->message, sizeof(lease->message));
 	}
 	queue_lease_set_start(lease, op->grant.started_at);
 	queue_lease_set_deadline(head, lease, queue_clock() + op->grant.length);
@@ -382,13 +402,15 @@ static void
 settle(QueueHead *head, const QueueOp *op)
 {
 	QueueItem  *item = queue_find(&op->key);
+	QueueLease	before;
+	bool		goes_on = false;
 
 	if (item != NULL && item->lease >= 0)
 	{
-		QueueLease *lease = queue_lease_of(item);
-
-		if (op->fate != QUEUE_RUNS || op->job.attempts != item->job.attempts)
-			stop_worker(lease);
+		before = *queue_lease_of(item);
+		goes_on = op->fate == QUEUE_RUNS && op->job.attempts == item->job.attempts;
+		if (!goes_on)
+			stop_worker(&before);
 		queue_lease_free(head, item);
 	}
 	if (item != NULL)
@@ -407,7 +429,7 @@ settle(QueueHead *head, const QueueOp *op)
 		if (item == NULL)
 			item = queue_create(head, &op->key, true);
 		if (item != NULL)
-			grant_lease(head, item, op);
+			grant_lease(head, item, op, goes_on ? &before : NULL);
 		return;
 	}
 	if (item == NULL)
@@ -482,7 +504,7 @@ unsettle(const QueueOp *op)
 {
 	QueueItem  *item = queue_find(&op->key);
 
-	if (item != NULL && is_mine(item))
+	if (op->ends && item != NULL && is_mine(item))
 		item->ending = false;
 }
 
@@ -565,6 +587,10 @@ abort_ops(int level)
 static void
 refuse_prepare(void)
 {
+	if (types_changed)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has changed padlock.job_types")));
 	for (int i = 0; i < nops; i++)
 		if (ops[i].kind != OP_ADD)
 			ereport(ERROR,

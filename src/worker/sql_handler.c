@@ -148,12 +148,15 @@ leave(const Before *before)
 	padlock_restore_user(&before->user);
 }
 
-/* Throw away what would outlive the transaction even if it fails. */
+/*
+ * Throw away what would outlive the transaction even if it fails.  Its own
+ * advisory locks it keeps to its end, as what they guard is not committed yet.
+ */
 static void
 discard_session_state(void)
 {
 	DropAllPreparedStatements();
-	LockReleaseAll(USER_LOCKMETHOD, true);
+	LockReleaseSession(USER_LOCKMETHOD);
 }
 
 /* The client schema before all, as behind a gateway. */
