@@ -88,8 +88,12 @@ queue_read_job(QueueReader *reader, const pg_uuid_t *id, const QueueJob *entry, 
 
 	if (reader->rel == NULL || reader->generation != entry->generation)
 	{
+		Oid			table = queue_jobs_table_if_any(entry->generation);
+
 		close_table(reader);
-		reader->rel = table_open(queue_jobs_table(entry->generation), AccessShareLock);
+		if (!OidIsValid(table))
+			return false;
+		reader->rel = table_open(table, AccessShareLock);
 		reader->slot = table_slot_create(reader->rel, NULL);
 		reader->generation = entry->generation;
 	}
@@ -103,6 +107,34 @@ queue_read_job(QueueReader *reader, const pg_uuid_t *id, const QueueJob *entry, 
 	job->max_attempts = DatumGetInt32(column(reader, JOB_MAX_ATTEMPTS));
 	job->attempt = entry->attempts;
 	return true;
+}
+
+bool
+queue_has_row(const pg_uuid_t *id, const QueueJob *entry, Snapshot snapshot)
+{
+	Oid			table = queue_jobs_table_if_any(entry->generation);
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = table_open(table, AccessShareLock);
+	ScanKeyInit(&key, JOB_ID + 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+
+		found = DatumGetInt64(heap_getattr(tuple, JOB_SEQ + 1, RelationGetDescr(rel), &isnull)) == entry->seq;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 bool

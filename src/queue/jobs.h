@@ -71,6 +71,9 @@ extern void queue_reader_close(QueueReader *reader);
 extern bool queue_read_job(QueueReader *reader, const pg_uuid_t *id, const QueueJob *entry,
 						   PadlockJob *job);
 
+/* Is a job's row in the table where it should be, as of a snapshot? */
+extern bool queue_has_row(const pg_uuid_t *id, const QueueJob *entry, Snapshot snapshot);
+
 /*
  * What the outcomes say of a job, as of a snapshot: the number of the last
  * attempt (0: none), and whether it ended the job.

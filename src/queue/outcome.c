@@ -98,14 +98,15 @@ queue_record(const QueueLease *lease, const QueueOutcome *outcome)
 
 /*
  * Take hold of a claim to end it.  False when it is lost, also when it came
- * back after a crash that came right behind its end.
+ * back after a crash that came right behind its end, or in the middle of the
+ * transaction that had added the job.
  */
 static bool
 hold_claim(const pg_uuid_t *id, int attempt, QueueLease *lease)
 {
 	QueueJob	entry;
 	Snapshot	snapshot;
-	int			last;
+	int			last = 0;
 	bool		ended;
 
 	if (queue_xact_hold_claim(id, attempt, lease) != QUEUE_HELD)
@@ -113,7 +114,8 @@ hold_claim(const pg_uuid_t *id, int attempt, QueueLease *lease)
 	if (!lease->job.unverified)
 		return true;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ended = queue_has_ended(&lease->job, snapshot, &last);
+	ended = !queue_has_row(id, &lease->job, snapshot) ||
+		queue_has_ended(&lease->job, snapshot, &last);
 	UnregisterSnapshot(snapshot);
 	if (ended)
 		return false;
@@ -336,20 +338,25 @@ collect_ended(Reaped *reaped)
 	return count;
 }
 
-/* Say in the outcomes what became of an ended lease. */
+/*
+ * Say in the outcomes what became of an ended lease.  The job may not be there:
+ * a crash took it back with the transaction that had added and claimed it, or
+ * somebody emptied the tables.  Another may have its seq then.
+ */
 static void
 record_ended(const Reaped *reaped)
 {
 	const QueueLease *lease = &reaped->lease;
 	QueueOutcome outcome = {.kind = reaped->kind == REAP_FAILED ? "failed" : "retry"};
 	Snapshot	snapshot;
-	int			last;
+	int			last = 0;
 	bool		ended;
 
 	if (reaped->kind == REAP_SILENT)
 		return;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ended = queue_has_ended(&lease->job, snapshot, &last);
+	ended = !queue_has_row(&lease->key.id, &lease->job, snapshot) ||
+		queue_has_ended(&lease->job, snapshot, &last);
 	UnregisterSnapshot(snapshot);
 	if (ended || last >= lease->job.attempts)
 		return;					/* it was said before a crash */

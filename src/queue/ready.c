@@ -171,6 +171,18 @@ queue_count_start(QueueItem *item)
 	}
 }
 
+/* Has this process put parked items back to ready since it was last asked? */
+static bool unparked = false;
+
+bool
+queue_has_unparked(void)
+{
+	bool		result = unparked;
+
+	unparked = false;
+	return result;
+}
+
 /* Put the first parked item of a group back to ready. */
 static void
 unpark_first(QueueHead *head, QueueGroup *group)
@@ -182,11 +194,13 @@ unpark_first(QueueHead *head, QueueGroup *group)
 		queue_displace(head, item);
 		item->place = QUEUE_READY;
 		queue_tree_add(&head->ready, item, false);
+		unparked = true;
 	}
 	if (group->parked.count == 0 && group->bound.set)
 	{
 		group->bound.set = false;
 		head->stale = true;
+		unparked = true;
 	}
 }
 

@@ -27,11 +27,11 @@
 #include "queue/rows.h"
 
 static Oid
-find_table(const char *name)
+find_table(const char *name, bool missing_ok)
 {
 	Oid			relid = get_relname_relid(name, get_namespace_oid("padlock", false));
 
-	if (!OidIsValid(relid))
+	if (!OidIsValid(relid) && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"padlock.%s\" of the job queue does not exist", name),
@@ -40,32 +40,38 @@ find_table(const char *name)
 }
 
 static Oid
-find_generation(const char *parent, int generation)
+find_generation(const char *parent, int generation, bool missing_ok)
 {
 	char		name[NAMEDATALEN];
 
 	if (generation == 0)
-		return find_table(parent);
+		return find_table(parent, missing_ok);
 	snprintf(name, sizeof(name), "%s_%d", parent, generation);
-	return find_table(name);
+	return find_table(name, missing_ok);
 }
 
 Oid
 queue_jobs_table(int generation)
 {
-	return find_generation("jobs", generation);
+	return find_generation("jobs", generation, false);
+}
+
+Oid
+queue_jobs_table_if_any(int generation)
+{
+	return find_generation("jobs", generation, true);
 }
 
 Oid
 queue_outcomes_table(int generation)
 {
-	return find_generation("job_outcomes", generation);
+	return find_generation("job_outcomes", generation, false);
 }
 
 Oid
 queue_sequence(void)
 {
-	return find_table("jobs_seq_seq");
+	return find_table("jobs_seq_seq", false);
 }
 
 void

@@ -66,6 +66,7 @@ typedef struct QueueWriter
 
 /* OIDs of a generation's tables and of the sequence; an error with a hint if missing. */
 extern Oid	queue_jobs_table(int generation);
+extern Oid	queue_jobs_table_if_any(int generation);	/* InvalidOid if missing */
 extern Oid	queue_outcomes_table(int generation);
 extern Oid	queue_sequence(void);
 

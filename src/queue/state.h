@@ -234,6 +234,7 @@ extern QueueGroup *queue_make_group(Oid database, QueueGroupKind kind, uint64 ha
 extern void queue_pass_on(QueueHead *head, const QueueItem *item);
 extern void queue_count_start(QueueItem *item);
 extern void queue_count_end(QueueHead *head, QueueItem *item);
+extern bool queue_has_unparked(void);
 extern void queue_free_parked(QueueHead *head, QueueGroup *group);
 extern HTAB *queue_groups;
 extern HTAB *queue_items;

@@ -550,6 +550,8 @@ commit_ops(void)
 	if (types_changed && head != NULL)
 		head->types_changed++;
 	LWLockRelease(padlock_queue->lock);
+	if (queue_has_unparked())
+		padlock_queue_set_latches(PADLOCK_QUEUE_CONSUMER);
 }
 
 /* Undo what the (sub)transaction at this nesting level and deeper did. */
