@@ -108,12 +108,10 @@ value('DELETE FROM padlock.job_types');
 value('CREATE DATABASE first');
 value('CREATE DATABASE second');
 value('CREATE EXTENSION padlock', $_) foreach 'first', 'second';
-value("SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 3000)", 'first');
-value(q{DO $$ BEGIN
-	WHILE EXISTS (SELECT FROM complete_jobs((SELECT array_agg(job_id) FROM get_next_jobs('w', 16)))) LOOP COMMIT; EXIT WHEN NOT EXISTS (SELECT FROM job_queue WHERE status = 'pending'); END LOOP;
-END $$}, 'first');
-is(value("SELECT jobs FROM padlock.job_counts WHERE status = 'completed'", 'first'), '3000', 'many jobs are done');
-value("SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 6000)", 'first');
+value("SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 12000)", 'first');
+value(q{DO $$ BEGIN FOR i IN 1 .. 750 LOOP PERFORM complete_jobs(array_agg(job_id)) FROM get_next_jobs('w', 16); COMMIT; END LOOP; END $$}, 'first');
+is(value("SELECT jobs FROM padlock.job_counts WHERE status = 'completed'", 'first'), '12000', 'many jobs are done');
+value("SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 30000)", 'first');
 value("SELECT enqueue_job('job', '{}')", 'second');
 is(value("SELECT count(*) FROM get_next_job('w')", 'second'), '1', 'the backlog of a database keeps no other out');
 value('DELETE FROM job_queue', $_) foreach 'first', 'second';
@@ -134,10 +132,9 @@ like($err, qr/cannot PREPARE a transaction that has changed padlock.job_types/, 
 value("SELECT enqueue_job('job', '{}')", 'second');
 value("SELECT get_next_job('w'); UPDATE job_queue SET locked_until = now() - interval '1 s'", 'second');
 value('TRUNCATE padlock.jobs, padlock.job_outcomes RESTART IDENTITY', 'second');
-value("SELECT enqueue_job('job', '{}')", 'second');
-my ($id, $attempt) = split /\|/, value("SELECT job_id, attempts FROM get_next_job('w')", 'second');
-is($attempt, '1', 'a job in the place of one that is gone begins with its first attempt');
-is(value("SELECT complete_job('$id')", 'second'), 't', 'and can be completed');
+value("SELECT count(enqueue_job('job', '{}')) FROM generate_series(1, 2)", 'second');
+is(value("SELECT attempts FROM get_next_jobs('w', 10)", 'second'), "1\n1", 'jobs in the place of one that is gone begin with their first attempt');
+is(value('SELECT complete_jobs(array_agg(id)) FROM job_queue', 'second'), '{}', 'and can be completed');
 
 # A crash takes a job back with the transaction that had added and claimed it.
 $session = $node->background_psql('second');
@@ -148,7 +145,7 @@ $session->{run}->kill_kill;
 wait_for($node, 'second', 'SELECT 1', '1', 60);
 ($rc, $out, $err) = $node->psql('second', "SELECT complete_job('$job')");
 like($err, qr{job_id_val names no job}, 'which nobody can complete') or diag("$rc $out $err");
-is(value('SELECT count(*) FROM padlock.job_outcomes WHERE job_seq > 1', 'second'), '0', 'nor says anything of');
+is(value('SELECT count(*) FROM padlock.job_outcomes WHERE job_seq > 2', 'second'), '0', 'nor says anything of');
 
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP/, 'nothing crashed');
