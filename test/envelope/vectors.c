@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <jansson.h>
 #include <openssl/evp.h>
@@ -420,7 +422,54 @@ check_splices(void)
 	ok(accepted == 0, "%s are refused (%d)", "exchanged and left out frames", 3);
 }
 
-/* Random bytes behind a sound beginning, and claims of sizes that are not there. */
+/* Is a message that claims more plaintext than it has bytes taken for one? */
+static bool
+is_believed(const uint8_t *bytes, size_t size)
+{
+	EnvelopeMessage message;
+
+	return envelope_parse(bytes, size, &message) && message.plaintext_length > size;
+}
+
+/*
+ * Sizes of 2 GB and more, wherever the message has a number: none leads to more
+ * memory for plaintext than the message itself takes.  Of a message with frames,
+ * and of one that is changed into one without.
+ */
+static void
+check_claims(void)
+{
+	static const uint8_t claims[][8] = {
+		{0x7F, 0xFF, 0xFF, 0xFF}, {0x80}, {0xFF, 0xFF, 0xFF, 0xFF}, {0xFF, 0xFF, 0xFF, 0xEF},
+		{0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF}, {0, 0, 0, 1}, {0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
+		{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xE0},
+	};
+	static uint8_t plaintext[16], sealed[1000], claiming[1000];
+	EnvelopeDraft draft = draft_of(plaintext, sizeof(plaintext));
+	size_t		size = envelope_sealed_size(&draft);
+	size_t		body = size - 40 - sizeof(plaintext);
+	int			believed = 0;
+
+	envelope_seal(&draft, sealed);
+	for (int unframed = 0; unframed < 2; unframed++)
+	{
+		if (unframed)
+		{
+			sealed[body - 53] = 1;
+			memset(sealed + body - 52, 0, 4);
+		}
+		for (size_t at = 0; at + 8 <= size; at++)
+			for (size_t i = 0; i < 2 * sizeof(claims) / sizeof(claims[0]); i++)
+			{
+				memcpy(claiming, sealed, size);
+				memcpy(claiming + at, claims[i / 2], i % 2 == 0 ? 4 : 8);
+				believed += is_believed(claiming, size);
+			}
+	}
+	ok(believed == 0, "%s: %d believed", "claims of 2 GB and more", believed);
+}
+
+/* Random bytes behind a sound beginning. */
 static void
 check_noise(unsigned seed)
 {
@@ -508,6 +557,32 @@ check_hmac(void)
 	ok(bad == 0, "%s: %d wrong", "HMAC-SHA-512 of RFC 4231", bad);
 }
 
+/* Random bytes never come twice, not even in a child that is forked. */
+static void
+check_random(void)
+{
+	static uint8_t drawn[202][76];
+	int			ends[2];
+	int			equal = 0;
+	bool		good = pipe(ends) == 0;
+	pid_t		child;
+
+	for (int i = 0; i < 200; i++)
+		good = good && envelope_random(drawn[i], sizeof(drawn[i]));
+	fflush(stdout);
+	child = fork();
+	good = good && child >= 0 && envelope_random(drawn[200], sizeof(drawn[200]));
+	if (child == 0)
+		_exit(write(ends[1], drawn[200], sizeof(drawn[200])) < 0);
+	close(ends[1]);
+	good = good && read(ends[0], drawn[201], sizeof(drawn[201])) == sizeof(drawn[201]);
+	waitpid(child, NULL, 0);
+	for (int i = 0; i < 202; i++)
+		for (int j = 0; j < i; j++)
+			equal += memcmp(drawn[i], drawn[j], sizeof(drawn[i])) == 0;
+	ok(good && equal == 0, "%s: %d equal", "random bytes, in two processes", equal);
+}
+
 static void
 check_own_gcm(void)
 {
@@ -537,7 +612,9 @@ main(int argc, char **argv)
 	check_round_trips();
 	check_damage();
 	check_splices();
+	check_claims();
 	check_noise(argc);
+	check_random();
 	for (int i = 1; i < argc; i++)
 		check_file(argv[i]);
 	printf("1..%d\n", tests);
