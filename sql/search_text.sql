@@ -128,6 +128,8 @@ SELECT id, product, 'other', 1, language
  WHERE name = 'Words Ltd';
 SELECT term, product_search(search_term => term) #>> '{products,0,product_name}' AS found
   FROM unnest(ARRAY['autovakuutukset', 'AUTOVAKUUTUS', 'perheille', 'biztosítások', 'biztositas', 'łódź', 'LODZ', 'hayati', 'ore']) AS term;
+SELECT term, product_search(search_term => term) ->> 'corrected' AS corrected
+  FROM unnest(ARRAY['perheile', 'perheile cover', 'perheile-7', '7perheile', '"perheile 7"']) AS term;
 
 DROP FUNCTION found;
 DELETE FROM insurance_companies WHERE name = 'Words Ltd';

@@ -100,6 +100,7 @@ typedef struct Parser
 	int			allowed;		/* of Freedom */
 	int			taken;			/* those that made a difference */
 	int			words;			/* read so far */
+	bool		in_code;		/* the words at hand stand beside digits: AUT-02 */
 	SearchQuery *query;
 	SearchWalks *walks;
 	StringInfoData corrected;	/* the text so far, with corrections */
@@ -342,7 +343,8 @@ correct_word(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
 	uint32		frequency = group_frequency(parser, group);
 
-	if (frequency >= KNOWN_WORD || word->has_digit || search_has_synonyms(group))
+	if (frequency >= KNOWN_WORD || word->has_digit || parser->in_code ||
+		search_has_synonyms(group))
 		return true;
 	if (correct(parser, group, word, frequency, SEARCH_SPELLING_NEAR) || frequency > 0)
 		return true;
@@ -407,12 +409,24 @@ add_phrase(Parser *parser, const Chunk *chunk)
 		query->phrases[query->nphrases++] = phrase;
 }
 
+static bool
+has_digit(const Chunk *chunk)
+{
+	for (const char *s = chunk->start; s < chunk->end; s++)
+	{
+		if (*s >= '0' && *s <= '9')
+			return true;
+	}
+	return false;
+}
+
 /* Add the words of a chunk that are scored. */
 static void
 add_words(Parser *parser, const Chunk *chunk)
 {
 	SearchSplit word;
 
+	parser->in_code = !chunk->quoted && has_digit(chunk);
 	search_split(&word, chunk->start, chunk->end - chunk->start);
 	while (parser->words < MAX_WORDS && search_split_next(&word))
 	{
