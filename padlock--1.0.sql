@@ -286,6 +286,58 @@ AS 'MODULE_PATHNAME', 'padlock_create_audit_partitions';
 REVOKE ALL ON FUNCTION padlock.create_audit_partitions(integer) FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.create_audit_partitions(integer) IS 'Make the partitions of audit_logs for this month and the given number of months after it; returns how many were made';
 
+CREATE FUNCTION padlock.audit_personal_digest(salt uuid, old_values jsonb, new_values jsonb, ip_address text, user_agent text, request_path text) RETURNS bytea
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_audit_personal_digest';
+REVOKE ALL ON FUNCTION padlock.audit_personal_digest(uuid, jsonb, jsonb, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.audit_personal_digest(uuid, jsonb, jsonb, text, text, text) IS 'What stands for the personal values of a row of audit_logs after their erasure';
+
+CREATE FUNCTION padlock.audit_row_digest(created_at timestamptz, id uuid, user_id uuid, company_id uuid, action text, table_name text, record_id uuid,
+    personal_digest bytea, salt uuid, old_values jsonb, new_values jsonb, ip_address text, user_agent text, request_path text) RETURNS bytea
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_audit_row_digest';
+REVOKE ALL ON FUNCTION padlock.audit_row_digest(timestamptz, uuid, uuid, uuid, text, text, uuid, bytea, uuid, jsonb, jsonb, text, text, text) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.audit_row_digest(timestamptz, uuid, uuid, uuid, text, text, uuid, bytea, uuid, jsonb, jsonb, text, text, text) IS 'The digest of a row of audit_logs';
+
+CREATE FUNCTION padlock.audit_seal_digest(previous bytea, number bigint, sealed_at timestamptz, closed_until timestamptz, row_count integer,
+    first_created_at timestamptz, last_created_at timestamptz, entries bytea) RETURNS bytea
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'padlock_audit_seal_digest';
+REVOKE ALL ON FUNCTION padlock.audit_seal_digest(bytea, bigint, timestamptz, timestamptz, integer, timestamptz, timestamptz, bytea) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.audit_seal_digest(bytea, bigint, timestamptz, timestamptz, integer, timestamptz, timestamptz, bytea) IS 'The digest of a row of padlock.audit_seals, given that of the seal before it';
+
+CREATE FUNCTION padlock.audit_entries(entries bytea) RETURNS TABLE (created_at timestamptz, id uuid, digest bytea)
+LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'padlock_audit_entries';
+REVOKE ALL ON FUNCTION padlock.audit_entries(bytea) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.audit_entries(bytea) IS 'The rows of audit_logs that a seal covers';
+
+CREATE FUNCTION padlock.audit_seal(include_late boolean DEFAULT false) RETURNS bigint
+LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS 'MODULE_PATHNAME', 'padlock_audit_seal';
+REVOKE ALL ON FUNCTION padlock.audit_seal(boolean) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.audit_seal(boolean) TO service_role;
+COMMENT ON FUNCTION padlock.audit_seal(boolean) IS 'Seal the rows of audit_logs that are not, with include_late also those dated into a period that was sealed before they came; returns how many';
+
+CREATE FUNCTION padlock.audit_head() RETURNS text
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_audit_head';
+REVOKE ALL ON FUNCTION padlock.audit_head() FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.audit_head() TO service_role;
+COMMENT ON FUNCTION padlock.audit_head() IS 'The newest seal of the audit trail, to be kept elsewhere for padlock.audit_verify()';
+
+CREATE FUNCTION padlock.audit_verify(head text DEFAULT NULL) RETURNS TABLE (ok boolean, state text, rows bigint, seal bigint, created_at timestamptz, id uuid)
+LANGUAGE C STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS 'MODULE_PATHNAME', 'padlock_audit_verify';
+REVOKE ALL ON FUNCTION padlock.audit_verify(text) FROM PUBLIC, anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION padlock.audit_verify(text) TO service_role;
+COMMENT ON FUNCTION padlock.audit_verify(text) IS 'Check the audit trail against its seals: one row for each sound state with its number of rows, and one for each problem; head is an earlier padlock.audit_head()';
+
 -- room limits
 CREATE FUNCTION @extschema@.check_rate_limit(identifier_val text, endpoint_val text,
     max_requests integer DEFAULT 100, window_minutes integer DEFAULT 60) RETURNS boolean
@@ -1080,10 +1132,14 @@ CREATE TABLE @app@.audit_logs (
     request_path text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     erased_at timestamptz,
+    salt uuid DEFAULT pg_catalog.gen_random_uuid(),
+    personal_digest bytea,
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
 COMMENT ON TABLE @app@.audit_logs IS 'padlock: who changed what, from where';
 COMMENT ON COLUMN @app@.audit_logs.erased_at IS 'when padlock.forget_user() took the personal values out of the row';
+COMMENT ON COLUMN @app@.audit_logs.salt IS 'hashed with the personal values, and erased with them, so that their digest tells nothing';
+COMMENT ON COLUMN @app@.audit_logs.personal_digest IS 'stands for the personal values in the digest of the row once they are erased';
 -- Holds the rows of months without a partition, so that no insert ever fails.
 CREATE TABLE @app@.audit_logs_default PARTITION OF @app@.audit_logs DEFAULT;
 COMMENT ON TABLE @app@.audit_logs_default IS 'padlock: audit rows of months without a partition';
@@ -1107,6 +1163,29 @@ CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON @app@.audit_log
 CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @app@.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON @app@.audit_logs_default FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 SELECT padlock.create_audit_partitions();
+
+-- The seals of the trail; rows are only ever inserted.
+CREATE TABLE padlock.audit_seals (
+    number bigint PRIMARY KEY,
+    sealed_at timestamptz NOT NULL,
+    closed_until timestamptz NOT NULL,
+    row_count integer NOT NULL,
+    first_created_at timestamptz,
+    last_created_at timestamptz,
+    entries bytea NOT NULL,
+    digest bytea NOT NULL
+);
+COMMENT ON TABLE padlock.audit_seals IS 'padlock: what the rows of audit_logs were when they were sealed';
+COMMENT ON COLUMN padlock.audit_seals.closed_until IS 'every row from before this time is in this seal or an earlier one';
+COMMENT ON COLUMN padlock.audit_seals.entries IS 'created_at (8 bytes), id (16) and digest (32) of each row: padlock.audit_entries()';
+COMMENT ON COLUMN padlock.audit_seals.digest IS 'SHA-256 of this seal and the digest of the one before it';
+CREATE INDEX audit_seals_last_created_at_idx ON padlock.audit_seals (last_created_at);
+ALTER TABLE padlock.audit_seals ALTER COLUMN entries SET STORAGE EXTERNAL;
+ALTER TABLE padlock.audit_seals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.audit_seals FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.audit_seals FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER audit_seals_append_only BEFORE UPDATE OR DELETE ON padlock.audit_seals FOR EACH ROW EXECUTE FUNCTION padlock.audit_refuse();
+CREATE TRIGGER audit_seals_no_truncate BEFORE TRUNCATE ON padlock.audit_seals FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_refuse();
 
 -- What callers may do in a while; a row with a company holds for it alone.
 CREATE TABLE @app@.rate_limit_rules (

@@ -11,6 +11,8 @@
  * Arguments of the trigger name columns whose values are left out of the
  * trail: contents rather than facts, such as the text of a document.
  *
+ * What is in the trail is sealed later, see seal.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -188,8 +190,9 @@ padlock_audit_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-void
-padlock_audit_access(const char *table, const pg_uuid_t *record)
+/* Insert the audit row of something that is no change of a row. */
+static void
+record_event(const char *action, const char *table, const pg_uuid_t *record)
 {
 	static PadlockStatement insert = {
 		.sql = "INSERT INTO @app@.audit_logs (user_id, company_id, action, table_name, record_id,"
@@ -204,7 +207,7 @@ padlock_audit_access(const char *table, const pg_uuid_t *record)
 
 	memset(nulls, 'n', sizeof(nulls));
 	set_caller(values, nulls);
-	set_text(values, nulls, AUDIT_ACTION, "READ");
+	set_text(values, nulls, AUDIT_ACTION, action);
 	set_text(values, nulls, AUDIT_TABLE_NAME, table);
 	values[AUDIT_RECORD_ID] = UUIDPGetDatum(record);
 	nulls[AUDIT_RECORD_ID] = ' ';
@@ -216,6 +219,12 @@ padlock_audit_access(const char *table, const pg_uuid_t *record)
 	padlock_restore_user(&saved);
 }
 
+void
+padlock_audit_access(const char *table, const pg_uuid_t *record)
+{
+	record_event("READ", table, record);
+}
+
 /* Is the update at hand padlock_audit_erase_user()'s? */
 static bool erasing = false;
 
@@ -224,7 +233,9 @@ padlock_audit_erase_user(const pg_uuid_t *user)
 {
 	static PadlockStatement erase = {
 		.sql = "UPDATE @app@.audit_logs SET old_values = NULL, new_values = NULL, ip_address = NULL,"
-		" user_agent = NULL, request_path = NULL, erased_at = now()"
+		" user_agent = NULL, request_path = NULL, erased_at = now(), salt = NULL,"
+		" personal_digest = padlock.audit_personal_digest(salt, old_values, new_values,"
+		" ip_address, user_agent, request_path)"
 		" WHERE erased_at IS NULL AND (user_id = $1 OR old_values->>'user_id' = $1::text"
 		" OR new_values->>'user_id' = $1::text)",
 		.nargs = 1,
@@ -249,12 +260,14 @@ padlock_audit_erase_user(const pg_uuid_t *user)
 	PG_END_TRY();
 	SPI_finish();
 	padlock_restore_user(&saved);
+	/* padlock.audit_verify() believes no erasure without it */
+	record_event("ERASE", "users", user);
 	return count;
 }
 
 /*
  * padlock.audit_refuse() trigger: BEFORE UPDATE, DELETE or TRUNCATE on the
- * trail itself.  An error (42501) for every role, but for
+ * trail itself and on its seals.  An error (42501) for every role, but for
  * padlock_audit_erase_user().
  */
 Datum

@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 
 #include "accounts/accounts.h"
+#include "audit/audit.h"
 #include "core/core.h"
 #include "documents/place.h"
 #include "documents/documents.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 
 	padlock_core_init();
 	padlock_identity_init();
+	padlock_audit_init();
 	padlock_limits_init();
 	padlock_queue_init();
 	padlock_accounts_init();

@@ -201,6 +201,7 @@ pin_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"session_replication_role", "origin"},
+		{"jit", "off"},			/* no statement here is worth compiling */
 		{"application_name", "padlock worker"},
 	};
 
@@ -651,6 +652,42 @@ care_for_queue(MemoryContext context)
 							 error->message)));
 }
 
+/*
+ * Seal what is new in the audit trail: every padlock.audit_seal_interval, by
+ * whichever worker comes first.  What fails is left to the next time.
+ */
+static void
+seal_audit(MemoryContext context)
+{
+	static TimestampTz next = 0;
+	ErrorData  *volatile error = NULL;
+	PadlockSealRun run = {0};
+	volatile bool more = true;
+
+	if (padlock_audit_seal_interval == 0 || GetCurrentTimestamp() < next)
+		return;
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), padlock_audit_seal_interval * 1000);
+	PG_TRY();
+	{
+		while (more)
+		{
+			CHECK_FOR_INTERRUPTS();
+			padlock_worker_begin();
+			more = padlock_audit_seal_due(&run);
+			padlock_worker_commit();
+			MemoryContextReset(context);
+		}
+	}
+	PG_CATCH();
+	{
+		error = padlock_worker_recover(context);
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		ereport(LOG, (errmsg("padlock: the audit trail could not be sealed: %s",
+							 error->message)));
+}
+
 /* How long to sleep, in milliseconds, when the next job is due at `due`. */
 static long
 idle_time(TimestampTz due)
@@ -658,6 +695,8 @@ idle_time(TimestampTz due)
 	TimestampTz now = GetCurrentTimestamp();
 	long		longest = place->ordinal == 0 ? PADLOCK_API_KEY_FLUSH_MS : IDLE_MS;
 
+	if (padlock_audit_seal_interval > 0)
+		longest = Min(longest, padlock_audit_seal_interval * 1000L);
 	longest = Min(longest, padlock_key_services_wait());
 	if (due == DT_NOEND)
 		return longest;
@@ -705,6 +744,7 @@ work(const char *worker_id, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	maintain(context);
 	care_for_queue(context);
+	seal_audit(context);
 	padlock_key_services_tend(context);
 	search_wait = maintain_search(context);
 	MemoryContextSwitchTo(context);
