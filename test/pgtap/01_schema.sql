@@ -14,7 +14,7 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
-                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents',
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents', 'padlock.audit_seals',
                     'padlock.search_segments', 'padlock.search_blocks', 'padlock.search_changes', 'public.search_synonyms', 'public.search_log',
 
                     'padlock.jobs', 'padlock.jobs_1', 'padlock.job_outcomes', 'padlock.job_outcomes_1', 'padlock.job_generations', 'padlock.job_tallies',
@@ -58,10 +58,14 @@ INSERT INTO wanted VALUES
     'content_type text', 'extraction_status text not null default ''none''::text', 'extraction_error text', 'extracted_text text',
     'page_count integer', 'extracted_at timestamp with time zone', 'encrypt boolean not null default false',
     'encryption_status text not null default ''none''::text', 'encryption_error text']),
-('audit_logs', 1, ARRAY[
+('audit_logs', 3, ARRAY[
     'id uuid not null default gen_random_uuid()', 'user_id uuid', 'company_id uuid', 'action text not null', 'table_name text', 'record_id uuid',
     'old_values jsonb', 'new_values jsonb', 'ip_address text', 'user_agent text', 'request_path text',
-    'created_at timestamp with time zone not null default now()', 'erased_at timestamp with time zone']),
+    'created_at timestamp with time zone not null default now()', 'erased_at timestamp with time zone',
+    'salt uuid default gen_random_uuid()', 'personal_digest bytea']),
+('padlock.audit_seals', 0, ARRAY[
+    'number bigint not null', 'sealed_at timestamp with time zone not null', 'closed_until timestamp with time zone not null', 'row_count integer not null',
+    'first_created_at timestamp with time zone', 'last_created_at timestamp with time zone', 'entries bytea not null', 'digest bytea not null']),
 ('admin_users', 0, ARRAY[
     'id uuid not null', 'role text not null default ''admin''::text', 'permissions jsonb not null default ''[]''::jsonb',
     'created_at timestamp with time zone not null default now()', 'updated_at timestamp with time zone not null default now()']),
@@ -132,7 +136,7 @@ INSERT INTO key VALUES
     ('padlock.jobs', 'PRIMARY KEY (id)'), ('padlock.jobs_1', 'PRIMARY KEY (id)'), ('padlock.job_outcomes', 'PRIMARY KEY (job_seq, attempt)'), ('padlock.job_outcomes_1', 'PRIMARY KEY (job_seq, attempt)'),
     ('padlock.job_generations', 'PRIMARY KEY (generation)'), ('padlock.job_tallies', 'PRIMARY KEY (generation, job_type, status)'), ('padlock.job_retention', 'PRIMARY KEY (only_row)'), ('padlock.job_types', 'PRIMARY KEY (job_type)'),
     ('padlock.email_templates', 'PRIMARY KEY (name)'), ('padlock.job_handlers', 'PRIMARY KEY (job_type)'),
-    ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
+    ('rate_limit_rules', 'PRIMARY KEY (id)'), ('rate_limit_rules', 'UNIQUE NULLS NOT DISTINCT (endpoint, company_id)'), ('audit_logs', 'PRIMARY KEY (created_at, id)'), ('padlock.audit_seals', 'PRIMARY KEY (number)'), ('padlock.api_keys', 'PRIMARY KEY (key_hash)'),
     ('padlock.credentials', 'PRIMARY KEY (user_id)'), ('padlock.credentials', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.sessions', 'PRIMARY KEY (id)'), ('padlock.sessions', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.search_segments', 'PRIMARY KEY (id)'), ('padlock.search_blocks', 'PRIMARY KEY (segment, number)'), ('padlock.search_changes', 'PRIMARY KEY (xid, id)'),
@@ -160,7 +164,7 @@ CREATE TEMP TABLE wanted_index (name text, method text, columns text, condition 
 INSERT INTO wanted_index VALUES
     ('policies', 'btree', 'user_id', NULL), ('claims', 'btree', 'user_id', NULL), ('documents', 'btree', 'user_id', NULL),
     ('audit_logs', 'btree', 'user_id', NULL), ('audit_logs', 'btree', 'company_id', NULL), ('audit_logs', 'btree', 'record_id', NULL),
-    ('audit_logs', 'btree', 'table_name', NULL), ('audit_logs', 'btree', 'created_at', NULL),
+    ('audit_logs', 'btree', 'table_name', NULL), ('audit_logs', 'btree', 'created_at', NULL), ('padlock.audit_seals', 'btree', 'last_created_at', NULL),
     ('policies', 'btree', 'policy_type', NULL), ('insurance_products', 'btree', 'policy_type', NULL), ('documents', 'btree', 'document_type', NULL),
     ('policies', 'btree', 'status', NULL), ('claims', 'btree', 'claim_status', NULL),
     ('insurance_companies', 'btree', 'is_active', NULL),

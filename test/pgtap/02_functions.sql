@@ -103,6 +103,14 @@ INSERT INTO wanted VALUES
     -- for the owner, and those who watch
     ('padlock.install', '', 'integer', 'v', 'u', ''), ('padlock.wants_install', '', 'boolean', 'v', 'u', ''),
     ('padlock.definitions', '', 'text', 'i', 's', ''), ('padlock.announce', '', 'void', 'v', 'u', ''),
+    ('padlock.audit_seal', 'include_late boolean DEFAULT false', 'bigint', 'v', 'u', 's'), ('padlock.audit_head', '', 'text', 's', 'u', 's'),
+    ('padlock.audit_verify', 'head text DEFAULT NULL::text', 'TABLE(ok boolean, state text, rows bigint, seal bigint, created_at timestamp with time zone, id uuid)', 's', 'u', 's'),
+    ('padlock.audit_personal_digest', 'salt uuid, old_values jsonb, new_values jsonb, ip_address text, user_agent text, request_path text', 'bytea', 'i', 's', ''),
+    ('padlock.audit_row_digest', 'created_at timestamp with time zone, id uuid, user_id uuid, company_id uuid, action text, table_name text, record_id uuid,'
+        ' personal_digest bytea, salt uuid, old_values jsonb, new_values jsonb, ip_address text, user_agent text, request_path text', 'bytea', 'i', 's', ''),
+    ('padlock.audit_seal_digest', 'previous bytea, number bigint, sealed_at timestamp with time zone, closed_until timestamp with time zone, row_count integer,'
+        ' first_created_at timestamp with time zone, last_created_at timestamp with time zone, entries bytea', 'bytea', 'i', 's', ''),
+    ('padlock.audit_entries', 'entries bytea', 'TABLE(created_at timestamp with time zone, id uuid, digest bytea)', 'i', 's', ''),
     ('padlock.create_audit_partitions', 'months integer DEFAULT 3', 'integer', 'v', 'u', ''),
     ('padlock.rate_limit_keys', 'OUT id uuid, OUT identifier text, OUT endpoint text, OUT request_count integer,'
         ' OUT window_start timestamp with time zone, OUT created_at timestamp with time zone', 'SETOF record', 'v', 'u', 'us'),
@@ -144,7 +152,8 @@ SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a str
 SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
-                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.drop_provenance', 'padlock.job_types_changed', 'padlock.may_use_queue',
+                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.audit_personal_digest', 'padlock.audit_row_digest', 'padlock.audit_seal_digest',
+                    'padlock.audit_entries', 'padlock.drop_provenance', 'padlock.job_types_changed', 'padlock.may_use_queue',
                     'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
                     'padlock.encrypt', 'padlock.decrypt', 'padlock.lock_keyring', 'padlock.keyring_changed', 'padlock.keep_document',
                     'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'],
@@ -169,7 +178,8 @@ SELECT throws_ok(format('SET LOCAL ROLE %I; SELECT %s', role, call), '42501', NU
                     'padlock.worker_status()', 'padlock.key_services()', 'padlock.wants_install()', 'padlock.register_job_handler(''x'', ''pg_catalog.jsonb_strip_nulls(jsonb)'')',
                     'padlock.unregister_job_handler(''x'')', 'padlock.list_job_handlers()', 'padlock.encrypt(''x'', ''documents'', ''{}'')', 'padlock.decrypt(''x'', ''{}'')',
                     'padlock.init_keyring()', 'padlock.create_key(''x'')', 'padlock.rotate_key(''x'')', 'padlock.rewrap_keyring()', 'padlock.destroy_key(''x'')',
-                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()', 'padlock.reseal_documents()', 'padlock.move_documents()', 'padlock.forget_user(gen_random_uuid())']) AS call;
+                    'padlock.lock_keyring()', 'padlock.unlock_keyring()', 'padlock.keyring()', 'padlock.reseal_documents()', 'padlock.move_documents()', 'padlock.forget_user(gen_random_uuid())',
+                    'padlock.audit_seal()', 'padlock.audit_head()', 'padlock.audit_verify()', 'padlock.audit_entries(NULL)']) AS call;
 SELECT throws_ok(format('SET LOCAL ROLE anon; SELECT %s', call), '42501', NULL, 'anon: ' || call)
   FROM unnest(ARRAY['company_onboard(''{}'')', 'document_upload(''{}'')', 'document_put(gen_random_uuid(), ''x'')', 'document_content(gen_random_uuid())', 'document_text(gen_random_uuid())', 'is_admin(gen_random_uuid())', 'sign_out()', 'list_sessions()',
                     'revoke_session(''{}'')', 'change_password(''{}'')', 'change_email(''{}'')']) AS call;
