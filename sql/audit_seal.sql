@@ -42,6 +42,21 @@ SELECT encode(padlock.audit_row_digest('2026-01-01 00:00:00.000001+00', pg_temp.
                                 pg_temp.uid(1), '{"b": 1.50, "a": "Zoë"}', NULL, '', NULL, '/x') AS same_when_erased;
 SELECT encode(padlock.audit_seal_digest(NULL, 1, '2026-01-01 00:00:01+00', '2026-01-01 00:00:00+00', 0, NULL, NULL, ''), 'hex') AS seal_digest;
 
+-- The same, as doc/audit.md tells to compute them.
+SELECT padlock.audit_row_digest('2026-01-01 00:00:00.000001+00', pg_temp.uid(1), NULL, pg_temp.uid(2), 'UPDATE', 'claims', NULL, NULL,
+                                pg_temp.uid(1), '{"b": 1.50, "a": "Zoë"}', NULL, '', NULL, '/x') =
+       sha256('padlock audit row 1' || '\x01'::bytea || int8send(820540800000001) || '\x01' || uuid_send(pg_temp.uid(1)) || '\x00' || '\x01' || uuid_send(pg_temp.uid(2))
+              || '\x01' || sha256('UPDATE') || '\x01' || sha256('claims') || '\x00' || '\x01'
+              || sha256(sha256('padlock audit values 1' || '\x01'::bytea || uuid_send(pg_temp.uid(1)) || '\x01' || sha256(convert_to('{"a": "Zoë", "b": 1.50}', 'UTF8'))
+                               || '\x00' || '\x01' || sha256('') || '\x00' || '\x01' || sha256('/x')))) AS row_as_documented;
+SELECT s.digest = sha256('padlock audit seal 1' || '\x01'::bytea || sha256(p.digest) || int8send(s.number) || '\x01' || timestamptz_send(s.sealed_at)
+                         || '\x01' || timestamptz_send(s.closed_until) || int4send(s.row_count) || '\x01' || timestamptz_send(s.first_created_at)
+                         || '\x01' || timestamptz_send(s.last_created_at) || '\x01' || sha256(s.entries)) AS seal_as_documented,
+       s.entries = timestamptz_send(a.created_at) || uuid_send(a.id)
+                   || padlock.audit_row_digest(a.created_at, a.id, NULL, NULL, 'EXPORT', NULL, NULL, NULL, a.salt, NULL, NULL, NULL, NULL, NULL) AS entries_as_documented
+  FROM padlock.audit_seals AS s JOIN padlock.audit_seals AS p ON p.number = s.number - 1, audit_logs AS a
+ WHERE s.number = (SELECT max(number) FROM padlock.audit_seals) AND a.id = pg_temp.uid(7);
+
 -- What a superuser changes is found, row by row.
 BEGIN;
 SET LOCAL session_replication_role = replica;
