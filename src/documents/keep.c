@@ -13,6 +13,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -45,7 +46,7 @@ check_trigger(FunctionCallInfo fcinfo, bool before, const char *name)
 						before ? "BEFORE" : "AFTER")));
 }
 
-/* Does the update change the column?  Both values of ours are not null. */
+/* Does the update change the column? */
 static bool
 is_changed(TriggerData *trigger, const char *name)
 {
@@ -60,16 +61,35 @@ is_changed(TriggerData *trigger, const char *name)
 		return false;
 	was = heap_getattr(trigger->tg_trigtuple, column, desc, &was_null);
 	is = heap_getattr(trigger->tg_newtuple, column, desc, &is_null);
-	return !was_null && !is_null &&
-		!datum_image_eq(was, is, TupleDescAttr(desc, column - 1)->attbyval,
-						TupleDescAttr(desc, column - 1)->attlen);
+	if (was_null || is_null)
+		return was_null != is_null;
+	return !datum_image_eq(was, is, TupleDescAttr(desc, column - 1)->attbyval,
+						   TupleDescAttr(desc, column - 1)->attlen);
+}
+
+/* Stop a change of what an encrypted document says of its encryption. */
+static void
+check_truth(TriggerData *trigger)
+{
+	static const char *const columns[] = {
+		"is_encrypted", "encryption_key_id", "encryption_algorithm", "encryption_status"
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+		if (is_changed(trigger, columns[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of an encrypted document cannot be changed", columns[i]),
+					 errdetail("It says how the content is stored.")));
 }
 
 /*
  * padlock.keep_document() trigger: BEFORE UPDATE FOR EACH ROW on documents.
- * The content of an encrypted document is bound to its id and owner, and
- * encrypt says how the content was asked to be stored: with 0A000 for everybody,
- * admins too, since the content would not open any more or lie in clear.
+ * The content of an encrypted document is bound to its id and owner, encrypt
+ * says how the content was asked to be stored, and the other columns how it is:
+ * 0A000 for everybody, admins too, since the content would not open any more or
+ * lie in clear, and a key that it needs would not be kept.  What seals, in this
+ * room, changes the latter as the extension's owner.
  */
 Datum
 padlock_keep_document(PG_FUNCTION_ARGS)
@@ -88,13 +108,16 @@ padlock_keep_document(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"encrypt\" of a document cannot be changed"),
 				 errhint("Upload the document again.")));
-	if (!isnull && DatumGetBool(encrypted) &&
-		(is_changed(trigger, "id") || is_changed(trigger, "user_id")))
+	if (isnull || !DatumGetBool(encrypted))
+		return PointerGetDatum(trigger->tg_newtuple);
+	if (is_changed(trigger, "id") || is_changed(trigger, "user_id"))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("an encrypted document cannot change its id or owner"),
 				 errdetail("Its content is bound to both."),
 				 errhint("Upload the document again.")));
+	if (GetUserId() != padlock_owner())
+		check_truth(trigger);
 	return PointerGetDatum(trigger->tg_newtuple);
 }
 

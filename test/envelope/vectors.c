@@ -469,6 +469,42 @@ check_claims(void)
 	ok(believed == 0, "%s: %d believed", "claims of 2 GB and more", believed);
 }
 
+/*
+ * A commitment to another key, under a header tag that is right for it: only
+ * who has the data key can write that, and the tag alone would let it pass.
+ */
+static void
+check_other_commitment(void)
+{
+	static const uint8_t info[] = "\x04\x78" "DERIVEKEY";
+	static const uint8_t header_iv[ENVELOPE_IV_SIZE] = {0};
+	static uint8_t plaintext[40], sealed[1000], opened[1000];
+	EnvelopeDraft draft = draft_of(plaintext, sizeof(plaintext));
+	size_t		size = envelope_sealed_size(&draft);
+	uint8_t		data_key[ENVELOPE_KEY_SIZE], content_key[ENVELOPE_KEY_SIZE];
+	EnvelopeMessage message;
+	EnvelopeWrappedKey key;
+	EnvelopeHmacKey prk;
+	EnvelopeCipher *cipher;
+	bool		ready;
+
+	ready = envelope_seal(&draft, sealed) && envelope_parse(sealed, size, &message) &&
+		envelope_next_key(&message, &key) &&
+		envelope_unwrap(&message, &key, draft.kek, data_key);
+	envelope_hkdf_extract(message.id, ENVELOPE_MESSAGE_ID_SIZE, data_key, sizeof(data_key), &prk);
+	envelope_hkdf_expand(&prk, info, sizeof(info) - 1, content_key, sizeof(content_key));
+	cipher = envelope_cipher_begin(content_key, true);
+	for (int change = 0; change < 2; change++)
+	{
+		sealed[message.commitment - sealed] ^= change;
+		ready = ready && envelope_cipher_seal(cipher, header_iv, sealed, message.header.length, NULL,
+											  0, NULL, sealed + message.header.length);
+		ok(ready && open_bytes(sealed, size, &draft, opened) == (change == 0),
+		   "%s (%d) is refused, the right one is not", "a commitment to another key", change);
+	}
+	envelope_cipher_end(cipher);
+}
+
 /* Random bytes behind a sound beginning. */
 static void
 check_noise(unsigned seed)
@@ -613,6 +649,7 @@ main(int argc, char **argv)
 	check_damage();
 	check_splices();
 	check_claims();
+	check_other_commitment();
 	check_noise(argc);
 	check_random();
 	for (int i = 1; i < argc; i++)

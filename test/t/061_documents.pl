@@ -164,6 +164,19 @@ ok($active > 0, 'a session that encrypts was looked at');
 is($seen, 0, 'no session showed it');
 $poller->quit;
 
+# Gateways call functions in WITH: what does not fit in work_mem goes to a temporary file there, in clear.
+my $large = gateway($node, { user => $maya }, "INSERT INTO documents (user_id, title, encrypt) VALUES ('$maya', 'large', true) RETURNING id")->{out};
+query("SELECT document_put('$large', convert_to(repeat('0123456789', 100000), 'UTF8'))");
+my $with = "WITH source AS (SELECT document_content('$large') AS c) SELECT length(c) FROM source; SELECT length(c) FROM document_content('$large') AS c";
+for (([ '2MB', '' ], [ '64kB', 'temporary file' ]))
+{
+	my $from = -s $node->logfile;
+
+	is(query("SET work_mem = '$_->[0]'; $with"), "1000000\n1000000", "a large document in $_->[0]");
+	is(substr(slurp_file($node->logfile), $from) =~ /LOG:  (temporary file)/ ? $1 : '', $_->[1], $_->[1] || 'no temporary file');
+}
+query("DELETE FROM documents WHERE id = '$large'");
+
 # The search does find what is stored in clear.
 is(bound($noah, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "clear", "content": "@{[ encode_base64("Dear $marker", '') ]}"})), '', 'an upload that is not encrypted');
 is(of('clear', "is_encrypted || ' ' || encryption_status"), 'false none', 'says so');
@@ -177,6 +190,16 @@ my ($rc, $out, $err) = $node->psql('postgres', "UPDATE documents SET user_id = '
 like($err, qr/an encrypted document cannot change its id or owner/, 'an encrypted document keeps its owner');
 ($rc, $out, $err) = $node->psql('postgres', "UPDATE documents SET encrypt = false WHERE id = '$inline'");
 like($err, qr/cannot be changed/, 'and stays encrypted');
+for my $who ({ user => $ada }, { role => 'service_role' })
+{
+	like(gateway($node, $who, "UPDATE documents SET $_ WHERE id = '$inline'")->{err}, qr/column "\w+" of an encrypted document cannot be changed/, "nobody writes $_")
+	  for 'is_encrypted = false', 'encryption_key_id = NULL', "encryption_algorithm = 'x'", "encryption_status = 'none'";
+}
+is(gateway($node, { user => $ada }, "UPDATE documents SET description = 'd', is_encrypted = true WHERE id = '$inline' RETURNING description")->{out}, 'd', 'what is no change is no lie');
+query("SET session_replication_role = replica; UPDATE documents SET user_id = '$noah' WHERE id = '$inline'");
+like(gateway($node, { user => $noah }, "SELECT document_content('$inline')")->{err}, qr/message could not be decrypted/, 'given to another all the same, it does not open');
+query("SET session_replication_role = replica; UPDATE documents SET user_id = '$maya' WHERE id = '$inline'");
+is(gateway($node, { user => $maya }, "SELECT length(document_content('$inline'))")->{out}, length("Dear $marker"), 'given back, it does');
 query("UPDATE padlock.document_contents c SET content = o.content FROM padlock.document_contents o WHERE c.document_id = '$inline' AND o.document_id = '$put'");
 $answer = gateway($node, { user => $maya }, "SELECT document_content('$inline')");
 like($answer->{err}, qr/message could not be decrypted/, "another row's content does not open");
@@ -243,6 +266,10 @@ ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypte
 # Forgotten: documents, sessions, address, and what the trail says of them.
 query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");
 query("INSERT INTO policies (user_id, policy_number) VALUES ('$maya', 'P-1')");
+query("INSERT INTO documents (user_id, title, file_url) VALUES ('$maya', 'gone', '$site->{url}/gone-policy.pdf')");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE payload->>'file_url' ~ 'gone-policy' AND status <> 'pending' AND status <> 'processing'", '1'), 'a job has a URL of hers');
+query("DELETE FROM documents WHERE title = 'gone'");
+query("SELECT enqueue_job('email_notification', jsonb_build_object('to', a, 'template', 'x'), run_at_val => now() + interval '1 day') FROM unnest(ARRAY['MAYA\@documents.example', 'noah\@documents.example']) AS a");
 my $before = query("SELECT count(*) FROM audit_logs");
 $answer = gateway($node, { role => 'service_role' }, "SELECT padlock.forget_user('$maya') \\gset r_\n\\echo :r_forget_user");
 like($answer->{out}, qr/"sessions": 1/, 'a user is forgotten');
@@ -255,6 +282,7 @@ is(query("SELECT count(*) FROM audit_logs WHERE (user_id = '$maya' OR coalesce(o
 ok(query("SELECT count(*) FROM audit_logs") > $before, 'but that something was done');
 is(query("SELECT count(*) FROM audit_logs WHERE user_id = '$noah' AND erased_at IS NOT NULL"), '0', "others' rows are as they were");
 is(query("SELECT count(*) FROM job_queue WHERE payload->>'file_url' ~ 'policy'"), '0', 'no job has her URLs');
+is(query("SELECT string_agg(payload->>'to', ' ') FROM job_queue WHERE job_type = 'email_notification'"), 'noah@documents.example', 'nor her address');
 ($rc, $out, $err) = $node->psql('postgres', "UPDATE audit_logs SET user_agent = 'x'");
 like($err, qr/audit rows cannot be changed/, 'the trail is closed as ever');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.forget_user(gen_random_uuid())");
