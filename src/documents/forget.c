@@ -37,18 +37,34 @@ erase(PadlockStatement *statement, const pg_uuid_t *user)
 	return count;
 }
 
-/* The jobs that name the user's documents, which hold their URLs. */
+/*
+ * The jobs about the user's documents, which hold their URLs, and mails to the
+ * user's addresses.  Of a document that is gone nobody knows whose it was: the
+ * jobs of all of those go, which have nothing to do any more.
+ */
 static void
 erase_jobs(const pg_uuid_t *user)
 {
-	static PadlockStatement jobs = {
-		.sql = "DELETE FROM @app@.job_queue WHERE job_type IN ('pdf_extraction', 'document_seal')"
-		" AND payload->>'document_id' IN (SELECT id::text FROM @app@.documents WHERE user_id = $1)",
-		.nargs = 1,
-		.argtypes = {UUIDOID}
+	static PadlockStatement statements[] = {
+		{
+			.sql = "DELETE FROM @app@.job_queue j"
+			" WHERE job_type IN ('pdf_extraction', 'document_seal') AND payload ? 'document_id'"
+			" AND NOT EXISTS (SELECT FROM @app@.documents d"
+			" WHERE d.id::text = lower(j.payload->>'document_id') AND d.user_id <> $1)",
+			.nargs = 1,
+			.argtypes = {UUIDOID}
+		},
+		{
+			.sql = "DELETE FROM @app@.job_queue WHERE job_type = 'email_notification'"
+			" AND lower(payload->>'to') IN (SELECT lower(email) FROM @app@.users WHERE id = $1"
+			" UNION SELECT lower(email) FROM padlock.one_time_tokens WHERE user_id = $1)",
+			.nargs = 1,
+			.argtypes = {UUIDOID}
+		}
 	};
 
-	(void) erase(&jobs, user);
+	for (int i = 0; i < lengthof(statements); i++)
+		(void) erase(&statements[i], user);
 }
 
 /* The password, open mails' tokens and the address: the account stays as a number. */
