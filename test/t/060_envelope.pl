@@ -11,6 +11,7 @@ use PadlockTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $source = $ENV{PADLOCK_SOURCE};
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -119,8 +120,16 @@ $session->query_safe($open);
 $session->query_safe($seal);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 chomp $pid;
-my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-my @pages = grep { /\ndd|\bdd\b/ && /^[0-9a-f-]+ rw-s .*\/dev\/zero/ } split(/(?=^[0-9a-f]+-[0-9a-f]+ )/m, slurp_file("/proc/$postmaster/smaps"));
+my $postmaster;
+
+# What the postmaster's map says of pages that are shared and left out of dumps.
+sub page_maps
+{
+	($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	return grep { /\bdd\b/ && /^[0-9a-f-]+ rw-s .*\/dev\/zero/ } split(/(?=^[0-9a-f]+-[0-9a-f]+ )/m, slurp_file("/proc/$postmaster/smaps"));
+}
+
+my @pages = page_maps();
 is(scalar(@pages), 1, 'one mapping is shared and left out of dumps');
 
 # Does a core dump of the process hold the bytes?
@@ -156,6 +165,63 @@ like(failure($open), qr/keyring is locked/, 'a locked keyring opens nothing, for
 restart();
 is(query($open), 'marker', 'a restart unlocks it');
 $session->quit;
+
+# Shutting down wipes them.  One process has the pages and outlives the
+# postmaster: the log's collector, when it was started again, and is stopped.
+sub collector
+{
+	for my $stat (glob('/proc/[0-9]*/stat'))
+	{
+		my ($pid) = $stat =~ /(\d+)/;
+		my (undef, $parent) = (eval { slurp_file($stat) } // '') =~ /\) (\S) (\d+)/;
+		next unless defined $parent && $parent == $_[0];
+		return $pid if (eval { slurp_file("/proc/$pid/cmdline") } // '') =~ /\blogger\b/;
+	}
+	return 0;
+}
+
+# The bytes in a process's pages for keys; undef when they cannot be read.
+sub key_pages
+{
+	my ($of) = @_;
+	my ($from, $to) = map { hex } $pages[0] =~ /^([0-9a-f]+)-([0-9a-f]+)/;
+	my $bytes;
+	open(my $memory, '<:raw', "/proc/$of/mem") or return undef;
+	sysseek($memory, $from, 0);
+	sysread($memory, $bytes, $to - $from);
+	close($memory);
+	return $bytes;
+}
+
+for my $mode ('fast', 'immediate')
+{
+	$node->append_conf('postgresql.conf', "logging_collector = on\n");
+	restart();
+	query($open);
+	@pages = page_maps();
+	my $first = collector($postmaster);
+	kill('KILL', $first);
+	my $second = 0;
+	for (1 .. 600)
+	{
+		$second = collector($postmaster);
+		last if $second && $second != $first;
+		usleep(100_000);
+	}
+	kill('STOP', $second);
+	my $before = key_pages($second);
+	$node->stop($mode);
+	my $after = key_pages($second);
+	kill('KILL', $second);
+  SKIP:
+	{
+		skip('the memory of another process cannot be read here', 2) unless defined $before;
+		ok(index($before, pack('H*', $kek)) >= 0, 'the pages hold the key while the server runs');
+		ok($after =~ /^\0+\z/, "and nothing after its end, $mode");
+	}
+	$node->append_conf('postgresql.conf', "logging_collector = off\n");
+	$node->start;
+}
 
 # Without the library at the server's start there is no place for keys.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
