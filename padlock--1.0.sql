@@ -226,6 +226,13 @@ AS 'MODULE_PATHNAME', 'padlock_keep_super_admin';
 REVOKE ALL ON FUNCTION padlock.keep_super_admin() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.keep_super_admin() IS 'Trigger that refuses to remove or demote the last super admin, but for the owner';
 
+-- without a SET clause, which would hide the C function from whoever looks for the trigger
+CREATE FUNCTION padlock.forget_admins() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_forget_admins';
+REVOKE ALL ON FUNCTION padlock.forget_admins() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.forget_admins() IS 'Trigger that lets all sessions read admin_users again after a change';
+
 CREATE FUNCTION padlock.create_jwt_keys(alg text DEFAULT 'ES256') RETURNS text
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'padlock_create_jwt_keys';
@@ -1090,6 +1097,8 @@ REVOKE ALL ON TABLE @app@.admin_users FROM PUBLIC, anon, authenticated, service_
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER admin_users_keep_super BEFORE UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.keep_super_admin();
+CREATE TRIGGER admin_users_forget AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.forget_admins();
+ALTER TABLE @app@.admin_users ENABLE ALWAYS TRIGGER admin_users_forget;
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 

@@ -71,6 +71,16 @@ DELETE FROM admin_users WHERE id = '1d000000-0000-4000-8000-000000000002';
 SELECT padlock.is_admin();
 ROLLBACK;
 
+-- So it does among more admins than a session remembers.
+BEGIN;
+INSERT INTO users (id, email) SELECT md5(i::text)::uuid, i || '@many.example' FROM generate_series(1, 200) AS i;
+INSERT INTO admin_users (id, role) SELECT md5(i::text)::uuid, CASE WHEN i = 200 THEN 'super_admin' ELSE 'admin' END FROM generate_series(1, 200) AS i;
+SELECT set_config('request.jwt.claims', jsonb_build_object('sub', md5('200')::uuid)::text, true) IS NOT NULL AS set;
+SELECT padlock.is_admin(), padlock.is_super_admin();
+SELECT set_config('request.jwt.claims', jsonb_build_object('sub', md5('201')::uuid)::text, true) IS NOT NULL AS set;
+SELECT padlock.is_admin(), padlock.is_super_admin();
+ROLLBACK;
+
 -- is_admin(user): one's own id for a user, anybody's for an admin.
 BEGIN;
 SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002"}', '');

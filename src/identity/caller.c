@@ -15,9 +15,9 @@
  * transaction that changes admins or API keys sees its own change; a rollback
  * to a savepoint does not move it, and drops the record too.
  *
- * The tables asked (api_keys, sessions, admin_users, insurance_companies) are read by a
- * direct index probe, not through the rights of the caller, who may read none
- * of them.  Nothing here raises an error for what a client wrote: row security
+ * The tables asked (api_keys, sessions, insurance_companies) are read by a
+ * direct index probe, and admin_users by one scan for many questions, not
+ * through the rights of the caller, who may read none of them.  Nothing here raises an error for what a client wrote: row security
  * policies call it, and a bad setting must mean "nobody", not a broken query.
  *
  * Parallel workers get the same settings and outer role from the server, and
@@ -137,6 +137,7 @@ padlock_identity_init(void)
 	jwt_keys_init();
 	RegisterXactCallback(forget_caller, NULL);
 	RegisterSubXactCallback(forget_caller_of_subtransaction, NULL);
+	padlock_admin_list_init();
 	padlock_api_key_use_init();
 	padlock_webhook_init();
 }
@@ -170,6 +171,16 @@ outer_role(void)
 	return role;
 }
 
+/* What a hexadecimal digit is worth; -1 for any other character. */
+static int
+hex_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit |= 'a' ^ 'A';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 /* Parse 8-4-4-4-12 hexadecimal digits; false for anything else. */
 static bool
 parse_uuid(const char *text, pg_uuid_t *uuid)
@@ -186,9 +197,9 @@ parse_uuid(const char *text, pg_uuid_t *uuid)
 				return false;
 			continue;
 		}
-		if (!isxdigit((unsigned char) text[i]) || !isxdigit((unsigned char) text[i + 1]))
+		if (hex_value(text[i]) < 0 || hex_value(text[i + 1]) < 0)
 			return false;
-		uuid->data[byte++] = (unsigned char) strtol((char[]) {text[i], text[i + 1], '\0'}, NULL, 16);
+		uuid->data[byte++] = (unsigned char) (hex_value(text[i]) << 4 | hex_value(text[i + 1]));
 		i += 2;
 	}
 	return true;

@@ -136,6 +136,13 @@ AS 'MODULE_PATHNAME', 'padlock_keep_super_admin';
 REVOKE ALL ON FUNCTION padlock.keep_super_admin() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.keep_super_admin() IS 'Trigger that refuses to remove or demote the last super admin, but for the owner';
 
+-- without a SET clause, which would hide the C function from whoever looks for the trigger
+CREATE FUNCTION padlock.forget_admins() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_forget_admins';
+REVOKE ALL ON FUNCTION padlock.forget_admins() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.forget_admins() IS 'Trigger that lets all sessions read admin_users again after a change';
+
 CREATE FUNCTION padlock.create_jwt_keys(alg text DEFAULT 'ES256') RETURNS text
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'padlock_create_jwt_keys';

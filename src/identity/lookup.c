@@ -93,23 +93,6 @@ client_table(const char *name)
 }
 
 static void
-read_super_admin(HeapTuple row, TupleDesc desc, void *result)
-{
-	bool		isnull;
-	Datum		role = padlock_lookup_column(row, desc, "role", &isnull);
-
-	*(bool *) result = !isnull && strcmp(TextDatumGetCString(role), "super_admin") == 0;
-}
-
-void
-padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_admin)
-{
-	*is_super_admin = false;
-	*is_admin = padlock_lookup_row(client_table("admin_users"), F_UUID_EQ, UUIDPGetDatum(user_id),
-								   read_super_admin, is_super_admin);
-}
-
-static void
 read_active(HeapTuple row, TupleDesc desc, void *result)
 {
 	bool		isnull;

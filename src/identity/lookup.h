@@ -30,8 +30,11 @@ extern bool padlock_lookup_row(Oid relid, Oid equality, Datum key, PadlockRowRea
 extern Datum padlock_lookup_column(HeapTuple tuple, TupleDesc desc, const char *column,
 								   bool *isnull);
 
-/* Is the user in admin_users, and as a super_admin? */
+/* Is the user in admin_users, and as a super_admin?  (admin_list.c) */
 extern void padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_admin);
+
+/* Set-up of admin_list.c, called by padlock_identity_init. */
+extern void padlock_admin_list_init(void);
 
 /* Does the company exist (result), and is it active? */
 extern bool padlock_lookup_company(const pg_uuid_t *company_id, bool *is_active);
