@@ -144,6 +144,13 @@ SELECT padlock.search_rebuild() AS products;
 SELECT built, segments, documents, changes, phase FROM padlock.search_status();
 SELECT differences FROM padlock.search_check();
 
+-- As many companies are off as before, but others.
+BEGIN;
+SELECT pg_temp.found(product_search(search_term => 'gold')) AS gold, product_search(search_term => 'hidden') #>> '{pagination,total_items}' AS hidden;
+UPDATE insurance_companies SET is_active = NOT is_active WHERE name LIKE 'Search %';
+SELECT pg_temp.found(product_search(search_term => 'gold')) AS gold, product_search(search_term => 'hidden') #>> '{pagination,total_items}' AS hidden;
+ROLLBACK;
+
 -- Damage is found: changes that the index was not told of.
 BEGIN;
 ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update;

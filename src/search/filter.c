@@ -72,6 +72,18 @@ filter_company(const SearchSegment *segment, const pg_uuid_t *id, uint64 *allowe
 	}
 }
 
+/* Keep the document of a product alone. */
+static void
+filter_product(const SearchSegment *segment, const pg_uuid_t *id, uint64 *allowed)
+{
+	int64		document = search_segment_document(segment, id);
+	uint64		kept = document >= 0 ? allowed[document / 64] & UINT64CONST(1) << (document % 64) : 0;
+
+	memset(allowed, 0, SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64));
+	if (document >= 0)
+		allowed[document / 64] = kept;
+}
+
 static void
 filter_premium(const SearchSegment *segment, double minimum, double maximum, uint64 *allowed)
 {
@@ -123,6 +135,8 @@ search_filter(const SearchViewSegment *place, const SearchFilters *filters)
 	filter_value(segment, SEARCH_FILTER_TYPE, filters->policy_type, allowed, scratch);
 	filter_value(segment, SEARCH_FILTER_CURRENCY, filters->currency, allowed, scratch);
 	filter_value(segment, SEARCH_FILTER_COUNTRY, filters->country, allowed, scratch);
+	if (filters->product != NULL)
+		filter_product(segment, filters->product, allowed);
 	if (filters->company != NULL)
 		filter_company(segment, filters->company, allowed);
 	if (filters->age >= 0)

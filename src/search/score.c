@@ -674,18 +674,6 @@ run_chunk(Run *run, uint32 chunk)
 		offer_columns(run, chunk, words);
 }
 
-/* Allow no document but that of a product. */
-static void
-allow_only(Run *run, const pg_uuid_t *id)
-{
-	int64		document = search_segment_document(run->segment, id);
-	bool		allowed = document >= 0 && is_allowed(run, (uint32) document);
-
-	memset(run->allowed, 0, SEARCH_BITMAP_WORDS(run->segment->ndocuments) * sizeof(uint64));
-	if (allowed)
-		run->allowed[document / 64] = UINT64CONST(1) << (document % 64);
-}
-
 /* Run over one segment. */
 static void
 run_segment(Run *run)
@@ -693,8 +681,6 @@ run_segment(Run *run)
 	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
 
 	run->allowed = search_filter(&run->view->segments[run->place], &run->plan->filters);
-	if (run->plan->only != NULL)
-		allow_only(run, run->plan->only);
 	run->matches = palloc0(Max(nwords, 1) * sizeof(uint64));
 	run->offered = 0;
 	run->in_order = run->plan->order == SEARCH_ORDER_POPULARITY && !run->plan->ascending &&

@@ -27,6 +27,7 @@ typedef struct SearchFilters
 	const char *currency;
 	const char *country;
 	const pg_uuid_t *company;
+	const pg_uuid_t *product;
 	bool		has_minimum;
 	bool		has_maximum;
 	double		minimum_premium;
@@ -56,7 +57,6 @@ typedef struct SearchPlan
 	bool		has_cursor;		/* only hits worse than these */
 	double		cursor_key;
 	pg_uuid_t	cursor_id;
-	const pg_uuid_t *only;		/* no product but this one; NULL: all */
 } SearchPlan;
 
 typedef struct SearchResult

@@ -269,8 +269,8 @@ read_search(ProductSearch *search, Jsonb *json, BodyMode mode)
 static double
 settle_cursor(const SearchView *view, const SearchPlan *plan, double noted)
 {
-	SearchPlan	probe = {.query = plan->query,.filters.age = -1,.order = plan->order,
-	.ascending = plan->ascending,.limit = 1,.only = &plan->cursor_id};
+	SearchPlan	probe = {.query = plan->query,.order = plan->order,.ascending = plan->ascending,
+	.limit = 1,.filters = {.age = -1,.product = &plan->cursor_id}};
 	SearchResult result;
 
 	if (plan->query == NULL || plan->order != SEARCH_ORDER_RELEVANCE)
