@@ -144,6 +144,24 @@ SELECT padlock.search_rebuild() AS products;
 SELECT built, segments, documents, changes, phase FROM padlock.search_status();
 SELECT differences FROM padlock.search_check();
 
+-- A change of nothing but the language, or the id, is a change.
+BEGIN;
+UPDATE insurance_products SET language = 'english' WHERE product_code = 'HB-1';
+SELECT term, pg_temp.found(product_search(search_term => term)) FROM unnest(ARRAY['haus', 'häuser']) AS term;
+UPDATE insurance_products SET id = '5e000000-0000-4000-8000-0000000001ff' WHERE product_code = 'HB-1';
+SELECT product_search(search_term => 'häuser') #>> '{products,0,id}' AS id, product_search(search_term => 'häuser') #>> '{pagination,total_items}' AS total;
+ROLLBACK;
+
+-- The best may stand behind thousands that are nearly as good.
+BEGIN;
+INSERT INTO insurance_products (id, company_id, product_name, policy_type, premium_amount, description, popularity_score, created_at)
+SELECT ('5e000000-0000-4000-8000-0001' || lpad(n::text, 8, '0'))::uuid, '5e000000-0000-4000-8000-000000000001', 'Ferry', 'other', 5,
+       CASE WHEN n <= 4200 THEN 'ferry' END, 100, CASE WHEN n <= 4200 THEN timestamptz '2001-01-01' ELSE now() END
+  FROM generate_series(1, 4201) AS n;
+SELECT product_search(search_term => 'ferry', per_page => '5') #>> '{products,0,description}' IS NULL AS newest_first,
+       product_search(search_term => 'ferry') #>> '{pagination,total_items}' AS total;
+ROLLBACK;
+
 -- As many companies are off as before, but others.
 BEGIN;
 SELECT pg_temp.found(product_search(search_term => 'gold')) AS gold, product_search(search_term => 'hidden') #>> '{pagination,total_items}' AS hidden;
