@@ -124,6 +124,21 @@ SELECT padlock.decrypt(m, '{}') FROM two;
 SELECT padlock.unlock_keyring();
 SELECT pg_temp.try(m, '{}') FROM two;
 
+-- a wrapped key is bound to its name: in another key's row it is refused
+CREATE FUNCTION pg_temp.state_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+SELECT padlock.lock_keyring() > 0 AS wiped;
+BEGIN;
+UPDATE padlock.keys k SET wrapped = o.wrapped FROM padlock.keys o WHERE k.key_id = 'letters' AND k.version = 1 AND o.key_id = 'letters' AND o.version = 2;
+SELECT pg_temp.state_of('SELECT padlock.unlock_keyring()');
+ROLLBACK;
+SELECT pg_temp.state_of('SELECT padlock.unlock_keyring()');
+
 -- a key that has wrapped as much as it may
 BEGIN;
 SELECT setval('padlock.key_wraps', 1 << 30);

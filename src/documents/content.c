@@ -351,14 +351,21 @@ reseal_part(const Document *document, PadlockContentPart part, const bytea *mess
 			char *key_name)
 {
 	bytea	   *plaintext;
-	bytea	   *resealed;
+	bytea	   *volatile resealed = NULL;
 
 	if (message == NULL)
 		return NULL;
 	plaintext = open_part(document, part, message);
-	resealed = seal_part(document, part, VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ,
-						 key_name);
-	explicit_bzero(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
+	PG_TRY();
+	{
+		resealed = seal_part(document, part, VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ,
+							 key_name);
+	}
+	PG_FINALLY();
+	{
+		explicit_bzero(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
+	}
+	PG_END_TRY();
 	pfree(plaintext);
 	return resealed;
 }

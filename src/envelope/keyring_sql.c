@@ -350,6 +350,26 @@ rewrap_local(const KeyringRow *row, const uint8 *kek)
 	(void) change(&update, values, NULL);
 }
 
+/* The same for a KEK that is unlocked for it; false when it is not there any more. */
+static bool
+unlock_and_rewrap(const KeyringRow *row)
+{
+	uint8		kek[PADLOCK_KEK_SIZE];
+
+	if (!keyring_kek(row, kek))
+		return false;
+	PG_TRY();
+	{
+		rewrap_local(row, kek);
+	}
+	PG_FINALLY();
+	{
+		envelope_wipe(kek, sizeof(kek));
+	}
+	PG_END_TRY();
+	return true;
+}
+
 /* Rewrap all KEKs by the key file, which is made if need be; returns how many. */
 static int
 rewrap_all_local(List *rows)
@@ -369,13 +389,10 @@ rewrap_all_local(List *rows)
 	(void) key_file_make(false);
 	foreach(cell, rows)
 	{
-		KeyringRow *row = lfirst(cell);
-		uint8		kek[PADLOCK_KEK_SIZE];
+		const KeyringRow *row = lfirst(cell);
 
-		if (row->wrapped == NULL || !keyring_kek(row, kek))
+		if (row->wrapped == NULL || !unlock_and_rewrap(row))
 			continue;
-		rewrap_local(row, kek);
-		envelope_wipe(kek, sizeof(kek));
 		count++;
 	}
 	return count;
