@@ -35,6 +35,10 @@ SELECT padlock.register_job_handler(repeat('x', 101), 'handlers.greet(jsonb)', '
 SELECT padlock.register_job_handler('greet', NULL, 'handler_clerk');
 SELECT padlock.register_job_handler('greet', 'handlers.none(jsonb)', 'handler_clerk');
 SELECT padlock.register_job_handler('greet', 0::regprocedure, 'handler_clerk');
+CREATE FUNCTION pg_temp.greet(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+\set VERBOSITY sqlstate
+SELECT padlock.register_job_handler('greet', 'pg_temp.greet(jsonb)', 'handler_clerk');
+\set VERBOSITY default
 SELECT padlock.register_job_handler('greet', function_val, 'handler_clerk')
   FROM unnest('{handlers.text_out(jsonb)}'::regprocedure[]) AS function_val;
 SELECT padlock.register_job_handler('greet', 'handlers.text_in(text)', 'handler_clerk');

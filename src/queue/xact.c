@@ -33,6 +33,8 @@
 #include "core/errors.h"
 #include "queue/xact.h"
 
+#define COMMIT_CHUNK	500		/* changes made before others get their turn */
+
 typedef enum OpKind
 {
 	OP_ADD,
@@ -525,6 +527,12 @@ commit_ops(void)
 	head = queue_head(MyDatabaseId);
 	for (int i = 0; i < nops && head != NULL; i++)
 	{
+		if (i % COMMIT_CHUNK == COMMIT_CHUNK - 1)
+		{
+			/* what is held stays so, and new jobs may be claimed one by one */
+			LWLockRelease(padlock_queue->lock);
+			LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+		}
 		switch (ops[i].kind)
 		{
 			case OP_ADD:

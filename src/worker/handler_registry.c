@@ -177,6 +177,10 @@ function_problem(const Registration *row)
 	if (!OidIsValid(row->function))
 		return problem(ERRCODE_UNDEFINED_FUNCTION,
 					   psprintf("function %s does not exist", function_title(row)), NULL);
+	if (isAnyTempNamespace(get_func_namespace(row->function)))
+		return problem(ERRCODE_INVALID_FUNCTION_DEFINITION,
+					   psprintf("function %s is temporary", function_title(row)),
+					   "Another session may have a function of that name.");
 	if (!is_handler_function(row->function))
 		return problem(ERRCODE_INVALID_FUNCTION_DEFINITION,
 					   psprintf("function %s is not one that takes one jsonb and returns one jsonb",

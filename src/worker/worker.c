@@ -293,13 +293,24 @@ is_ready(void)
 	return ready;
 }
 
+/*
+ * Begin a transaction that claims.  It has no limit of time: after a start, it
+ * may have to look through all jobs that wait, and would find none otherwise.
+ */
+static void
+begin_claim(void)
+{
+	padlock_worker_begin();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
 /* Claim a job; else say in *due when to look again. */
 static bool
 claim(const char *worker_id, PadlockJob *job, TimestampTz *due)
 {
 	bool		claimed;
 
-	padlock_worker_begin();
+	begin_claim();
 	claimed = padlock_queue_claim(worker_id, LEASE_MS, job);
 	padlock_worker_commit();
 	if (!claimed)
@@ -544,7 +555,7 @@ process_more(const char *worker_id, const char *type, int max)
 	int			count;
 
 	INSTR_TIME_SET_CURRENT(claimed_at);
-	padlock_worker_begin();
+	begin_claim();
 	count = padlock_queue_claim_ahead(worker_id, LEASE_MS, type, jobs, max);
 	padlock_worker_commit();
 	process_ahead(jobs, count, claimed_at);
