@@ -150,6 +150,23 @@ wait_for($node, 'second', 'SELECT 1', '1', 60);
 like($err, qr{job_id_val names no job}, 'which nobody can complete') or diag("$rc $out $err");
 is(value('SELECT count(*) FROM padlock.job_outcomes WHERE job_seq > 2', 'second'), '0', 'nor says anything of');
 
+# The file of leases is believed when it is this server's and whole.
+my $leases = $node->data_dir . '/pg_stat_tmp/padlock_leases';
+value("SELECT enqueue_job('job', '{}')", 'first');
+foreach my $case ([ 'untouched', '1', sub { } ],
+	[ 'a copy', '0', sub { my $bytes = slurp_file($leases); rename $leases, "$leases.old"; append_to_file($leases, $bytes); } ],
+	[ 'torn', '0', sub { my $bytes = slurp_file($leases); $bytes =~ s/scribe/SCRIBE/g; open my $out, '+<', $leases or die; binmode $out; syswrite $out, $bytes; close $out; } ])
+{
+	my ($name, $running, $change) = @$case;
+
+	value("SELECT get_next_job('scribe')", 'first');
+	$node->stop('immediate');
+	$change->();
+	$node->start;
+	is(value("SELECT count(*) FROM job_queue WHERE status = 'processing'", 'first'), $running, "a file of leases that is $name");
+}
+is(value("SELECT status FROM job_queue", 'first'), 'pending', 'costs no job');
+
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP/, 'nothing crashed');
 done_testing();
