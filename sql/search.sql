@@ -67,6 +67,7 @@ COMMIT;
 -- Facets count the whole result, not the page.
 SELECT jsonb_pretty(product_search(search_term => 'cover', per_page => '1', facets => 'true') -> 'facets');
 SELECT product_search(policy_type => 'home', facets => 'true') #> '{facets,country}' AS offered_everywhere;
+SELECT product_search(facets => 'true') #> '{facets,country}' AS and_in_some;
 
 -- What is marked, and why products rank as they do.
 SELECT p -> 'highlight' AS highlight FROM jsonb_array_elements(product_search(search_term => 'dental', highlight => 'true') -> 'products') AS p;
