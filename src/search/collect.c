@@ -35,14 +35,16 @@ is_better(const SearchView *view, const SearchHit *a, const SearchHit *b)
 }
 
 void
-search_collector_start(SearchCollector *collector, const SearchView *view, const SearchPlan *plan)
+search_collector_start(SearchCollector *collector, const SearchView *view, const SearchPlan *plan,
+					   uint64 skipped)
 {
 	uint64		documents = search_view_documents(view);
 
 	memset(collector, 0, sizeof(*collector));
 	collector->view = view;
 	collector->plan = plan;
-	collector->wanted = Min(plan->offset + plan->limit, documents);
+	collector->offset = plan->offset - skipped;
+	collector->wanted = Min(collector->offset + plan->limit, documents);
 	collector->capacity = Min(collector->wanted * 2 + EXTRA_ROOM, documents + 1);
 	collector->hits = palloc_extended(collector->capacity * sizeof(SearchHit), MCXT_ALLOC_HUGE);
 }
@@ -137,7 +139,7 @@ compare_hits(const void *a, const void *b, void *view)
 void
 search_collector_finish(SearchCollector *collector, SearchResult *result)
 {
-	uint64		offset = collector->plan->offset;
+	uint64		offset = collector->offset;
 
 	if (collector->count > collector->wanted)
 		select_best(collector->view, collector->hits, collector->count, collector->wanted);

@@ -3,8 +3,11 @@
  * filter.c
  *	  Which documents of a segment pass a search's filters.
  *
- * Policy type, currency and country are terms, whose bitmaps and postings
- * leave few documents; the columns are then looked at for these only.
+ * A chunk of documents at a time, and only of those that are still of
+ * interest: first the ones that live, then policy type, currency and country,
+ * which are terms with bitmaps or postings; the columns are looked at for
+ * those that are left.  Whether a document passes cannot be foretold, so the
+ * loops have no branch for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,138 +15,249 @@
 
 #include "port/pg_bitutils.h"
 
+#include "search/bits.h"
 #include "search/postings.h"
 #include "search/score.h"
 
-/* Keep the documents whose bit is set in both. */
-static void
-intersect(uint64 *allowed, const uint64 *other, Size nwords)
+/* With more than so many of 64 documents left, all are compared at once. */
+#define DENSE_WORD 20
+
+/* A country is the documents that name it and those offered everywhere. */
+#define VALUE_TERMS 2
+#define MAX_VALUES	3
+
+/* A filter value: a document must have one of the terms. */
+typedef struct FilterValue
 {
-	for (Size i = 0; i < nwords; i++)
-		allowed[i] &= other[i];
-}
+	int			ncursors;
+	SearchCursor cursors[VALUE_TERMS];
+} FilterValue;
+
+struct SearchFilterWalk
+{
+	const SearchSegment *segment;
+	const uint64 *live;
+	const SearchFilters *filters;
+	FilterValue *values;
+	int			nvalues;
+	int64		company;		/* in this segment; -1: it has none of it */
+	int64		product;		/* its document; -1: it does not have it */
+	double		minimum;
+	double		maximum;
+	bool		has_premium;
+};
 
 static void
-mark_filter_value(const SearchSegment *segment, char kind, const char *value, uint64 *bitmap)
+open_value_term(FilterValue *value, const SearchSegment *segment, char kind, const char *text)
 {
 	char		term[SEARCH_TERM_MAX];
-	int			length = Min((int) strlen(value), SEARCH_TERM_MAX - 2);
+	int			length = Min((int) strlen(text), SEARCH_TERM_MAX - 2);
 	const SearchTermEntry *entry;
 
 	term[0] = SEARCH_FILTER_MARK;
 	term[1] = kind;
-	memcpy(term + 2, value, length);
+	memcpy(term + 2, text, length);
 	entry = search_segment_find(segment, term, length + 2);
 	if (entry != NULL)
-		search_postings_mark(segment, entry, bitmap);
+		search_cursor_open(&value->cursors[value->ncursors++], segment, entry);
 }
 
-/* Keep documents with a filter value; country: those offered everywhere too. */
 static void
-filter_value(const SearchSegment *segment, char kind, const char *value, uint64 *allowed,
-			 uint64 *scratch)
+open_value(SearchFilterWalk *walk, char kind, const char *text)
 {
-	Size		nwords = SEARCH_BITMAP_WORDS(segment->ndocuments);
+	FilterValue *value;
 
-	if (value == NULL)
+	if (text == NULL)
 		return;
-	memset(scratch, 0, nwords * sizeof(uint64));
-	mark_filter_value(segment, kind, value, scratch);
+	value = &walk->values[walk->nvalues++];
+	value->ncursors = 0;
+	open_value_term(value, walk->segment, kind, text);
 	if (kind == SEARCH_FILTER_COUNTRY)
-		mark_filter_value(segment, kind, "", scratch);
-	intersect(allowed, scratch, nwords);
+		open_value_term(value, walk->segment, kind, "");
 }
 
-static void
-filter_company(const SearchSegment *segment, const pg_uuid_t *id, uint64 *allowed)
+SearchFilterWalk *
+search_filter_open(const SearchViewSegment *place, const SearchFilters *filters)
 {
-	const uint32 *company = SEARCH_SECTION(segment, SECTION_COMPANY, uint32);
-	int64		wanted = search_segment_company(segment, id);
+	SearchFilterWalk *walk = palloc(sizeof(SearchFilterWalk));
 
-	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
+	walk->segment = place->segment;
+	walk->live = place->live;
+	walk->filters = filters;
+	walk->values = palloc(MAX_VALUES * sizeof(FilterValue));
+	walk->nvalues = 0;
+	open_value(walk, SEARCH_FILTER_TYPE, filters->policy_type);
+	open_value(walk, SEARCH_FILTER_CURRENCY, filters->currency);
+	open_value(walk, SEARCH_FILTER_COUNTRY, filters->country);
+	walk->company = filters->company != NULL
+		? search_segment_company(place->segment, filters->company) : -1;
+	walk->product = filters->product != NULL
+		? search_segment_document(place->segment, filters->product) : -1;
+	walk->has_premium = filters->has_minimum || filters->has_maximum;
+	walk->minimum = filters->has_minimum ? filters->minimum_premium : -1;
+	walk->maximum = filters->has_maximum ? filters->maximum_premium : 1e308;
+	return walk;
+}
+
+bool
+search_filter_is_any(const SearchFilters *filters)
+{
+	return filters->policy_type != NULL || filters->currency != NULL ||
+		filters->country != NULL || filters->company != NULL || filters->product != NULL ||
+		filters->age >= 0 || filters->has_minimum || filters->has_maximum;
+}
+
+/* Keep the documents of a chunk with a filter value. */
+static void
+filter_value(FilterValue *value, uint32 chunk, uint64 *words)
+{
+	uint64		having[SEARCH_CHUNK_WORDS] = {0};
+
+	for (int i = 0; i < value->ncursors; i++)
+		search_cursor_mark(&value->cursors[i], chunk, having);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] &= having[i];
+}
+
+static inline uint8
+fits_premium(double premium, double minimum, double maximum)
+{
+	return (premium >= minimum) & (premium <= maximum);
+}
+
+/* SEARCH_AGE_NONE is no lower limit, and above every upper one. */
+static inline uint8
+fits_age(uint8 minimum, uint8 maximum, int age)
+{
+	return ((minimum == SEARCH_AGE_NONE) | (minimum <= age)) & (maximum >= age);
+}
+
+/* Which of the 64 documents from one on fit: all three set fits[64]. */
+SEARCH_VECTORIZED static void
+fit_premiums(const double *premiums, double minimum, double maximum, uint8 *fits)
+{
+	for (int i = 0; i < 64; i++)
+		fits[i] = fits_premium(premiums[i], minimum, maximum);
+}
+
+SEARCH_VECTORIZED static void
+fit_ages(const uint8 *minimums, const uint8 *maximums, int age, uint8 *fits)
+{
+	for (int i = 0; i < 64; i++)
+		fits[i] = fits_age(minimums[i], maximums[i], age);
+}
+
+SEARCH_VECTORIZED static void
+fit_companies(const uint32 *companies, uint32 company, uint8 *fits)
+{
+	for (int i = 0; i < 64; i++)
+		fits[i] = companies[i] == company;
+}
+
+typedef enum FilterColumn
+{
+	COLUMN_COMPANY,
+	COLUMN_AGE,
+	COLUMN_PREMIUM
+} FilterColumn;
+
+/* Of the documents of a word, which begins with one, those that fit a column. */
+static inline uint64
+filter_few(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint64 word)
+{
+	const SearchSegment *segment = walk->segment;
+	const uint32 *companies = SEARCH_SECTION(segment, SECTION_COMPANY, uint32) + first;
+	const uint8 *minimums = SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first;
+	const uint8 *maximums = SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first;
+	const double *premiums = SEARCH_SECTION(segment, SECTION_PREMIUMS, double) + first;
+	uint64		fitting = 0;
+
+	for (; word != 0; word &= word - 1)
 	{
-		for (uint64 word = allowed[i]; word != 0; word &= word - 1)
-		{
-			int			bit = pg_rightmost_one_pos64(word);
+		int			bit = pg_rightmost_one_pos64(word);
+		uint64		fits;
 
-			if (company[i * 64 + bit] != wanted)
-				allowed[i] &= ~(UINT64CONST(1) << bit);
-		}
+		if (column == COLUMN_COMPANY)
+			fits = companies[bit] == walk->company;
+		else if (column == COLUMN_AGE)
+			fits = fits_age(minimums[bit], maximums[bit], walk->filters->age);
+		else
+			fits = fits_premium(premiums[bit], walk->minimum, walk->maximum);
+		fitting |= fits << bit;
+	}
+	return fitting;
+}
+
+/* The same for a word with many documents. */
+static uint64
+filter_many(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint64 word)
+{
+	const SearchSegment *segment = walk->segment;
+	uint8		fits[64];
+
+	if (column == COLUMN_COMPANY)
+		fit_companies(SEARCH_SECTION(segment, SECTION_COMPANY, uint32) + first,
+					  (uint32) walk->company, fits);
+	else if (column == COLUMN_AGE)
+		fit_ages(SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first,
+				 SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first,
+				 walk->filters->age, fits);
+	else
+		fit_premiums(SEARCH_SECTION(segment, SECTION_PREMIUMS, double) + first, walk->minimum,
+					 walk->maximum, fits);
+	return word & search_bits_of_bytes(fits);
+}
+
+static inline void
+filter_column(const SearchFilterWalk *walk, FilterColumn column, uint32 chunk, uint64 *words)
+{
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		uint32		first = (chunk << SEARCH_CHUNK_BITS) + i * 64;
+
+		if (words[i] == 0)
+			continue;
+		/* the last documents do not fill a word */
+		if (pg_popcount64(words[i]) > DENSE_WORD && first + 64 <= walk->segment->ndocuments)
+			words[i] = filter_many(walk, column, first, words[i]);
+		else
+			words[i] = filter_few(walk, column, first, words[i]);
 	}
 }
 
 /* Keep the document of a product alone. */
 static void
-filter_product(const SearchSegment *segment, const pg_uuid_t *id, uint64 *allowed)
+filter_product(int64 document, uint32 chunk, uint64 *words)
 {
-	int64		document = search_segment_document(segment, id);
-	uint64		kept = document >= 0 ? allowed[document / 64] & UINT64CONST(1) << (document % 64) : 0;
+	uint64		kept[SEARCH_CHUNK_WORDS] = {0};
 
-	memset(allowed, 0, SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64));
-	if (document >= 0)
-		allowed[document / 64] = kept;
+	if (document >= 0 && document >> SEARCH_CHUNK_BITS == chunk)
+		kept[document % SEARCH_CHUNK / 64] = UINT64CONST(1) << (document % 64);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] &= kept[i];
 }
 
-static void
-filter_premium(const SearchSegment *segment, double minimum, double maximum, uint64 *allowed)
+bool
+search_filter_chunk(SearchFilterWalk *walk, uint32 chunk, uint64 *words)
 {
-	const double *premiums = SEARCH_SECTION(segment, SECTION_PREMIUMS, double);
+	const uint64 *live = walk->live + (Size) chunk * SEARCH_CHUNK_WORDS;
+	uint64		any = 0;
 
-	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
-	{
-		for (uint64 word = allowed[i]; word != 0; word &= word - 1)
-		{
-			int			bit = pg_rightmost_one_pos64(word);
-			double		premium = premiums[i * 64 + bit];
-
-			if (premium < minimum || premium > maximum)
-				allowed[i] &= ~(UINT64CONST(1) << bit);
-		}
-	}
-}
-
-static void
-filter_age(const SearchSegment *segment, int age, uint64 *allowed)
-{
-	const uint8 *minimum = SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8);
-	const uint8 *maximum = SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8);
-
-	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
-	{
-		for (uint64 word = allowed[i]; word != 0; word &= word - 1)
-		{
-			int			bit = pg_rightmost_one_pos64(word);
-			Size		document = i * 64 + bit;
-
-			/* SEARCH_AGE_NONE is no lower limit, and above every upper one */
-			if ((minimum[document] != SEARCH_AGE_NONE && minimum[document] > age) ||
-				maximum[document] < age)
-				allowed[i] &= ~(UINT64CONST(1) << bit);
-		}
-	}
-}
-
-uint64 *
-search_filter(const SearchViewSegment *place, const SearchFilters *filters)
-{
-	const SearchSegment *segment = place->segment;
-	Size		size = SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64);
-	uint64	   *allowed = palloc(Max(size, 8));
-	uint64	   *scratch = palloc(Max(size, 8));
-
-	memcpy(allowed, place->live, size);
-	filter_value(segment, SEARCH_FILTER_TYPE, filters->policy_type, allowed, scratch);
-	filter_value(segment, SEARCH_FILTER_CURRENCY, filters->currency, allowed, scratch);
-	filter_value(segment, SEARCH_FILTER_COUNTRY, filters->country, allowed, scratch);
-	if (filters->product != NULL)
-		filter_product(segment, filters->product, allowed);
-	if (filters->company != NULL)
-		filter_company(segment, filters->company, allowed);
-	if (filters->age >= 0)
-		filter_age(segment, filters->age, allowed);
-	if (filters->has_minimum || filters->has_maximum)
-		filter_premium(segment, filters->has_minimum ? filters->minimum_premium : -1,
-					   filters->has_maximum ? filters->maximum_premium : 1e308, allowed);
-	pfree(scratch);
-	return allowed;
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] &= live[i];
+	if (walk->filters->product != NULL)
+		filter_product(walk->product, chunk, words);
+	for (int i = 0; i < walk->nvalues; i++)
+		filter_value(&walk->values[i], chunk, words);
+	if (walk->filters->company != NULL && walk->company < 0)
+		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	if (walk->filters->company != NULL)
+		filter_column(walk, COLUMN_COMPANY, chunk, words);
+	if (walk->filters->age >= 0)
+		filter_column(walk, COLUMN_AGE, chunk, words);
+	if (walk->has_premium)
+		filter_column(walk, COLUMN_PREMIUM, chunk, words);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		any |= words[i];
+	return any != 0;
 }

@@ -19,6 +19,36 @@
 #include "search/postings.h"
 #include "search/score.h"
 
+void
+search_mark_group(const SearchSegment *segment, const SearchGroup *group, uint64 *bitmap)
+{
+	Size		size = SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64);
+
+	for (int i = 0; i < group->nterms; i++)
+	{
+		uint64	   *marks = palloc0(Max(size, 8));
+		uint64	   *also = palloc(Max(size, 8));
+		const SearchTermUse *use = &group->terms[i];
+		const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
+
+		if (entry != NULL)
+			search_postings_mark(segment, entry, marks);
+		for (use = use->also; use != NULL; use = use->also)
+		{
+			memset(also, 0, size);
+			entry = search_segment_find(segment, use->term, use->length);
+			if (entry != NULL)
+				search_postings_mark(segment, entry, also);
+			for (Size j = 0; j < size / sizeof(uint64); j++)
+				marks[j] &= also[j];
+		}
+		for (Size j = 0; j < size / sizeof(uint64); j++)
+			bitmap[j] |= marks[j];
+		pfree(marks);
+		pfree(also);
+	}
+}
+
 /* Where a phrase may begin. */
 typedef struct Beginning
 {

@@ -9,14 +9,8 @@
 
 #include "port/pg_bitutils.h"
 
+#include "search/bits.h"
 #include "search/postings.h"
-
-/* Compile the loops for newer processors too and choose at load time. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define SEARCH_VECTORIZED __attribute__((target_clones("avx2", "popcnt", "default"), optimize("O3")))
-#else
-#define SEARCH_VECTORIZED
-#endif
 
 SEARCH_VECTORIZED static uint64
 count_common_bits(const uint64 *a, const uint64 *b, Size nwords)
@@ -318,6 +312,22 @@ search_cursor_bound(SearchCursor *cursor, uint32 chunk)
 }
 
 void
+search_cursor_foresee(const SearchCursor *cursor, uint32 chunk, uint64 *words)
+{
+	SearchCursor copy;
+
+	if (cursor->bitmap != NULL)
+	{
+		memcpy(words, cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS,
+			   SEARCH_CHUNK_WORDS * sizeof(uint64));
+		return;
+	}
+	copy = *cursor;
+	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	search_cursor_mark(&copy, chunk, words);
+}
+
+void
 search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words)
 {
 	uint32		start = chunk << SEARCH_CHUNK_BITS;
@@ -436,20 +446,20 @@ dense_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, uint8 leas
 	{
 		int			here = pg_popcount64(bitmap[i]);
 
-		if (!any_impact(impacts + rank, here, least))
+		if (words[i] != 0 && any_impact(impacts + rank, here, least))
 		{
-			rank += here;
-			continue;
-		}
-		for (uint64 word = bitmap[i]; word != 0; word &= word - 1, rank++)
-		{
-			int			bit = pg_rightmost_one_pos64(word);
+			for (uint64 word = words[i]; word != 0; word &= word - 1)
+			{
+				uint64		bit = word & -word;
+				uint8		impact = impacts[rank + pg_popcount64(bitmap[i] & (bit - 1))];
 
-			if (impacts[rank] < least || (allowed[i] >> bit & 1) == 0)
-				continue;
-			places[count] = i * 64 + bit;
-			found[count++] = impacts[rank];
+				if (impact < least)
+					continue;
+				places[count] = i * 64 + pg_rightmost_one_pos64(word);
+				found[count++] = impact;
+			}
 		}
+		rank += here;
 	}
 	return count;
 }

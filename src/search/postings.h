@@ -104,6 +104,9 @@ extern void search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, 
 extern uint32 search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
 								  uint16 *touched, uint32 ntouched);
 
+/* Set words to a chunk's documents that have the term; takes nothing either. */
+extern void search_cursor_foresee(const SearchCursor *cursor, uint32 chunk, uint64 *words);
+
 /*
  * One more step, for a search of a single term: sets words to the chunk's
  * documents that have the term and are allowed, and finds those of them with

@@ -26,11 +26,11 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "search/bits.h"
 #include "search/postings.h"
 #include "search/products.h"
 #include "search/score.h"
@@ -72,8 +72,9 @@ typedef struct Run
 	int			place;			/* of the segment in the view */
 	GroupWalk  *groups;
 	int			ngroups;
-	uint64	   *allowed;		/* by the filters */
-	uint64	   *matches;
+	SearchFilterWalk *filter;
+	uint64	   *restricted;		/* documents allowed, NULL: what the filter lets pass */
+	uint64	   *matches;		/* NULL: not kept */
 	uint32	   *coded;			/* documents with the code searched for */
 	int			ncoded;
 	float		largest_coordination;
@@ -81,8 +82,6 @@ typedef struct Run
 	const float *freshness;
 	int			today;
 	uint64		total;
-	bool		in_order;		/* documents come as the plan orders them */
-	uint64		offered;
 	float		scores[SEARCH_CHUNK];
 	float		group_scores[SEARCH_CHUNK]; /* 0 but while a group is added */
 	float		term_scores[SEARCH_CHUNK];	/* 0 but while a term is */
@@ -154,34 +153,32 @@ open_groups(Run *run)
 		run->largest_coordination = Max(run->largest_coordination, query->coordination[i]);
 }
 
-void
-search_mark_group(const SearchSegment *segment, const SearchGroup *group, uint64 *bitmap)
+static bool
+is_allowed(const Run *run, uint32 document)
 {
-	Size		size = SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64);
+	uint64		words[SEARCH_CHUNK_WORDS] = {0};
 
-	for (int i = 0; i < group->nterms; i++)
-	{
-		uint64	   *marks = palloc0(Max(size, 8));
-		uint64	   *also = palloc(Max(size, 8));
-		const SearchTermUse *use = &group->terms[i];
-		const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
+	if (run->restricted != NULL)
+		return run->restricted[document / 64] >> (document % 64) & 1;
+	words[document % SEARCH_CHUNK / 64] = UINT64CONST(1) << (document % 64);
+	return search_filter_chunk(search_filter_open(&run->view->segments[run->place],
+												  &run->plan->filters),
+							   document >> SEARCH_CHUNK_BITS, words);
+}
 
-		if (entry != NULL)
-			search_postings_mark(segment, entry, marks);
-		for (use = use->also; use != NULL; use = use->also)
-		{
-			memset(also, 0, size);
-			entry = search_segment_find(segment, use->term, use->length);
-			if (entry != NULL)
-				search_postings_mark(segment, entry, also);
-			for (Size j = 0; j < size / sizeof(uint64); j++)
-				marks[j] &= also[j];
-		}
-		for (Size j = 0; j < size / sizeof(uint64); j++)
-			bitmap[j] |= marks[j];
-		pfree(marks);
-		pfree(also);
-	}
+/* Let the filter pass over all documents, for what needs all of them at once. */
+static uint64 *
+filter_all(Run *run)
+{
+	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
+	uint64	   *allowed = palloc(Max(nwords, 1) * sizeof(uint64));
+	SearchFilterWalk *filter = search_filter_open(&run->view->segments[run->place],
+												  &run->plan->filters);
+
+	memset(allowed, 0xFF, nwords * sizeof(uint64));
+	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(run->segment->ndocuments); chunk++)
+		(void) search_filter_chunk(filter, chunk, allowed + (Size) chunk * SEARCH_CHUNK_WORDS);
+	return allowed;
 }
 
 /* Take out documents with an excluded word. */
@@ -192,20 +189,28 @@ exclude(Run *run)
 	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
 	uint64	   *excluded;
 
-	if (query == NULL || query->nexcluded == 0)
+	if (query->nexcluded == 0)
 		return;
 	excluded = palloc0(Max(nwords, 1) * sizeof(uint64));
 	for (int i = 0; i < query->nexcluded; i++)
 		search_mark_group(run->segment, &query->excluded[i], excluded);
 	for (Size i = 0; i < nwords; i++)
-		run->allowed[i] &= ~excluded[i];
+		run->restricted[i] &= ~excluded[i];
 	pfree(excluded);
 }
 
+/* Take out of a chunk's documents those that may not be found. */
 static bool
-is_allowed(const Run *run, uint32 document)
+filter_chunk(Run *run, uint32 chunk, uint64 *words)
 {
-	return run->allowed[document / 64] >> (document % 64) & 1;
+	Size		first = (Size) chunk * SEARCH_CHUNK_WORDS;
+	uint64		any = 0;
+
+	if (run->restricted == NULL)
+		return search_filter_chunk(run->filter, chunk, words);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		any |= words[i] &= run->restricted[first + i];
+	return any != 0;
 }
 
 static bool
@@ -372,30 +377,6 @@ add_group(Run *run, GroupWalk *group, uint32 chunk)
 	}
 }
 
-/* A bit for each of 64 counts that is not 0, eight at a time. */
-static inline uint64
-bits_of_counts(const uint8 *counts)
-{
-	uint64		bits = 0;
-
-	for (int i = 0; i < 8; i++)
-	{
-		const uint64 low7 = UINT64CONST(0x7f7f7f7f7f7f7f7f);
-		uint64		eight;
-
-		memcpy(&eight, counts + i * 8, sizeof(eight));
-		if (eight == 0)
-			continue;
-		/* the top bit of each byte that is not 0, then all of them side by side */
-		eight = ((((eight & low7) + low7) | eight) & ~low7) >> 7;
-#ifdef WORDS_BIGENDIAN
-		eight = pg_bswap64(eight);
-#endif
-		bits |= (eight * UINT64CONST(0x0102040810204080)) >> 56 << (i * 8);
-	}
-	return bits;
-}
-
 /* A bit for each of 64 scores that is at least so high. */
 static inline uint64
 bits_of_scores(const float *scores, float least)
@@ -440,7 +421,7 @@ score_chunk(Run *run, uint32 chunk, uint64 *words)
 		add_group(run, group, chunk);
 	}
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-		words[i] = bits_of_counts(run->counts + i * 64);
+		words[i] = search_bits_of_bytes(run->counts + i * 64);
 }
 
 /*
@@ -499,29 +480,13 @@ boost(const Run *run, uint32 document)
 		run->freshness[Max(0, Min(age, FRESHNESS_DAYS - 1))];
 }
 
-/* The key of a document by a column. */
-static double
-column_key(const Run *run, uint32 document)
-{
-	switch (run->plan->order)
-	{
-		case SEARCH_ORDER_PREMIUM:
-			return SEARCH_SECTION(run->segment, SECTION_PREMIUMS, double)[document];
-		case SEARCH_ORDER_CREATED:
-			return (double) SEARCH_SECTION(run->segment, SECTION_CREATED, int64)[document];
-		default:
-			return SEARCH_SECTION(run->segment, SECTION_POPULARITY, uint8)[document];
-	}
-}
-
-/* Offer a document to the collector. */
+/* Offer a document to the collector by its score. */
 static void
-offer(Run *run, uint32 document, double key, float score)
+offer(Run *run, uint32 document, float score)
 {
-	SearchHit	hit = {run->plan->ascending ? -key : key, score, document, run->place};
+	SearchHit	hit = {run->plan->ascending ? -score : score, score, document, run->place};
 
 	search_collector_add(run->collector, &hit);
-	run->offered++;
 }
 
 /* Offer a chunk's matches by their scores. */
@@ -548,7 +513,7 @@ offer_scores(Run *run, uint32 chunk, const uint64 *words)
 			if (falling && run->collector->full && score * largest < run->collector->worst.key)
 				continue;
 			score *= boost(run, document);
-			offer(run, document, score, score);
+			offer(run, document, score);
 		}
 	}
 }
@@ -576,7 +541,8 @@ run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
 
 	if (least > 255)
 	{
-		mark_chunk(run, chunk, words);
+		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+		search_cursor_mark(&walk->cursor, chunk, words);
 		for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
 			words[i] &= allowed[i];
 		return;
@@ -588,25 +554,7 @@ run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
 		float		score = factor * impacts[i] * boost(run, document);
 
 		if (!is_coded(run, document))
-			offer(run, document, score, score);
-	}
-}
-
-/* Offer a chunk's matches by a column, until an ordered segment gave enough. */
-static void
-offer_columns(Run *run, uint32 chunk, const uint64 *words)
-{
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-	{
-		for (uint64 word = words[i]; word != 0; word &= word - 1)
-		{
-			uint32		document = (chunk << SEARCH_CHUNK_BITS) + i * 64 +
-				pg_rightmost_one_pos64(word);
-
-			if (run->in_order && run->offered >= run->collector->wanted)
-				return;
-			offer(run, document, column_key(run, document), 0);
-		}
+			offer(run, document, score);
 	}
 }
 
@@ -629,49 +577,91 @@ without_coded(Run *run, uint32 chunk, uint64 *words)
 	}
 }
 
+/* Find, and offer, a chunk's matches of a single term, best impacts first. */
+static void
+find_single(Run *run, uint32 chunk, uint64 *words)
+{
+	uint64		allowed[SEARCH_CHUNK_WORDS];
+
+	/* filters cost less for the documents that have the term alone */
+	if (search_filter_is_any(&run->plan->filters))
+		search_cursor_foresee(&run->groups[0].terms[0]->cursor, chunk, allowed);
+	else
+		memset(allowed, 0xFF, sizeof(allowed));
+	if (filter_chunk(run, chunk, allowed))
+		run_single_chunk(run, chunk, allowed, words);
+	else
+		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+}
+
+/* Find, and score if they may be wanted, a chunk's matches of several terms. */
+static void
+find_several(Run *run, uint32 chunk, float bound, uint64 *words)
+{
+	uint64		allowed[SEARCH_CHUNK_WORDS];
+	bool		scored = run->plan->order == SEARCH_ORDER_RELEVANCE;
+
+	memset(allowed, 0xFF, sizeof(allowed));
+	if (!filter_chunk(run, chunk, allowed))
+	{
+		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+		return;
+	}
+	if (scored && run->collector->full && !run->plan->ascending)
+		scored = bound >= run->collector->worst.key;
+	if (scored)
+		score_chunk(run, chunk, words);
+	else
+		mark_chunk(run, chunk, words);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] &= allowed[i];
+	without_coded(run, chunk, words);
+	if (scored)
+		offer_scores(run, chunk, words);
+}
+
+/* Find, count and offer a chunk's matches. */
 static void
 run_chunk(Run *run, uint32 chunk)
 {
-	const uint64 *allowed = run->allowed + (Size) chunk * SEARCH_CHUNK_WORDS;
-	bool		by_score = run->plan->query != NULL && run->plan->order == SEARCH_ORDER_RELEVANCE;
-	bool		scored = by_score;
+	float		bound = run->plan->query != NULL ? chunk_bound(run, chunk) : 0;
 	uint64		words[SEARCH_CHUNK_WORDS];
-	uint64		any = 0;
 
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-		any |= allowed[i];
-	if (any == 0)
-		return;
 	if (run->plan->query == NULL)
-		memcpy(words, allowed, sizeof(words));
-	else
 	{
-		float		bound = chunk_bound(run, chunk);
-
-		if (bound == 0)
-			return;
-		if (by_score && is_single(run))
-		{
-			run_single_chunk(run, chunk, allowed, words);
-			without_coded(run, chunk, words);
-			memcpy(run->matches + (Size) chunk * SEARCH_CHUNK_WORDS, words, sizeof(words));
-			return;
-		}
-		if (by_score && run->collector->full && !run->plan->ascending)
-			scored = bound >= run->collector->worst.key;
-		if (scored)
-			score_chunk(run, chunk, words);
-		else
-			mark_chunk(run, chunk, words);
-		for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-			words[i] &= allowed[i];
-		without_coded(run, chunk, words);
+		memset(words, 0xFF, sizeof(words));
+		(void) filter_chunk(run, chunk, words);
 	}
-	memcpy(run->matches + (Size) chunk * SEARCH_CHUNK_WORDS, words, sizeof(words));
-	if (by_score && scored)
-		offer_scores(run, chunk, words);
-	else if (!by_score)
-		offer_columns(run, chunk, words);
+	else if (bound == 0)
+		memset(words, 0, sizeof(words));
+	else if (run->plan->order == SEARCH_ORDER_RELEVANCE && is_single(run))
+		find_single(run, chunk, words);
+	else
+		find_several(run, chunk, bound, words);
+	without_coded(run, chunk, words);
+	run->total += search_count_bits(words, SEARCH_CHUNK_WORDS);
+	if (run->matches != NULL)
+		memcpy(run->matches + (Size) chunk * SEARCH_CHUNK_WORDS, words, sizeof(words));
+}
+
+/* What a query asks of documents beyond its filters and words. */
+static void
+restrict_run(Run *run)
+{
+	const SearchQuery *query = run->plan->query;
+
+	run->restricted = NULL;
+	run->ncoded = 0;
+	if (query == NULL)
+		return;
+	if (query->nexcluded > 0 || query->nphrases > 0)
+	{
+		run->restricted = filter_all(run);
+		exclude(run);
+	}
+	find_coded(run);
+	if (query->nphrases > 0)
+		search_restrict_to_phrases(&run->view->segments[run->place], query, run->restricted);
 }
 
 /* Run over one segment. */
@@ -679,39 +669,24 @@ static void
 run_segment(Run *run)
 {
 	Size		nwords = SEARCH_BITMAP_WORDS(run->segment->ndocuments);
+	bool		by_score = run->plan->order == SEARCH_ORDER_RELEVANCE;
 
-	run->allowed = search_filter(&run->view->segments[run->place], &run->plan->filters);
-	run->matches = palloc0(Max(nwords, 1) * sizeof(uint64));
-	run->offered = 0;
-	run->in_order = run->plan->order == SEARCH_ORDER_POPULARITY && !run->plan->ascending &&
-		!run->plan->has_cursor;
+	run->filter = search_filter_open(&run->view->segments[run->place], &run->plan->filters);
+	run->matches = NULL;
+	if (!by_score || run->plan->keeps_matches)
+		run->matches = palloc(Max(nwords, 1) * sizeof(uint64));
 	open_groups(run);
-	exclude(run);
-	find_coded(run);
-	if (run->plan->query != NULL && run->plan->query->nphrases > 0)
-		search_restrict_to_phrases(&run->view->segments[run->place], run->plan->query,
-								   run->allowed);
-	for (int i = 0; i < run->ncoded; i++)
-	{
-		if (run->plan->order == SEARCH_ORDER_RELEVANCE)
-			offer(run, run->coded[i], CODE_SCORE, CODE_SCORE);
-	}
+	restrict_run(run);
+	for (int i = 0; i < run->ncoded && by_score; i++)
+		offer(run, run->coded[i], CODE_SCORE);
 	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(run->segment->ndocuments); chunk++)
 	{
 		run_chunk(run, chunk);
 		CHECK_FOR_INTERRUPTS();
 	}
-	for (int i = 0; i < run->ncoded; i++)
-	{
+	run->total += run->ncoded;
+	for (int i = 0; i < run->ncoded && run->matches != NULL; i++)
 		run->matches[run->coded[i] / 64] |= UINT64CONST(1) << (run->coded[i] % 64);
-		if (run->plan->order != SEARCH_ORDER_RELEVANCE)
-		{
-			run->in_order = false;
-			offer(run, run->coded[i], column_key(run, run->coded[i]), 0);
-		}
-	}
-	run->total += search_count_bits(run->matches, nwords);
-	pfree(run->allowed);
 }
 
 /* Days from 2000-01-01 to now. */
@@ -729,7 +704,8 @@ search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
 
 	memset(result, 0, sizeof(*result));
 	result->matches = palloc0(view->nsegments * sizeof(uint64 *));
-	search_collector_start(&collector, view, plan);
+	if (plan->order == SEARCH_ORDER_RELEVANCE)
+		search_collector_start(&collector, view, plan, 0);
 	make_boosts(&run->popularity, &run->freshness);
 	run->view = view;
 	run->plan = plan;
@@ -742,6 +718,8 @@ search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
 		result->matches[run->place] = run->matches;
 	}
 	result->total = run->total;
+	if (plan->order != SEARCH_ORDER_RELEVANCE)
+		search_collect_by_column(&collector, view, plan, result->matches);
 	search_collector_finish(&collector, result);
 	pfree(run);
 }

@@ -54,6 +54,7 @@ typedef struct SearchPlan
 	bool		ascending;
 	uint64		offset;			/* hits to leave out */
 	uint32		limit;			/* and to give */
+	bool		keeps_matches;	/* in the result */
 	bool		has_cursor;		/* only hits worse than these */
 	double		cursor_key;
 	pg_uuid_t	cursor_id;
@@ -64,7 +65,7 @@ typedef struct SearchResult
 	uint64		total;			/* all matches, those before a cursor too */
 	SearchHit  *hits;
 	uint32		nhits;
-	uint64	  **matches;		/* bitmaps of all matches, by segment */
+	uint64	  **matches;		/* if kept: bitmaps of all matches, by segment */
 } SearchResult;
 
 /* Weights of relevance beyond the words; settings. */
@@ -84,8 +85,21 @@ extern float search_hit_part(const SearchView *view, const SearchHit *hit,
 /* The factor of a hit's score for its popularity and freshness. */
 extern float search_hit_boost(const SearchView *view, const SearchHit *hit);
 
-/* Documents of a segment that live and pass the filters; a palloc'd bitmap. */
-extern uint64 *search_filter(const SearchViewSegment *segment, const SearchFilters *filters);
+/* A walk over the documents of a segment that live and pass the filters. */
+typedef struct SearchFilterWalk SearchFilterWalk;
+
+/* Start one in the current context; filters must outlive it. */
+extern SearchFilterWalk *search_filter_open(const SearchViewSegment *segment,
+											const SearchFilters *filters);
+
+/*
+ * Take the documents of a chunk that do not pass out of words; chunks must
+ * rise.  Is any left?
+ */
+extern bool search_filter_chunk(SearchFilterWalk *walk, uint32 chunk, uint64 *words);
+
+/* Do filters leave anything out, but what does not live? */
+extern bool search_filter_is_any(const SearchFilters *filters);
 
 /* Take out documents that lack a phrase, or hold an excluded one. */
 extern void search_restrict_to_phrases(const SearchViewSegment *segment, const SearchQuery *query,
@@ -100,6 +114,7 @@ typedef struct SearchCollector
 {
 	const SearchView *view;
 	const SearchPlan *plan;
+	uint64		offset;			/* of the page among those wanted */
 	uint64		wanted;
 	SearchHit  *hits;
 	uint64		count;
@@ -108,9 +123,14 @@ typedef struct SearchCollector
 	SearchHit	worst;
 } SearchCollector;
 
+/* skipped: how many of the hits before the page will not be added. */
 extern void search_collector_start(SearchCollector *collector, const SearchView *view,
-								   const SearchPlan *plan);
+								   const SearchPlan *plan, uint64 skipped);
 extern void search_collector_add(SearchCollector *collector, const SearchHit *hit);
 extern void search_collector_finish(SearchCollector *collector, SearchResult *result);
+
+/* Start a collector and add the best matches by the plan's column. */
+extern void search_collect_by_column(SearchCollector *collector, const SearchView *view,
+									 const SearchPlan *plan, uint64 **matches);
 
 #endif							/* PADLOCK_SEARCH_SCORE_H */

@@ -251,7 +251,7 @@ read_search(ProductSearch *search, Jsonb *json, BodyMode mode)
 	}
 	padlock_body_finish(body);
 	read_filters(search);
-	search->facets = is_asked(body, "facets");
+	search->facets = search->plan.keeps_matches = is_asked(body, "facets");
 	search->highlight = is_asked(body, "highlight");
 	search->explain = is_asked(body, "explain");
 }

@@ -62,6 +62,14 @@ INSERT INTO insurance_products (company_id, product_name, policy_type, premium_a
 SQL
 is(differences(), '', 'single rows and a bulk statement are in the index');
 is(query($oracle), '', 'and found');
+is(query(<<'SQL'), '', 'pages far from the first are in order, too');
+SELECT string_agg(format('%s %s', by, direction), ', ')
+  FROM unnest(ARRAY['premium_amount', 'popularity_score', 'created_at']) AS by, unnest(ARRAY['asc', 'desc']) AS direction, unnest(ARRAY[1, 23, 40]) AS page
+ WHERE ARRAY(SELECT p ->> 'id' FROM jsonb_array_elements(product_search(sort_by => by, sort_order => direction, page => page::text, per_page => '100', max_premium => '60') -> 'products') AS p)
+       IS DISTINCT FROM ARRAY(SELECT p.id::text FROM insurance_products AS p WHERE is_active AND premium_amount <= 60
+                               ORDER BY CASE direction WHEN 'asc' THEN 1 ELSE -1 END * CASE by WHEN 'premium_amount' THEN premium_amount WHEN 'popularity_score' THEN popularity_score ELSE extract(epoch FROM created_at) END, id
+                               LIMIT 100 OFFSET (page - 1) * 100);
+SQL
 
 # --- writers at once --------------------------------------------------------
 

@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * bits.h
+ *	  From 64 bytes to 64 bits: how loops without branches give their answers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PADLOCK_SEARCH_BITS_H
+#define PADLOCK_SEARCH_BITS_H
+
+#include "port/pg_bswap.h"
+
+/* Compile a loop for newer processors too and choose at load time. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SEARCH_VECTORIZED __attribute__((target_clones("avx2", "popcnt", "default"), optimize("O3")))
+#else
+#define SEARCH_VECTORIZED
+#endif
+
+/* A bit for each of 64 bytes that is not 0, eight at a time. */
+static inline uint64
+search_bits_of_bytes(const uint8 *bytes)
+{
+	uint64		bits = 0;
+
+	for (int i = 0; i < 8; i++)
+	{
+		const uint64 low7 = UINT64CONST(0x7f7f7f7f7f7f7f7f);
+		uint64		eight;
+
+		memcpy(&eight, bytes + i * 8, sizeof(eight));
+		if (eight == 0)
+			continue;
+		/* the top bit of each byte that is not 0, then all of them side by side */
+		eight = ((((eight & low7) + low7) | eight) & ~low7) >> 7;
+#ifdef WORDS_BIGENDIAN
+		eight = pg_bswap64(eight);
+#endif
+		bits |= (eight * UINT64CONST(0x0102040810204080)) >> 56 << (i * 8);
+	}
+	return bits;
+}
+
+#endif							/* PADLOCK_SEARCH_BITS_H */
