@@ -24,7 +24,7 @@ typedef struct PadlockStatement
 {
 	const char *sql;
 	int			nargs;
-	Oid			argtypes[12];
+	Oid			argtypes[16];
 	SPIPlanPtr	plan;			/* NULL until first used */
 	Oid			schema;			/* client schema the plan was made for */
 } PadlockStatement;
