@@ -44,9 +44,9 @@ forget_extension(Datum arg, int cacheid, uint32 hashvalue)
 	cached_owner = InvalidOid;
 }
 
-/* Read the extension's schema and owner from pg_extension. */
-static void
-read_extension(void)
+/* Read the extension's schema and owner from pg_extension; false: it is not there. */
+static bool
+find_extension(void)
 {
 	static bool registered = false;
 	Relation	rel;
@@ -74,12 +74,23 @@ read_extension(void)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return OidIsValid(cached_schema);
+}
 
-	if (!OidIsValid(cached_schema))
+static void
+read_extension(void)
+{
+	if (!find_extension())
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"padlock\" is not installed in this database"),
 				 errhint("Run CREATE EXTENSION padlock.")));
+}
+
+bool
+padlock_is_installed(void)
+{
+	return OidIsValid(cached_schema) || find_extension();
 }
 
 Oid

@@ -40,6 +40,9 @@ extern uint64 padlock_spi_execute(PadlockStatement *statement, Datum *values,
 /* Replace every @app@ by the quoted name of the client schema; palloc'd. */
 extern char *padlock_sql(const char *template);
 
+/* Is the extension in this database?  Costs nothing unless that may have changed. */
+extern bool padlock_is_installed(void);
+
 /* The schema that holds the tables and endpoints (CREATE EXTENSION … SCHEMA). */
 extern Oid	padlock_client_schema(void);
 

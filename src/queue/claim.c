@@ -49,6 +49,12 @@ typedef struct Taken
 	QueueJob	job;			/* attempts includes this one */
 } Taken;
 
+bool
+queue_is_worker(void)
+{
+	return is_worker;
+}
+
 void
 queue_reader_open(QueueReader *reader)
 {
@@ -351,8 +357,8 @@ claim(const char *worker, int64 lease_ms, const uint64 *only_type, PadlockJob *j
 			break;
 		scanned = true;
 	}
-	if (scanned)
-		padlock_queue_set_latches(PADLOCK_QUEUE_CONSUMER);
+	if (scanned && queue_has_ready())
+		queue_wake_one();
 	return count;
 }
 
@@ -467,6 +473,18 @@ padlock_queue_extend(const pg_uuid_t *id, int attempt, int64 lease_ms)
 								 queue_clock() + lease_ms * 1000);
 	LWLockRelease(padlock_queue->lock);
 	return lease != NULL;
+}
+
+bool
+queue_has_ready(void)
+{
+	QueueHead  *head = queue_my_head();
+	bool		ready;
+
+	LWLockAcquire(padlock_queue->lock, LW_SHARED);
+	ready = head->ready.count > 0;
+	LWLockRelease(padlock_queue->lock);
+	return ready;
 }
 
 TimestampTz

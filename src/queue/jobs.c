@@ -48,16 +48,36 @@ queue_hash_text(const char *text)
 	return hash == 0 ? 1 : hash;
 }
 
+/*
+ * Random bytes for an id.  They are drawn for many at a time, since a call of
+ * the generator costs more than the bytes, and wiped as they are given out,
+ * so that memory tells no id that is yet to come.
+ */
+static void
+draw_random(pg_uuid_t *id)
+{
+	static pg_uuid_t pool[64];
+	static int	left = 0;
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = lengthof(pool);
+	}
+	*id = pool[--left];
+	explicit_bzero(&pool[left], sizeof(pool[left]));
+}
+
 void
 queue_make_id(pg_uuid_t *id)
 {
 	struct timeval now;
 	uint64		ms;
 
-	if (!pg_strong_random(id->data, UUID_LEN))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+	draw_random(id);
 	gettimeofday(&now, NULL);
 	ms = (uint64) now.tv_sec * 1000 + now.tv_usec / 1000;
 	for (int i = 0; i < 6; i++)

@@ -145,6 +145,18 @@ extern TimestampTz padlock_queue_next_due(void);
 extern void padlock_queue_attach_consumer(void);
 
 /*
+ * For such a consumer, between its jobs.  padlock_queue_rest(): a new job may
+ * wake me; to be called before the look for a job that precedes a sleep.
+ * padlock_queue_rise(): I am at work; to be called after a claim, and before
+ * anything else that takes time: others are woken for what is ready.
+ */
+extern void padlock_queue_rest(void);
+extern void padlock_queue_rise(void);
+
+/* Has a new job woken the calling consumer since it rested? */
+extern bool padlock_queue_is_woken(void);
+
+/*
  * Tell sessions waiting in job_worker() that a job of this database ended.
  * Call after the commit that ended it.  A commit of padlock_queue_complete()
  * or padlock_queue_fail() does it by itself.

@@ -42,6 +42,13 @@ extern void padlock_queue_set_latches(PadlockQueueRole role);
 /* The same when the current transaction commits. */
 extern void padlock_queue_set_latches_at_commit(PadlockQueueRole role);
 
+/* Wake one consumer of this database that rests, if there is one: now, or at commit. */
+extern void queue_wake_one(void);
+extern void queue_wake_one_at_commit(void);
+
+/* Is there a job in the ready list of this database? */
+extern bool queue_has_ready(void);
+
 /*
  * End a failed attempt of a claimed job: pending again from retry_at on, or
  * failed when retry_at is DT_NOEND or the attempts are used up.  The message
@@ -65,6 +72,9 @@ extern int	queue_claim_many(const char *worker_id, int64 lease_ms, PadlockJob *j
 /* Complete many jobs of one call; refused[i] says of which the claim was lost. */
 extern void queue_complete_many(const pg_uuid_t *ids, const int *attempts, Jsonb **results,
 								int count, bool *refused);
+
+/* Is this process a background worker that claims jobs? */
+extern bool queue_is_worker(void);
 
 /* before_shmem_exit callback: leave the consumers. */
 extern void queue_leave_consumers(int code, Datum arg);

@@ -5,8 +5,18 @@
  *
  * Shared memory holds one slot for each backend, at its backend id: which
  * database it serves, as what, and its latch.  A transaction that adds jobs
- * remembers it and sets the latches after its commit, when the jobs are in
- * the ready list (xact.c registers its callback before this file's).
+ * remembers it and sets latches after its commit, when the jobs are in the
+ * ready list (xact.c registers its callback before this file's).
+ *
+ * A consumer says that it rests before it looks for a job a last time, and
+ * then sleeps.  New jobs that are due wake one that rests, and its rest is
+ * over with that, so that a burst of commits sends one signal and not one
+ * each.  Whoever has claimed a job and sees that more are ready wakes the next
+ * (padlock_queue_rise()); so all are up soon when there is work for all.  No
+ * job is overlooked: it is in the list before its committer looks for who
+ * rests, and a consumer looks into the list after it has said that it rests,
+ * and again when it rises.  What changes when consumers have to look again by
+ * themselves, such as a job that is due later, wakes all of them.
  *
  * A wake-up is a hint and may be false (a rolled back subtransaction) or
  * missing (COMMIT PREPARED): sleepers look again at intervals of their own.
@@ -44,6 +54,7 @@
 typedef struct QueueSlot
 {
 	bool		registered[QUEUE_ROLES];
+	bool		resting;		/* a consumer that a new job may wake */
 	Oid			database;
 	Latch	   *latch;
 } QueueSlot;
@@ -63,6 +74,7 @@ int			padlock_queue_max_running_per_queue = 1;
 
 static WakeShared *shared = NULL;
 static bool wake_at_commit[QUEUE_ROLES];
+static bool wake_one_at_commit;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
@@ -110,6 +122,7 @@ set_registered(PadlockQueueRole role, bool registered)
 	if (slot->registered[role] != registered)
 	{
 		slot->registered[role] = registered;
+		slot->resting = false;
 		slot->database = MyDatabaseId;
 		slot->latch = MyLatch;
 		shared->nregistered[role] += registered ? 1 : -1;
@@ -168,6 +181,80 @@ visit_slots(PadlockQueueRole role, bool set_latches)
 	return found;
 }
 
+/* Is this the slot of a consumer of our database that rests? */
+static bool
+is_resting(const QueueSlot *slot)
+{
+	return slot->resting && slot->registered[PADLOCK_QUEUE_CONSUMER] &&
+		slot->database == MyDatabaseId;
+}
+
+void
+queue_wake_one(void)
+{
+	Latch	   *latch = NULL;
+
+	if (shared == NULL || shared->nregistered[PADLOCK_QUEUE_CONSUMER] == 0)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nslots && latch == NULL; i++)
+	{
+		QueueSlot  *slot = &shared->slots[i];
+
+		if (is_resting(slot))
+		{
+			slot->resting = false;
+			latch = slot->latch;
+		}
+	}
+	LWLockRelease(shared->lock);
+	/* not under the lock, which is the first that the consumer wants */
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+queue_wake_one_at_commit(void)
+{
+	wake_one_at_commit = true;
+}
+
+/* Say whether a new job may wake the calling consumer. */
+static void
+set_resting(bool resting)
+{
+	QueueSlot  *slot = &shared->slots[MyBackendId - 1];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot->resting = resting;
+	LWLockRelease(shared->lock);
+}
+
+void
+padlock_queue_rest(void)
+{
+	set_resting(true);
+}
+
+bool
+padlock_queue_is_woken(void)
+{
+	bool		resting;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	resting = shared->slots[MyBackendId - 1].resting;
+	LWLockRelease(shared->lock);
+	return !resting;
+}
+
+void
+padlock_queue_rise(void)
+{
+	set_resting(false);
+	if (queue_has_ready())
+		queue_wake_one();
+}
+
 bool
 padlock_queue_is_attended(PadlockQueueRole role)
 {
@@ -202,6 +289,9 @@ wake_after_commit(XactEvent event, void *arg)
 {
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
+	if (wake_one_at_commit && event == XACT_EVENT_COMMIT && !wake_at_commit[PADLOCK_QUEUE_CONSUMER])
+		queue_wake_one();
+	wake_one_at_commit = false;
 	for (int role = 0; role < QUEUE_ROLES; role++)
 	{
 		if (wake_at_commit[role] && event == XACT_EVENT_COMMIT)

@@ -69,8 +69,11 @@ static LocalTransactionId my_lxid = InvalidLocalTransactionId;
 QueueHead *
 queue_my_head(void)
 {
-	QueueHead  *head;
+	static QueueHead *head = NULL;
 
+	/* it stays ours as long as we are connected to the database */
+	if (head != NULL && head->database == MyDatabaseId)
+		return head;
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	head = queue_head(MyDatabaseId);
 	LWLockRelease(padlock_queue->lock);
@@ -136,6 +139,19 @@ release(QueueItem *item)
 	item->ending = false;
 }
 
+/*
+ * Have consumers woken at commit for a job that waits: one when it is due;
+ * all when it will be, since each of them sleeps until then at most.
+ */
+static void
+wake_for(const QueueJob *job)
+{
+	if (job->due == 0 || job->due <= GetCurrentTransactionStartTimestamp())
+		queue_wake_one_at_commit();
+	else
+		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+}
+
 void
 queue_xact_added(const pg_uuid_t *id, const QueueJob *job)
 {
@@ -144,7 +160,7 @@ queue_xact_added(const pg_uuid_t *id, const QueueJob *job)
 	queue_my_key(&key, id);
 	queue_xact_reserve(1);
 	note(OP_ADD, &key)->job = *job;
-	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+	wake_for(job);
 }
 
 void
@@ -346,7 +362,7 @@ queue_xact_settle(const pg_uuid_t *id, QueueFate fate, const QueueJob *job,
 		op->grant.worker = MemoryContextStrdup(TopTransactionContext, grant->worker);
 	}
 	if (fate == QUEUE_WAITS)
-		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_CONSUMER);
+		wake_for(&op->job);
 	else if (fate == QUEUE_GONE)
 		padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
 }
@@ -558,8 +574,9 @@ commit_ops(void)
 	if (types_changed && head != NULL)
 		head->types_changed++;
 	LWLockRelease(padlock_queue->lock);
-	if (queue_has_unparked())
-		padlock_queue_set_latches(PADLOCK_QUEUE_CONSUMER);
+	/* a background worker looks itself what is next */
+	if (queue_has_unparked() && !queue_is_worker())
+		queue_wake_one();
 }
 
 /* Undo what the (sub)transaction at this nesting level and deeper did. */

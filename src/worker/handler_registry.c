@@ -245,14 +245,6 @@ read_registration(const char *job_type, Registration *row)
 }
 
 bool
-padlock_sql_handler_exists(const char *job_type)
-{
-	Registration row;
-
-	return read_registration(job_type, &row);
-}
-
-bool
 padlock_sql_handler_find(const char *job_type, PadlockSqlHandler *handler)
 {
 	Registration row;

@@ -31,6 +31,16 @@
 /* The worker's own identity while a transaction runs as the owner. */
 static PadlockUserContext worker_user;
 
+/* Make the transaction that was started one of a job. */
+static void
+become_job(MemoryContext context)
+{
+	enable_timeout_after(STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT_MS);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	padlock_become_owner(&worker_user);
+	MemoryContextSwitchTo(context);
+}
+
 void
 padlock_worker_begin(void)
 {
@@ -38,10 +48,24 @@ padlock_worker_begin(void)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	enable_timeout_after(STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT_MS);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	padlock_become_owner(&worker_user);
+	become_job(context);
+}
+
+bool
+padlock_worker_try_begin(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		installed;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	installed = padlock_is_installed();
+	if (installed)
+		become_job(context);
+	else
+		CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
+	return installed;
 }
 
 void

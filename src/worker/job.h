@@ -49,11 +49,8 @@ extern const PadlockJobType padlock_job_document_erase;
 /* Is this one of the types above? */
 extern bool padlock_job_type_is_builtin(const char *name);
 
-/*
- * The type whose jobs a user's function does, if one is registered for that
- * name, or NULL.  Called without a transaction.
- */
-extern const PadlockJobType *padlock_sql_handler(const char *job_type);
+/* All others: a user's function does them, if one is registered. */
+extern const PadlockJobType padlock_job_registered;
 
 /*
  * Has this process become so large, by what users' functions left in it, that
@@ -70,6 +67,9 @@ extern bool padlock_sql_handler_leaked(void);
  */
 extern void padlock_worker_begin(void);
 extern void padlock_worker_commit(void);
+
+/* The same, or false and no transaction when the database has no padlock (any more). */
+extern bool padlock_worker_try_begin(void);
 
 /* Undo the transaction at hand, if any; the current memory context stays. */
 extern void padlock_worker_abort(void);

@@ -261,7 +261,7 @@ call_as_role(const PadlockSqlHandler *handler, const PadlockJob *job)
 	return result;
 }
 
-/* Look the job's handler up; it may have gone since the type was looked up. */
+/* Look the job's handler up; a job that has none is refused. */
 static void
 find_handler(const PadlockJob *job, PadlockSqlHandler *handler)
 {
@@ -292,20 +292,9 @@ run_sql_handler(const PadlockJob *job)
 	return call_as_role(&handler, job);
 }
 
-static const PadlockJobType sql_job_type = {
+const PadlockJobType padlock_job_registered = {
 	"", run_sql_handler, NULL
 };
-
-const PadlockJobType *
-padlock_sql_handler(const char *job_type)
-{
-	bool		found;
-
-	padlock_worker_begin();
-	found = padlock_sql_handler_exists(job_type);
-	padlock_worker_commit();
-	return found ? &sql_job_type : NULL;
-}
 
 /*
  * proc(5): the sixth figure of /proc/self/statm is data and stack, in pages.

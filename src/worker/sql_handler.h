@@ -25,7 +25,4 @@ typedef struct PadlockSqlHandler
  */
 extern bool padlock_sql_handler_find(const char *job_type, PadlockSqlHandler *handler);
 
-/* Is one registered, whether or not it can run?  Inside a transaction, too. */
-extern bool padlock_sql_handler_exists(const char *job_type);
-
 #endif							/* PADLOCK_SQL_HANDLER_H */

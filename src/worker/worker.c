@@ -20,9 +20,11 @@
  * go to others after a moment (queue/claim.c).
  *
  * An idle worker sleeps until the next job is due or its latch is set by the
- * commit of a new one (padlock_queue_attach_consumer()).  It looks by itself
- * every minute for what no latch told, and writes nothing when idle.  The
- * first worker of a database also writes when API keys were last used, every
+ * commit of a new one (padlock_queue_rest()); then it claims before it does
+ * anything else, in one short transaction that finds in shared memory whether
+ * there is a job.  It looks by itself every minute for what no latch told, and
+ * writes nothing when idle.  What else there is to see to is done between jobs
+ * and at these looks.  The first worker of a database also writes when API keys were last used, every
  * ten seconds, in a job's pauses too.
  *
  * A failed job is reported in a transaction of its own, after everything of
@@ -43,7 +45,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -65,6 +66,7 @@
 #include "accounts/accounts.h"
 #include "audit/audit.h"
 #include "core/install.h"
+#include "core/spi.h"
 #include "documents/documents.h"
 #include "documents/place.h"
 #include "identity/api_key_use.h"
@@ -89,6 +91,7 @@
 #define MAINTENANCE_LOCK_TIMEOUT "200ms"
 #define PARTITION_MONTHS	3
 #define QUEUE_CARE_MS		(60 * 1000)	/* padlock_queue_maintain() */
+#define CHORES_MS			1000	/* do_chores(), while there are jobs */
 #define QUICK_USECS			5000	/* a job that takes less is quick */
 #define BATCH_USECS			20000	/* what a batch should take in all */
 #define BATCH_LATE_USECS	100000	/* when it takes longer, the rest is given back */
@@ -120,6 +123,10 @@ static TimestampTz uses_flushed_at;
 
 /* Likewise the counts of searches. */
 static TimestampTz searches_flushed_at;
+
+/* When do_chores() did them last, and after how long an idle worker does again. */
+static TimestampTz chores_done_at;
+static long chores_wait_ms;
 
 PGDLLEXPORT void padlock_worker_main(Datum main_arg);
 
@@ -214,13 +221,13 @@ static bool
 is_installed(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid			extension;
+	bool		installed;
 
 	StartTransactionCommand();
-	extension = get_extension_oid("padlock", true);
+	installed = padlock_is_installed();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
-	return OidIsValid(extension);
+	return installed;
 }
 
 /* How often this database was announced. */
@@ -296,11 +303,13 @@ is_ready(void)
 /*
  * Begin a transaction that claims.  It has no limit of time: after a start, it
  * may have to look through all jobs that wait, and would find none otherwise.
+ * The process ends here when the database has no padlock any more.
  */
 static void
 begin_claim(void)
 {
-	padlock_worker_begin();
+	while (!padlock_worker_try_begin())
+		leave_unless_installed();
 	disable_timeout(STATEMENT_TIMEOUT, false);
 }
 
@@ -424,9 +433,7 @@ do_job(const PadlockJob *job, bool wait)
 	Jsonb	   *result;
 
 	if (type == NULL)
-		type = padlock_sql_handler(job->type);
-	if (type == NULL)
-		padlock_job_refuse_type(job);
+		type = &padlock_job_registered;
 	result = type->run(job);
 	if (!padlock_queue_complete(&job->id, job->attempt, result))
 		ereport(ERROR,
@@ -704,11 +711,13 @@ static long
 idle_time(TimestampTz due)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz chores_due = TimestampTzPlusMilliseconds(chores_done_at, chores_wait_ms);
 	long		longest = place->ordinal == 0 ? PADLOCK_API_KEY_FLUSH_MS : IDLE_MS;
 
 	if (padlock_audit_seal_interval > 0)
 		longest = Min(longest, padlock_audit_seal_interval * 1000L);
 	longest = Min(longest, padlock_key_services_wait());
+	longest = Min(longest, TimestampDifferenceMilliseconds(now, chores_due) + 1);
 	if (due == DT_NOEND)
 		return longest;
 	if (due <= now)
@@ -741,32 +750,70 @@ maintain_search(MemoryContext context)
 	return wait_ms;
 }
 
-/* Claim and do one job; returns how long to sleep before the next claim. */
-static long
-work(const char *worker_id, MemoryContext context)
+/*
+ * Whatever is to be seen to besides jobs, if it is time.  When there is a job,
+ * most likely, it does not wait for what was seen to just now.
+ */
+static void
+do_chores(MemoryContext context, bool hurry)
 {
-	PadlockJob	job;
-	TimestampTz due = DT_NOEND;
-	bool		claimed;
-	long		search_wait;
+	TimestampTz now = GetCurrentTimestamp();
 
-	if (!is_ready())
-		return POLL_MS;
+	if (hurry && !TimestampDifferenceExceeds(chores_done_at, now, CHORES_MS))
+	{
+		chores_wait_ms = CHORES_MS;
+		return;
+	}
+	chores_done_at = now;
+	padlock_queue_rise();
+	leave_unless_installed();
+	flush_key_uses();
+	flush_searches();
 	MemoryContextSwitchTo(context);
 	maintain(context);
 	care_for_queue(context);
 	seal_audit(context);
 	padlock_key_services_tend(context);
-	search_wait = maintain_search(context);
+	chores_wait_ms = maintain_search(context);
+}
+
+/* Do a claimed job. */
+static void
+do_claimed(const char *worker_id, const PadlockJob *job)
+{
+	padlock_queue_rise();
+	if (find_builtin(job->type) != NULL)
+		process(job, true);
+	else
+	{
+		process_quick(worker_id, job);
+		if (padlock_sql_handler_leaked())
+			proc_exit(0);
+	}
+}
+
+/*
+ * Claim and do one job; returns how long to sleep before the next claim.
+ * hurry: there is a job, most likely.
+ */
+static long
+work(const char *worker_id, MemoryContext context, bool hurry)
+{
+	PadlockJob	job;
+	TimestampTz due = DT_NOEND;
+	bool		claimed;
+
+	if (!is_ready())
+		return POLL_MS;
+	do_chores(context, hurry);
 	MemoryContextSwitchTo(context);
+	padlock_queue_rest();
 	claimed = claim(worker_id, &job, &due);
-	if (claimed && find_builtin(job.type) == NULL)
-		process_quick(worker_id, &job);
-	else if (claimed)
-		process(&job, true);
+	if (claimed)
+		do_claimed(worker_id, &job);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
-	return claimed ? 0 : Min(idle_time(due), search_wait);
+	return claimed ? 0 : idle_time(due);
 }
 
 /* Connect to the database and become a consumer of its jobs. */
@@ -800,6 +847,7 @@ padlock_worker_main(Datum main_arg)
 {
 	MemoryContext context;
 	char		worker_id[64];
+	bool		hurry = false;
 
 	start(main_arg);
 	snprintf(worker_id, sizeof(worker_id), "padlock worker %d, pid %d",
@@ -819,17 +867,13 @@ padlock_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (padlock_sql_handler_leaked())
-			proc_exit(0);
-		leave_unless_installed();
-		flush_key_uses();
-		flush_searches();
-
-		wait_ms = work(worker_id, context);
+		wait_ms = work(worker_id, context, hurry);
+		hurry = true;
 		if (wait_ms == 0)
 			continue;
 		pgstat_report_stat(true);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 wait_ms, PG_WAIT_EXTENSION);
+		hurry = padlock_queue_is_woken();
 	}
 }

@@ -101,5 +101,37 @@ $answer = rpc($node, $service, 'job_worker');
 is($answer->{status}, 200, 'and the next call works');
 ok(ended('waits', 20), 'the job was run');
 
+# Several idle workers: one is woken for a job, and as many as there are jobs.
+# The first looks by itself every ten seconds, the others every minute.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION doze(jsonb) RETURNS jsonb LANGUAGE sql RETURN to_jsonb(pg_sleep(120)::text);
+	SELECT padlock.register_job_handler('doze', 'doze(jsonb)', 'service_role', 180);
+	ALTER SYSTEM SET padlock.worker_count = 3});
+$node->reload;
+ok(wait_for($node, 'postgres', q{SELECT count(*) FROM padlock.worker_status() WHERE state = 'idle'}, '3'), 'three workers rest');
+sleep(3);    # they look again a moment after they began
+$node->safe_psql('postgres', q{SELECT enqueue_jobs('[{"job_type": "doze", "payload": {}}, {"job_type": "doze", "payload": {}}]')});
+$node->safe_psql('postgres', q{SELECT enqueue_job('doze', '{}')});
+ok(wait_for($node, 'postgres', q{SELECT count(*) FROM job_queue WHERE job_type = 'doze' AND status = 'processing'}, '3', 20),
+	'three jobs wake all of them');
+$node->safe_psql('postgres', q{SELECT cancel_job(id) FROM job_queue WHERE job_type = 'doze'});
+ok(wait_for($node, 'postgres', q{SELECT count(*) FROM padlock.worker_status() WHERE state = 'idle'}, '3'), 'and they rest again');
+
+# What waits for another to end is begun when that has ended outside.
+$node->safe_psql('postgres', q{INSERT INTO padlock.job_types (job_type, max_running) VALUES ('single', 1)});
+my $freed_at = time();
+for my $round (1 .. 4)
+{
+	my $claimed = $node->safe_psql('postgres', q{BEGIN;
+		SELECT '' FROM enqueue_job('single', '{}');
+		SELECT job_id FROM get_next_job('outside', 1);
+		COMMIT});
+	my $next = $node->safe_psql('postgres', q{SELECT enqueue_job('single', '{}')});
+	$claimed =~ s/\s//g;
+	is($node->safe_psql('postgres', "SELECT pg_sleep(3), complete_job('$claimed')"), '|t', 'the one that runs ends');
+	ok(wait_for($node, 'postgres', "SELECT status FROM job_queue WHERE id = '$next'", 'failed', 20), 'the next begins');
+}
+cmp_ok(time() - $freed_at, '<', 30, 'without waiting for a worker to look by itself');
+
 $node->stop;
 done_testing();
