@@ -277,3 +277,19 @@ DROP ROLE regress_queue_user;
 DELETE FROM job_queue;
 
 DROP VIEW jobs;
+
+-- What enqueue_job() asks of the tables means what it says, whatever the caller's search_path.
+CREATE SCHEMA hostile;
+CREATE FUNCTION hostile.equals(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'run by %', current_user; END $$;
+CREATE OPERATOR hostile.= (FUNCTION = hostile.equals, LEFTARG = text, RIGHTARG = text);
+CREATE FUNCTION hostile.max(integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE 'run by %', current_user; END $$;
+INSERT INTO padlock.job_types (job_type) VALUES ('hostile');
+\c -
+SET search_path = hostile, pg_catalog, public;
+SELECT public.enqueue_job('hostile', '{}', dedupe_key_val => 'one') = public.enqueue_job('hostile', '{}', dedupe_key_val => 'one') AS twin;
+SHOW search_path;
+RESET search_path;
+DELETE FROM padlock.job_types WHERE job_type = 'hostile';
+DELETE FROM job_queue WHERE job_type = 'hostile';
+\set VERBOSITY terse
+DROP SCHEMA hostile CASCADE;

@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 #include "core/errors.h"
@@ -170,11 +171,22 @@ lock_key(const char *type, const char *key)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+int
+queue_pin_search_path(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 bool
 queue_find_twin(const char *type, const char *key, pg_uuid_t *id)
 {
 	Datum		values[2] = {CStringGetTextDatum(type), CStringGetTextDatum(key)};
 	PadlockUserContext saved;
+	int			settings = queue_pin_search_path();
 	bool		found;
 	bool		isnull;
 
@@ -189,6 +201,7 @@ queue_find_twin(const char *type, const char *key, pg_uuid_t *id)
 										   &isnull));
 	PopActiveSnapshot();
 	SPI_finish();
+	AtEOXact_GUC(false, settings);
 	return found;
 }
 

@@ -95,6 +95,13 @@ extern bool queue_scan_if_wanted(bool found_nothing);
 /* Wait for another process's scan; false when there was none, or it takes long. */
 extern bool queue_wait_for_scan(void);
 
+/*
+ * Set the search_path that the queue's SQL is meant for, until AtEOXact_GUC()
+ * of the level that is returned, or an error.  For what enqueue_job() runs now
+ * and then: the function itself has no SET clause, which costs every call.
+ */
+extern int	queue_pin_search_path(void);
+
 /* Read job_types and job_generations again if they have changed; see scan.c. */
 extern void queue_read_types(void);
 

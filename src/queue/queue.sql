@@ -40,7 +40,6 @@ COMMENT ON FUNCTION padlock.count_jobs() IS 'How many jobs there are of each typ
 
 CREATE FUNCTION @extschema@.enqueue_job(job_type_val text, payload_val jsonb, priority_val integer DEFAULT 0, max_attempts_val integer DEFAULT 3, run_at_val timestamptz DEFAULT NULL, dedupe_key_val text DEFAULT NULL, queue_val text DEFAULT NULL) RETURNS uuid
 LANGUAGE C VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_enqueue_job';
 REVOKE ALL ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.enqueue_job(text, jsonb, integer, integer, timestamptz, text, text) TO service_role;

@@ -34,6 +34,7 @@
 #include "storage/ipc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
@@ -505,9 +506,11 @@ queue_read_types(void)
 	PadlockUserContext saved;
 	TypeRow    *rows;
 	int			count;
+	int			settings;
 
 	if (head->types_read == version)
 		return;
+	settings = queue_pin_search_path();
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
 	padlock_become_owner(&saved);
@@ -516,6 +519,7 @@ queue_read_types(void)
 	padlock_restore_user(&saved);
 	PopActiveSnapshot();
 	SPI_finish();
+	AtEOXact_GUC(false, settings);
 }
 
 void

@@ -148,13 +148,14 @@ SELECT is(has_function_privilege(role, f.oid, 'EXECUTE'), position(letter IN w.c
 SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a stranger has no business in schema padlock');
 
 -- Every function that may run SQL runs it in a search_path of its own; these
--- run none, and go without for speed.
+-- run none, but for enqueue_job(), which sets one when it does, and go without
+-- for speed.
 SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.forget_admins', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.audit_personal_digest', 'padlock.audit_row_digest', 'padlock.audit_seal_digest',
                     'padlock.audit_entries', 'padlock.drop_provenance', 'padlock.job_types_changed', 'padlock.may_use_queue',
-                    'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
+                    'enqueue_job', 'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
                     'padlock.encrypt', 'padlock.decrypt', 'padlock.lock_keyring', 'padlock.keyring_changed', 'padlock.keep_document',
                     'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
