@@ -19,6 +19,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
@@ -36,6 +37,9 @@
 /* Cached pg_extension row; schema is InvalidOid when not read yet. */
 static Oid	cached_schema = InvalidOid;
 static Oid	cached_owner = InvalidOid;
+
+/* Cached OID of schema padlock; InvalidOid when not read yet. */
+static Oid	cached_internal_schema = InvalidOid;
 
 static void
 forget_extension(Datum arg, int cacheid, uint32 hashvalue)
@@ -99,6 +103,27 @@ padlock_client_schema(void)
 	if (!OidIsValid(cached_schema))
 		read_extension();
 	return cached_schema;
+}
+
+static void
+forget_internal_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	cached_internal_schema = InvalidOid;
+}
+
+Oid
+padlock_internal_schema(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_internal_schema, (Datum) 0);
+		registered = true;
+	}
+	if (!OidIsValid(cached_internal_schema))
+		cached_internal_schema = get_namespace_oid("padlock", true);
+	return cached_internal_schema;
 }
 
 Oid

@@ -46,6 +46,9 @@ extern bool padlock_is_installed(void);
 /* The schema that holds the tables and endpoints (CREATE EXTENSION … SCHEMA). */
 extern Oid	padlock_client_schema(void);
 
+/* Schema padlock; InvalidOid without one. */
+extern Oid	padlock_internal_schema(void);
+
 /* The extension's owner. */
 extern Oid	padlock_owner(void);
 

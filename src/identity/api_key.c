@@ -16,12 +16,9 @@
 #include <openssl/crypto.h>
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "port/pg_crc32c.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "core/spi.h"
@@ -118,9 +115,7 @@ find_key_row(const char *key, KeyRow *row)
 	bytea	   *hash = key_hash(key);
 
 	memset(row, 0, sizeof(*row));
-	return padlock_lookup_row(get_relname_relid("api_keys", get_namespace_oid("padlock", false)),
-							  F_BYTEAEQ, PointerGetDatum(hash), read_key_row, row) &&
-		row->is_whole && CRYPTO_memcmp(row->hash, VARDATA(hash), sizeof(row->hash)) == 0;
+	return padlock_lookup_key(PointerGetDatum(hash), read_key_row, row) && row->is_whole && CRYPTO_memcmp(row->hash, VARDATA(hash), sizeof(row->hash)) == 0;
 }
 
 PadlockKeyState

@@ -30,6 +30,9 @@ extern bool padlock_lookup_row(Oid relid, Oid equality, Datum key, PadlockRowRea
 extern Datum padlock_lookup_column(HeapTuple tuple, TupleDesc desc, const char *column,
 								   bool *isnull);
 
+/* Hand the row of the API key with that SHA-256 hash, a bytea, to a reader; false without one. */
+extern bool padlock_lookup_key(Datum hash, PadlockRowReader reader, void *result);
+
 /* Is the user in admin_users, and as a super_admin?  (admin_list.c) */
 extern void padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_admin);
 
