@@ -61,6 +61,31 @@ SELECT set_config('request.headers', '{"x-api-key": {"a": 1}, "x-forwarded-for":
 SELECT padlock.company_id();
 ROLLBACK;
 
+-- Any text is read as the server's own parser reads it: one claim set with every
+-- character left out, replaced and preceded by one that JSON knows.
+CREATE FUNCTION pg_temp.subject_of(claims text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(claims::jsonb) = 'object' AND claims::jsonb ->> 'sub' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+        RETURN lower(claims::jsonb ->> 'sub');
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END $$;
+WITH base(text) AS (
+    VALUES ('{ "iat": -120, "n":0,"e" :"a\"\\/\n", "sub":"1d000000-0000-4000-8000-000000000002"}'),
+           ('{"sub": "1d000000-0000-4000-8000-000000000001", "sub": "1d000000-0000-4000-8000-000000000002", "x": [{}], "y": 1.5e3, "z": "\u00e9"}')),
+changed(claims) AS (
+    SELECT overlay(text PLACING added FROM at FOR width)
+      FROM base, generate_series(1, length(text) + 1) AS at, generate_series(0, 2) AS width,
+           unnest('{"","\"","\\",",",":","{","}","[","]"," ","0","-",".","e","n","u","true","null","/"}'::text[] || ARRAY[E'\n', E'\x01']) AS added),
+asked AS MATERIALIZED (
+    SELECT claims, padlock.uid() AS uid FROM changed, LATERAL (SELECT set_config('request.jwt.claims', claims, true)) AS s(done) WHERE done IS NOT NULL)
+SELECT count(*) > 5000 AS many, count(uid) > 500 AS some_good,
+       count(*) FILTER (WHERE uid::text IS DISTINCT FROM pg_temp.subject_of(claims)) AS read_otherwise,
+       min(claims) FILTER (WHERE uid::text IS DISTINCT FROM pg_temp.subject_of(claims)) AS example
+  FROM asked;
+
 -- A change of admins counts in the transaction that makes it.
 BEGIN;
 SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002"}', true) IS NOT NULL AS set;

@@ -93,12 +93,78 @@ $holder->query_safe('COMMIT');
 ok(wait_for($node, 'postgres', "SELECT last_used_at::text <> '$held' FROM padlock.api_keys WHERE id = '$id'", 't', 30), 'and written when it is free');
 $holder->quit;
 
+# --- a session that knows where a row was ------------------------------------
+
+# What a session that asked before, and is on, answers for a key's company.
+sub warm_session
+{
+	my ($with, $on) = @_;
+	my $session = $on->background_psql('postgres');
+	$session->query_safe(qq(SET request.headers = '{"x-api-key": "$with"}'));
+	is($session->query_safe('SELECT padlock.company_id()'), $company->{company}{id}, 'a session finds the company') for 1 .. 2;
+	return $session;
+}
+
+sub company_of
+{
+	my ($session) = @_;
+	return $session->query_safe('SELECT padlock.company_id()');
+}
+
+my $company_id = $company->{company}{id};
+my $warm = warm_session($key, $node);
+query("UPDATE padlock.api_keys SET revoked_at = now() WHERE id = '$id'");
+is(company_of($warm), '', 'a key revoked meanwhile is refused at once');
+query("UPDATE padlock.api_keys SET revoked_at = NULL WHERE id = '$id'");
+is(company_of($warm), $company_id, 'and good when it is again');
+query("UPDATE insurance_companies SET is_active = false WHERE id = '$company_id'");
+is(company_of($warm), '', 'a company switched off meanwhile is nobody');
+query("UPDATE insurance_companies SET is_active = true WHERE id = '$company_id'");
+is(company_of($warm), $company_id, 'and somebody when it is on again');
+query("UPDATE padlock.api_keys SET label = repeat('x', 90);\n" x 60);
+query('VACUUM padlock.api_keys');
+is(company_of($warm), $company_id, 'its row is found wherever it went');
+query("VACUUM FULL $_") for ('padlock.api_keys', 'insurance_companies');
+is(company_of($warm), $company_id, 'and in a table that was written anew');
+query('ALTER TABLE insurance_companies RENAME TO firms');
+is(company_of($warm), '', 'a table that is gone is no error');
+query('ALTER TABLE firms RENAME TO insurance_companies');
+is(company_of($warm), $company_id, 'and found when it is back');
+query('ALTER TABLE padlock.api_keys RENAME expires_at TO other; ALTER TABLE padlock.api_keys ADD expires_at timestamptz DEFAULT \'2020-01-01\'');
+is(company_of($warm), '', 'a column is the one of its name');
+query('ALTER TABLE padlock.api_keys DROP expires_at; ALTER TABLE padlock.api_keys RENAME other TO expires_at');
+is(company_of($warm), $company_id, 'whatever its number');
+
+# the company's place in the table becomes another's, then the table ends before it
+my $place = query("SELECT ctid FROM insurance_companies WHERE id = '$company_id'");
+my $other_id = 'c0000000-0000-4000-8000-000000000002';
+query("SET session_replication_role = replica; CREATE TABLE kept AS SELECT * FROM insurance_companies;
+	DELETE FROM insurance_companies");
+query('VACUUM (TRUNCATE off) insurance_companies');
+query("INSERT INTO insurance_companies (id, name) VALUES ('$other_id', 'Successor')");
+is(query("SELECT ctid FROM insurance_companies WHERE id = '$other_id'"), $place, 'a new row takes the place of a deleted one');
+is(company_of($warm), '', 'and is not taken for it');
+query('DELETE FROM insurance_companies');
+query('VACUUM insurance_companies');
+is(query("SELECT pg_relation_size('insurance_companies')"), 0, 'the table becomes shorter');
+is(company_of($warm), '', 'where nothing is, nothing is read');
+query("SET session_replication_role = replica; INSERT INTO insurance_companies SELECT * FROM kept; DROP TABLE kept");
+is(company_of($warm), $company_id, 'a row that comes back is found');
+$warm->quit;
+
 # --- a replica ---------------------------------------------------------------
 
 $node->backup('base');
 my $replica = PostgreSQL::Test::Cluster->new('api_keys_replica');
 $replica->init_from_backup($node, 'base', has_streaming => 1);
 $replica->start;
+my $reader = warm_session($key, $replica);
+query("UPDATE padlock.api_keys SET revoked_at = now() WHERE id = '$id'");
+$node->wait_for_catchup($replica);
+is(company_of($reader), '', 'a key revoked meanwhile is refused there too');
+query("UPDATE padlock.api_keys SET revoked_at = NULL WHERE id = '$id'");
+$node->wait_for_catchup($replica);
+$reader->quit;
 is(gateway($replica, { key => $key, method => 'GET' }, "SELECT padlock.company_id() IS NOT NULL")->{out}, 't', 'a replica knows the key');
 unlike(slurp_file($replica->logfile), qr/ERROR|PANIC/, 'and does not try to write');
 $replica->stop;
