@@ -34,6 +34,7 @@ CREATE TABLE @extschema@.admin_users (
 );
 ALTER TABLE @extschema@.admin_users ADD CONSTRAINT admin_users_id_fkey FOREIGN KEY (id) REFERENCES @extschema@.users (id);
 COMMENT ON TABLE @extschema@.admin_users IS 'padlock: users who are admins';
+COMMENT ON COLUMN @extschema@.admin_users.permissions IS 'for the application: padlock gives every admin the same rights';
 ALTER TABLE @extschema@.admin_users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.admin_users FORCE ROW LEVEL SECURITY;
 CREATE POLICY admin_users_select ON @extschema@.admin_users FOR SELECT TO authenticated
