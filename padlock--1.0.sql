@@ -1086,6 +1086,7 @@ CREATE TABLE @app@.admin_users (
 );
 ALTER TABLE @app@.admin_users ADD CONSTRAINT admin_users_id_fkey FOREIGN KEY (id) REFERENCES @app@.users (id);
 COMMENT ON TABLE @app@.admin_users IS 'padlock: users who are admins';
+COMMENT ON COLUMN @app@.admin_users.permissions IS 'for the application: padlock gives every admin the same rights';
 ALTER TABLE @app@.admin_users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @app@.admin_users FORCE ROW LEVEL SECURITY;
 CREATE POLICY admin_users_select ON @app@.admin_users FOR SELECT TO authenticated
