@@ -158,6 +158,22 @@ query("DELETE FROM documents WHERE id = '$policy'");
 eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))", 'a document is deleted');
 is_deeply([ objects() ], [ sort map { key_of($_) } $letter, $second ], 'the objects of no document are erased');
 
+# A content that is replaced while the one before is on its way out stays, and leaves by itself.
+control('hang');
+my $replaced = upload('replaced', 'before');
+my $held = $node->background_psql('postgres');
+$held->query_safe("BEGIN; SELECT FROM documents WHERE id = '$replaced' FOR UPDATE");
+control('ok');
+for (1 .. 300) { last if grep { index($_, $replaced) >= 0 } objects(); sleep 0.1; }
+is(scalar(grep { index($_, $replaced) >= 0 } objects()), 1, 'a content is stored, and its row not changed yet');
+$held->query_safe("SELECT document_put('$replaced', 'after'); COMMIT");
+$held->quit;
+is_away($replaced, 'the new content leaves');
+is(content_of($replaced), 'after', 'and is what comes back');
+query("DELETE FROM documents WHERE id = '$replaced'");
+eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))", 'no work is left');
+is(scalar(grep { index($_, $replaced) >= 0 } objects()), 0, 'and no object of either');
+
 # The bucket in the host's name.
 $node->append_conf('postgresql.conf', "padlock.s3_url = 'http://localhost:$port'\npadlock.s3_path_style = off");
 $node->reload;
