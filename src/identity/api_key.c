@@ -115,7 +115,8 @@ find_key_row(const char *key, KeyRow *row)
 	bytea	   *hash = key_hash(key);
 
 	memset(row, 0, sizeof(*row));
-	return padlock_lookup_key(PointerGetDatum(hash), read_key_row, row) && row->is_whole && CRYPTO_memcmp(row->hash, VARDATA(hash), sizeof(row->hash)) == 0;
+	return padlock_lookup_key(PointerGetDatum(hash), read_key_row, row) && row->is_whole &&
+		CRYPTO_memcmp(row->hash, VARDATA(hash), sizeof(row->hash)) == 0;
 }
 
 PadlockKeyState
