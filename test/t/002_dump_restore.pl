@@ -113,6 +113,11 @@ $node->command_ok([ 'pg_dump', '-Fc', '-d', $node->connstr('postgres'), '-f', "$
 $node->command_ok([ 'pg_restore', '-e', '-s', '-d', $node->connstr('halves'), "$dir/halves" ], 'in halves: definitions');
 $node->command_ok([ 'pg_restore', '-e', '-a', '--disable-triggers', '-d', $node->connstr('halves'), "$dir/halves" ],
 	'in halves: rows');
+# pg_restore puts all triggers back as ordinary ones, which is_admin() notices: it
+# trusts its memory of admin_users only when no session can change them silently.
+is($node->safe_psql('halves', q{SELECT tgenabled FROM pg_trigger WHERE tgname = 'admin_users_forget'}), 'O',
+	'in halves: a trigger that was to fire always is an ordinary one');
+$node->safe_psql('halves', 'SELECT padlock.install()');
 identical('in halves', $node, 'halves');
 
 # A whole cluster, into one that has never seen the roles.
