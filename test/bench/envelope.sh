@@ -104,6 +104,7 @@ row 'seal 64 KiB / encrypt()' seal_65536 encrypt_65536
 row 'seal 1 MiB / encrypt()' seal_1048576 encrypt_1048576
 row 'seal 16 MiB / encrypt()' seal_16777216 encrypt_16777216 4
 row 'open 16 MiB / decrypt()' open_16777216 decrypt_16777216
+row 'openssl itself, 16 MiB / encrypt()' openssl_16777216 encrypt_16777216
 heading 'envelope: calls a second of processor time, 1 KiB; other: pgcrypto'
 row_of_rate 'seal 1 KiB (6 us) / encrypt()' seal_1024 encrypt_1024 166667
 row_of_rate 'open 1 KiB (6 us) / decrypt()' open_1024 decrypt_1024 166667
