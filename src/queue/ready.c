@@ -286,6 +286,15 @@ wall_due(const QueueItem *item)
 	return item->job.due;
 }
 
+/* A due job is only in the tables from now on: what comes next of them starts there. */
+static void
+leave_in_tables(QueueHead *head, const QueueJob *job)
+{
+	queue_lower_bound(&head->bound, job);
+	queue_lower_bound(&head->missed, job);
+	head->windowed = true;
+}
+
 /* Forget an item whose job is only in the tables from now on. */
 static void
 put_out(QueueHead *head, QueueItem *item)
@@ -298,8 +307,7 @@ put_out(QueueHead *head, QueueItem *item)
 		queue_lower_bound(&group->bound, &item->job);
 	else if (place == QUEUE_READY)
 	{
-		queue_lower_bound(&head->bound, &item->job);
-		queue_lower_bound(&head->missed, &item->job);
+		leave_in_tables(head, &item->job);
 	}
 	else
 		head->later = Min(head->later, wall_due(item));
@@ -372,8 +380,7 @@ note_missing(QueueHead *head, const QueueJob *job)
 		head->later = Min(head->later, job->due);
 	else
 	{
-		queue_lower_bound(&head->bound, job);
-		queue_lower_bound(&head->missed, job);
+		leave_in_tables(head, job);
 	}
 }
 

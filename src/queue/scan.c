@@ -251,8 +251,8 @@ feed_found(QueueScan *scan, QueueHead *head)
 		queue_lower_bound(&head->bound, &missed);
 	}
 	head->later = Min(head->later, scan->later);
-	/* a window that yields little is not worth another */
-	head->windowed = scan->bound.set && (!scan->windowed || scan->count > scan->room / 4);
+	/* a window that yields little is not worth another, but where a job is put out anew */
+	head->windowed = scan->bound.set && (head->missed.set || !scan->windowed || scan->count > scan->room / 4);
 	head->low = Max(scan->count / 4, 100);
 	while (next < scan->count)
 	{
