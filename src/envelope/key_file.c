@@ -9,7 +9,8 @@
  * Encryption SDK reads it too, given the file.
  *
  * A file is never overwritten: a new one is written under another name, synced
- * and linked to its own, which fails when that is taken.
+ * and linked to its own, which fails when that is taken.  The other name is made
+ * by chance: what a crash left behind must not be in the way.
  *
  *-------------------------------------------------------------------------
  */
@@ -139,15 +140,17 @@ sync_directory(const char *name)
 static bool
 write_key(const char *name)
 {
-	char	   *temporary = psprintf("%s.%d.new", name, MyProcPid);
+	char	   *temporary;
+	uint64		unique;
 	uint8		key[PADLOCK_KEK_SIZE];
 	char		text[KEY_DIGITS + 1];
 	bool		done;
 	int			problem;
 
-	if (!envelope_random(key, sizeof(key)))
+	if (!envelope_random(&unique, sizeof(unique)) || !envelope_random(key, sizeof(key)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not make a random key")));
+	temporary = psprintf("%s." UINT64_FORMAT ".new", name, unique);
 	hex_encode((char *) key, sizeof(key), text);
 	text[KEY_DIGITS] = '\n';
 	done = write_file(temporary, text, sizeof(text)) && link(temporary, name) == 0;

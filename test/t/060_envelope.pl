@@ -53,7 +53,12 @@ my $open = q{SELECT convert_from(padlock.decrypt(m, '{"a": "b"}'), 'UTF8') FROM 
 # The file is made once, and for the server's user alone.
 like(failure('SELECT padlock.init_keyring()'), qr/could not make file ".*documents.key" of padlock.key_file: No such file/, 'a folder must be there');
 mkdir("$dir/keys") or die;
-is(query('SELECT padlock.init_keyring()'), 't', 'the file is made');
+my $crashed = $node->background_psql('postgres');
+(my $number = $crashed->query_safe('SELECT pg_backend_pid()')) =~ s/\s//g;
+append_to_file("$file.$number.new", 'of a crash');
+is($crashed->query_safe('SELECT padlock.init_keyring()') =~ s/\s//gr, 't', 'the file is made, whatever a crash left there');
+$crashed->quit;
+unlink("$file.$number.new");
 is(sprintf('%o', (stat($file))[2] & 07777), '600', 'for its owner alone');
 my $text = slurp_file($file);
 like($text, qr/^[0-9a-f]{64}\n$/, 'it holds a key');
