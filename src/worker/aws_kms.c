@@ -75,9 +75,10 @@ endpoint(const KeyArn *parts)
 					strcmp(parts->partition, "aws-cn") == 0 ? ".cn" : "");
 }
 
-/* Do an action; the body is wiped. */
+/* Do an action. */
 static void
-post_action(const char *key_id, const char *action, char *body, PadlockMember *members, int count)
+send_action(const char *key_id, const char *action, const char *body, PadlockMember *members,
+			int count)
 {
 	PadlockAwsKey *key;
 	PadlockCall call = {0};
@@ -103,9 +104,25 @@ post_action(const char *key_id, const char *action, char *body, PadlockMember *m
 	PG_FINALLY();
 	{
 		padlock_wipe_aws_key(key);
-		padlock_wipe_text(body);
 	}
 	PG_END_TRY();
+}
+
+/* The same; the body is wiped, whatever comes of it. */
+static void
+post_action(const char *key_id, const char *action, char *body, PadlockMember *members, int count)
+{
+	PG_TRY();
+	{
+		send_action(key_id, action, body, members, count);
+	}
+	PG_CATCH();
+	{
+		padlock_wipe_text(body);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	padlock_wipe_text(body);
 }
 
 /* Did the key that we named do it?  The name is part of what the service signs off. */
@@ -125,9 +142,9 @@ wrap(const char *key_id, const char *kek_name, const uint8 *kek)
 	char	   *body;
 	int			length;
 
-	body = psprintf("{\"KeyId\":%s,\"Plaintext\":\"%s\",\"EncryptionContext\":{\"%s\":%s}}",
-					padlock_json_string(key_id), plaintext, PADLOCK_KEY_CONTEXT,
-					padlock_json_string(kek_name));
+	body = padlock_secret_text("{\"KeyId\":%s,\"Plaintext\":\"%s\",\"EncryptionContext\":{\"%s\":%s}}",
+							   padlock_json_string(key_id), plaintext, PADLOCK_KEY_CONTEXT,
+							   padlock_json_string(kek_name));
 	padlock_wipe_text(plaintext);
 	post_action(key_id, "Encrypt", body, members, lengthof(members));
 	check_answer(&members[1], key_id);

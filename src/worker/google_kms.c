@@ -73,15 +73,16 @@ is_checksum(const PadlockMember *member, const void *data, size_t length)
 		strcmp(member->value, psprintf("%u", checksum(data, length))) == 0;
 }
 
-/* Call a method, encrypt or decrypt; the body is wiped. */
+/* Call a method, encrypt or decrypt. */
 static void
-post_method(const char *key_id, const char *method, char *body, PadlockMember *members, int count)
+send_method(const char *key_id, const char *method, const char *body, PadlockMember *members,
+			int count)
 {
 	PadlockCall call = {0};
 	char	   *token = padlock_google_token();
 
 	call.url = psprintf("%s/v1/%s:%s", padlock_google_kms_url, key_id, method);
-	call.headers = list_make2(psprintf("Authorization: Bearer %s", token),
+	call.headers = list_make2(padlock_secret_text("Authorization: Bearer %s", token),
 							  pstrdup("Content-Type: application/json"));
 	padlock_wipe_text(token);
 	call.body = body;
@@ -95,11 +96,26 @@ post_method(const char *key_id, const char *method, char *body, PadlockMember *m
 		/* the token may be why */
 		padlock_google_forget_token();
 		padlock_wipe_text(linitial(call.headers));
-		padlock_wipe_text(body);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	padlock_wipe_text(linitial(call.headers));
+}
+
+/* The same; the body is wiped, whatever comes of it. */
+static void
+post_method(const char *key_id, const char *method, char *body, PadlockMember *members, int count)
+{
+	PG_TRY();
+	{
+		send_method(key_id, method, body, members, count);
+	}
+	PG_CATCH();
+	{
+		padlock_wipe_text(body);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	padlock_wipe_text(body);
 }
 
@@ -124,8 +140,9 @@ wrap(const char *key_id, const char *kek_name, const uint8 *kek)
 	PadlockMember members[] = {{"ciphertext", NULL}, {"ciphertextCrc32c", NULL},
 	{"verifiedPlaintextCrc32c", NULL}, {"verifiedAdditionalAuthenticatedDataCrc32c", NULL}};
 	char	   *plaintext = padlock_to_base64(kek, PADLOCK_KEK_SIZE);
-	char	   *body = psprintf("{\"plaintext\":\"%s\",\"plaintextCrc32c\":\"%u\",%s}", plaintext,
-								checksum(kek, PADLOCK_KEK_SIZE), name_members(kek_name));
+	char	   *body = padlock_secret_text("{\"plaintext\":\"%s\",\"plaintextCrc32c\":\"%u\",%s}",
+										   plaintext, checksum(kek, PADLOCK_KEK_SIZE),
+										   name_members(kek_name));
 	bytea	   *wrapped = palloc(VARHDRSZ + PADLOCK_WRAPPED_MAX);
 	int			length;
 

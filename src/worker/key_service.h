@@ -60,6 +60,12 @@ extern const PadlockKeyService padlock_vault;
 extern void padlock_key_service_post(const char *who, PadlockCall *call, const char *error_path,
 									 PadlockMember *members, int count);
 
+/*
+ * printf to palloc'd memory that nobody else has seen: psprintf() gives back what
+ * was too short as it is, with the beginning of a secret in it.
+ */
+extern char *padlock_secret_text(const char *format,...) pg_attribute_printf(1, 2);
+
 /* Stop since an answer that was good is not what it should be. */
 extern void padlock_key_service_odd(const char *who, const char *what) pg_attribute_noreturn();
 

@@ -47,6 +47,23 @@ padlock_from_base64(const char *text, void *bytes, int max)
 	return size;
 }
 
+char *
+padlock_secret_text(const char *format,...)
+{
+	va_list		arguments;
+	int			length;
+	char	   *text;
+
+	va_start(arguments, format);
+	length = vsnprintf(NULL, 0, format, arguments);
+	va_end(arguments);
+	text = palloc(length + 1);
+	va_start(arguments, format);
+	(void) vsnprintf(text, length + 1, format, arguments);
+	va_end(arguments);
+	return text;
+}
+
 void
 padlock_key_service_odd(const char *who, const char *what)
 {

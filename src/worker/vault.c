@@ -53,7 +53,7 @@ make_headers(void)
 				 errmsg("file \"%s\" of padlock.vault_token_file holds no token",
 						padlock_vault_token_file)));
 	}
-	line = psprintf("X-Vault-Token: %s", token);
+	line = padlock_secret_text("X-Vault-Token: %s", token);
 	padlock_wipe_text(token);
 	headers = list_make3(line, pstrdup("X-Vault-Request: true"),
 						 pstrdup("Content-Type: application/json"));
@@ -62,9 +62,9 @@ make_headers(void)
 	return headers;
 }
 
-/* Do an action, encrypt or decrypt; the body is wiped. */
+/* Do an action, encrypt or decrypt. */
 static void
-post_action(const char *key_id, const char *action, char *body, PadlockMember *member)
+send_action(const char *key_id, const char *action, const char *body, PadlockMember *member)
 {
 	const char *key = strrchr(key_id, '/') + 1;
 	PadlockCall call = {0};
@@ -86,9 +86,25 @@ post_action(const char *key_id, const char *action, char *body, PadlockMember *m
 	PG_FINALLY();
 	{
 		padlock_wipe_text(linitial(call.headers));
-		padlock_wipe_text(body);
 	}
 	PG_END_TRY();
+}
+
+/* The same; the body is wiped, whatever comes of it. */
+static void
+post_action(const char *key_id, const char *action, char *body, PadlockMember *member)
+{
+	PG_TRY();
+	{
+		send_action(key_id, action, body, member);
+	}
+	PG_CATCH();
+	{
+		padlock_wipe_text(body);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	padlock_wipe_text(body);
 }
 
 static bytea *
@@ -97,7 +113,7 @@ wrap(const char *key_id, const char *kek_name, const uint8 *kek)
 	PadlockMember member = {"data.ciphertext", NULL};
 	char	   *plaintext = padlock_to_base64(kek, PADLOCK_KEK_SIZE);
 	char	   *name = padlock_to_base64(kek_name, strlen(kek_name));
-	char	   *body = psprintf("{\"plaintext\":\"%s\",\"associated_data\":\"%s\"}", plaintext, name);
+	char	   *body = padlock_secret_text("{\"plaintext\":\"%s\",\"associated_data\":\"%s\"}", plaintext, name);
 
 	padlock_wipe_text(plaintext);
 	post_action(key_id, "encrypt", body, &member);

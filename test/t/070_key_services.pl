@@ -236,8 +236,10 @@ foreach my $case ([ "https://127.0.0.1:$tls_port", "''", 'could not be asked: th
 # A new key whose wrapped form the service cannot open again is never used.
 foreach my $provider (@providers)
 {
-	mode($provider, 'badcipher');
+	mode($provider, 'wrongkey');
 	query("SELECT padlock.rotate_key('$provider')");
+	problem_like($provider, '/2: .* gave another key than the one that it wrapped', "$provider: another key in its place is noticed");
+	mode($provider, 'badcipher');
 	problem_like($provider, '/2: ', "$provider: a wrapped key is tried before it is kept");
 	is(query("SELECT string_agg(version || ' ' || state, ', ' ORDER BY version) FROM padlock.keys WHERE key_id = '$provider'"), '1 active, 2 pending', "$provider: the key before stays");
 	mode($provider, 'ok');
@@ -245,6 +247,45 @@ foreach my $provider (@providers)
 }
 is(query("SELECT string_agg(version || ' ' || state, ', ' ORDER BY key_id, version) FROM padlock.keys WHERE key_id IN ('aws_kms', 'google_kms', 'vault')"), join(', ', ('1 decrypt-only, 2 active') x 3), 'rotated');
 query("INSERT INTO sealed SELECT k || '2', padlock.encrypt(convert_to('second of ' || k, 'UTF8'), k, '{\"a\": \"b\"}') FROM unnest(ARRAY['aws_kms', 'google_kms', 'vault']) k");
+
+# A request that is not made, for want of credentials, leaves no key in the worker's memory.
+sub memory_of
+{
+	my ($process) = @_;
+	my $all = '';
+	open(my $memory, '<:raw', "/proc/$process/mem") or return undef;
+
+	foreach my $line (split /\n/, slurp_file("/proc/$process/maps"))
+	{
+		my ($from, $to) = $line =~ /^([0-9a-f]+)-([0-9a-f]+) rw-p/ or next;
+		my $bytes;
+
+		sysseek($memory, hex $from, 0);
+		$all .= $bytes if sysread($memory, $bytes, hex($to) - hex($from));
+	}
+	return $all;
+}
+foreach my $case ([ 'vault', 'vault', "a b\n", 'holds no token' ], [ 'aws_kms', 'aws', "[default]\n", 'no usable access key' ], [ 'google_kms', 'google', "two words\n", 'neither' ])
+{
+	my ($provider, $name, $content, $pattern) = @$case;
+
+	write_file($name, $content);
+	query("SELECT padlock.rewrap_keyring('$provider', '$provider_key{$provider}')");
+	problem_like($provider, $pattern, "$name: keys cannot be wrapped anew");
+	my @texts = map { encode_base64(pack('H*', $_)) } @{ control()->{plaintexts} };
+	foreach my $process (split /\n/, query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy')"))
+	{
+	  SKIP:
+		{
+			my $memory = memory_of($process);
+
+			skip('the memory of another process cannot be read here', 1) unless length($memory // '');
+			is(scalar(grep { index($memory, $_) >= 0 } @texts), 0, "$name: and are not in the memory of a worker");
+		}
+	}
+	write_file($name, { aws => $aws_file, vault => "$secret{vault}\n", google => $json->encode($account) }->{$name});
+	ok(wait_for($node, 'postgres', "SELECT bool_and(rewrap_provider IS NULL) FROM padlock.keys WHERE wrapped IS NOT NULL"), "$name: a good file mends it");
+}
 
 # From service to service; what is sealed stays as it is.
 my $before = query('SELECT md5(string_agg(message::text, \'\' ORDER BY provider)) FROM sealed');
