@@ -66,6 +66,12 @@ extern void keyring_want(void); /* have a worker unlock what is missing */
 /* Open and lock padlock.keys; an error with a hint if it is missing. */
 extern Relation keyring_open_table(LOCKMODE lock);
 
+/*
+ * Keep everybody from sealing and unlocking until the transaction ends.  False
+ * when there was no moment without a transaction that seals, for so long.
+ */
+extern bool keyring_try_lock(int patience_ms);
+
 /* All its rows as they are committed now, or written by this transaction. */
 extern List *keyring_rows(Relation keys);
 

@@ -15,11 +15,14 @@
  *
  * Locking contract, all on padlock.keys: whoever changes keys holds
  * ShareRowExclusiveLock, see padlock_active_key().  Whoever seals holds
- * AccessShareLock until the transaction ends, and whoever unlocks a key from
+ * RowShareLock until the transaction ends, and whoever unlocks a key from
  * before reading the row until the key is in memory; destroy_key() holds
- * AccessExclusiveLock from before it looks for what needs the key until it
+ * ExclusiveLock from before it looks for what needs the key until it
  * commits.  So nothing is sealed under a key that is gone when it commits, and a
- * destroyed key is not put back into memory.  (A worker that was asking a key
+ * destroyed key is not put back into memory.  Readers of the table, pg_dump
+ * above all, are in nobody's way.  destroy_key() never queues for its lock, since
+ * all that seal would queue behind it: it takes the lock when it is free, or
+ * gives up, see keyring_try_lock().  (A worker that was asking a key
  * service for it meanwhile may do that; the row, which all sessions read again,
  * then says that there is no such key.)
  *
@@ -37,6 +40,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -45,12 +49,15 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
+#include "utils/wait_event.h"
 
 #include "envelope/crypto.h"
 #include "envelope/keyring.h"
 
 #define WRAPS_RESERVED 64		/* the sequence's increment */
+#define LOCK_POLL_MS	20
 
 PG_FUNCTION_INFO_V1(padlock_keyring_changed);
 
@@ -92,6 +99,24 @@ Relation
 keyring_open_table(LOCKMODE lock)
 {
 	return table_open(internal_relation("keys"), lock);
+}
+
+bool
+keyring_try_lock(int patience_ms)
+{
+	Oid			relid = internal_relation("keys");
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience_ms);
+
+	while (!ConditionalLockRelationOid(relid, ExclusiveLock))
+	{
+		if (GetCurrentTimestamp() >= end)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOCK_POLL_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
 }
 
 /* A column's value; NULL columns leave isnull true. */
@@ -233,7 +258,7 @@ keyring_active_row(const char *key_id)
 	KeyringRow *row;
 
 	cache_rows();
-	LockRelationOid(cached_table, AccessShareLock); /* until the end, see above */
+	LockRelationOid(cached_table, RowShareLock);	/* until the end, see above */
 	cache_rows();				/* what changed before we had the lock */
 	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
 	if (row != NULL)
@@ -349,7 +374,7 @@ keyring_kek(const KeyringRow *row, uint8 *kek)
 		return false;
 	if (padlock_keyring_get(&row->id, kek))
 		return true;
-	keys = keyring_open_table(AccessShareLock);
+	keys = keyring_open_table(RowShareLock);
 	now = keyring_row(keyring_rows(keys), row->name);
 	found = now != NULL && now->wrapped != NULL &&
 		memcmp(&now->id, &row->id, sizeof(pg_uuid_t)) == 0;
@@ -357,7 +382,7 @@ keyring_kek(const KeyringRow *row, uint8 *kek)
 		unlock_local(now, kek);
 	else if (found)
 		miss_remote(now);
-	table_close(keys, AccessShareLock);
+	table_close(keys, RowShareLock);
 	return found;
 }
 

@@ -34,6 +34,7 @@
 #define JOB_TYPE		"keyring"
 #define JOB_PRIORITY	100		/* others may wait for a key */
 #define JOB_ATTEMPTS	10
+#define LOCK_PATIENCE_MS 2000	/* that destroy_key() waits for those who encrypt */
 
 PG_FUNCTION_INFO_V1(padlock_init_keyring);
 PG_FUNCTION_INFO_V1(padlock_create_key);
@@ -112,14 +113,14 @@ check_provider(const char *provider, const char *provider_key_id)
 
 /* Begin a change of the keyring: the rows stay as they are until the transaction ends. */
 static List *
-begin_change(PadlockUserContext *saved, LOCKMODE lock)
+begin_change(PadlockUserContext *saved)
 {
 	Relation	keys;
 	List	   *rows;
 
 	padlock_require_preload("the keyring");
 	padlock_become_owner(saved);
-	keys = keyring_open_table(lock);
+	keys = keyring_open_table(ShareRowExclusiveLock);
 	rows = keyring_rows(keys);
 	table_close(keys, NoLock);
 	return rows;
@@ -244,7 +245,7 @@ Datum
 padlock_init_keyring(PG_FUNCTION_ARGS)
 {
 	PadlockUserContext saved;
-	List	   *rows = begin_change(&saved, ShareRowExclusiveLock);
+	List	   *rows = begin_change(&saved);
 	const KeyringRow *local = local_row(rows);
 	const KeyringRow *newest;
 	bool		made = key_file_make(local != NULL);
@@ -280,7 +281,7 @@ padlock_create_key(PG_FUNCTION_ARGS)
 
 	check_key_id(key_id);
 	check_provider(provider, provider_key_id);
-	if (newest_version(begin_change(&saved, ShareRowExclusiveLock), key_id, &newest) > 0)
+	if (newest_version(begin_change(&saved), key_id, &newest) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("key \"%s\" already exists", key_id),
@@ -318,8 +319,7 @@ padlock_rotate_key(PG_FUNCTION_ARGS)
 	char	   *key_id = required_argument(fcinfo, "key_id");
 	PadlockUserContext saved;
 	const KeyringRow *newest = NULL;
-	int			version = newest_version(begin_change(&saved, ShareRowExclusiveLock), key_id,
-										 &newest);
+	int			version = newest_version(begin_change(&saved), key_id, &newest);
 	char	   *name;
 
 	if (newest == NULL)
@@ -421,7 +421,7 @@ padlock_rewrap_keyring(PG_FUNCTION_ARGS)
 	int			count;
 
 	check_provider(provider, provider_key_id);
-	rows = begin_change(&saved, ShareRowExclusiveLock);
+	rows = begin_change(&saved);
 	if (is_local(provider))
 		count = rewrap_all_local(rows);
 	else
@@ -437,9 +437,10 @@ padlock_rewrap_keyring(PG_FUNCTION_ARGS)
 
 /*
  * padlock.destroy_key(key_name text) returns void: forget a KEK for ever, and
- * with it all that it sealed.  Waits for transactions that seal.  Errors: 42704
- * for an unknown name, 55006 for an active key or one that documents need, 0A000
- * in a transaction whose snapshot would not show what others have sealed.
+ * with it all that it sealed.  Errors: 42704 for an unknown name, 55006 for an active
+ * key or one that documents need, 55P03 while others encrypt (after a short wait,
+ * in which it is in nobody's way), 0A000 in a transaction whose snapshot would
+ * not show what others have sealed.
  */
 Datum
 padlock_destroy_key(PG_FUNCTION_ARGS)
@@ -460,7 +461,13 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("keys can be destroyed in READ COMMITTED transactions only")));
-	row = keyring_row(begin_change(&saved, AccessExclusiveLock), name);
+	if (!keyring_try_lock(LOCK_PATIENCE_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("key \"%s\" cannot be destroyed while transactions that encrypt are open",
+						name),
+				 errhint("Try again when they have ended.")));
+	row = keyring_row(begin_change(&saved), name);
 	if (row == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", name)));
@@ -492,7 +499,7 @@ padlock_lock_keyring(PG_FUNCTION_ARGS)
 static int
 unlock_all_local(bool *others)
 {
-	Relation	keys = keyring_open_table(AccessShareLock);
+	Relation	keys = keyring_open_table(RowShareLock);
 	List	   *rows = keyring_rows(keys);
 	int			count = 0;
 	ListCell   *cell;
@@ -510,7 +517,7 @@ unlock_all_local(bool *others)
 			count++;
 		}
 	}
-	table_close(keys, AccessShareLock);
+	table_close(keys, RowShareLock);
 	return count;
 }
 
