@@ -90,6 +90,16 @@ row_boolean(int column)
 	return DatumGetBool(padlock_spi_datum(0, column, &isnull)) && !isnull;
 }
 
+/* A column of the current SPI result, detoasted, or NULL. */
+static bytea *
+row_bytes(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
 /* Read and lock a document's row, connected to SPI; false when there is none. */
 static bool
 lock_document(const pg_uuid_t *id, Document *document)
@@ -124,7 +134,7 @@ put_content(const Document *document, bytea *content)
 	static PadlockStatement put = {
 		.sql = "INSERT INTO padlock.document_contents (document_id, content) VALUES ($1, $2)"
 		" ON CONFLICT (document_id) DO UPDATE SET content = excluded.content, text = NULL,"
-		" object_key = NULL, object_hash = NULL, asked_at = NULL",
+		" object_key = NULL, object_hash = NULL, asked_at = NULL, put_key = NULL, put_until = NULL",
 		.nargs = 2,
 		.argtypes = {UUIDOID, BYTEAOID}
 	};
@@ -162,12 +172,32 @@ note_content(const Document *document, size_t length, const char *key_name)
 	(void) padlock_spi_execute(&note, values, nulls, false);
 }
 
+/* Have a PDF's text extracted. */
+static void
+enqueue_extraction(const Document *document)
+{
+	(void) padlock_queue_enqueue("pdf_extraction",
+								 padlock_answer("{\"document_id\": \"%s\"}",
+												uuid_text(document->id)),
+								 document->is_policy ? PADLOCK_POLICY_PRIORITY :
+								 PADLOCK_DOCUMENT_PRIORITY, PADLOCK_DOCUMENT_ATTEMPTS);
+}
+
+/* Seal a content and put it in place of what there is. */
+static void
+put_sealed(const Document *document, const void *bytes, size_t length)
+{
+	char		key_name[PADLOCK_KEY_NAME_SIZE];
+
+	put_content(document, seal_part(document, PADLOCK_CONTENT_FILE, bytes, length, key_name));
+	note_content(document, length, key_name);
+}
+
 bool
 padlock_content_store(const pg_uuid_t *id, const void *bytes, size_t length)
 {
 	PadlockUserContext saved;
 	Document	document;
-	char		key_name[PADLOCK_KEY_NAME_SIZE];
 	bool		found;
 
 	Assert(length <= PADLOCK_MAX_CONTENT);
@@ -175,10 +205,7 @@ padlock_content_store(const pg_uuid_t *id, const void *bytes, size_t length)
 	SPI_connect();
 	found = lock_document(id, &document);
 	if (found && document.encrypt)
-	{
-		put_content(&document, seal_part(&document, PADLOCK_CONTENT_FILE, bytes, length, key_name));
-		note_content(&document, length, key_name);
-	}
+		put_sealed(&document, bytes, length);
 	else if (found)
 	{
 		bytea	   *content = palloc(VARHDRSZ + length);
@@ -191,11 +218,47 @@ padlock_content_store(const pg_uuid_t *id, const void *bytes, size_t length)
 	SPI_finish();
 	padlock_restore_user(&saved);
 	if (found && document.is_pdf)
-		(void) padlock_queue_enqueue("pdf_extraction",
-									 padlock_answer("{\"document_id\": \"%s\"}", uuid_text(id)),
-									 document.is_policy ? PADLOCK_POLICY_PRIORITY :
-									 PADLOCK_DOCUMENT_PRIORITY, PADLOCK_DOCUMENT_ATTEMPTS);
+		enqueue_extraction(&document);
 	return found;
+}
+
+/* The document's content as it is stored, copied; connected to SPI. */
+static bytea *
+stored_content(const Document *document)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT content FROM padlock.document_contents WHERE document_id = $1",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	Datum		value = UUIDPGetDatum(document->id);
+
+	return padlock_spi_execute(&find, &value, NULL, false) > 0 ? row_bytes(1) : NULL;
+}
+
+int64
+padlock_content_seal(const pg_uuid_t *id)
+{
+	PadlockUserContext saved;
+	Document	document;
+	bytea	   *content = NULL;
+	int64		length = -1;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	if (lock_document(id, &document) && document.encrypt && !document.sealed)
+		content = stored_content(&document);
+	if (content != NULL)
+	{
+		length = VARSIZE(content) - VARHDRSZ;
+		put_sealed(&document, VARDATA(content), length);
+		explicit_bzero(VARDATA(content), length);
+	}
+	SPI_finish();
+	padlock_restore_user(&saved);
+	if (content != NULL && document.is_pdf)
+		enqueue_extraction(&document);
+	return length;
 }
 
 /* Put a sealed document's text beside its content. */
@@ -370,23 +433,14 @@ reseal_part(const Document *document, PadlockContentPart part, const bytea *mess
 	return resealed;
 }
 
-/* A column of the current SPI result as a copy, or NULL. */
-static bytea *
-row_bytes(int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? NULL : DatumGetByteaP(value);
-}
-
 /* Write both parts, sealed under key_name. */
 static void
 put_resealed(const Document *document, bytea *content, bytea *text, const char *key_name)
 {
 	static PadlockStatement put = {
 		.sql = "UPDATE padlock.document_contents SET content = $2, text = $3, object_key = NULL,"
-		" object_hash = NULL, asked_at = NULL WHERE document_id = $1",
+		" object_hash = NULL, asked_at = NULL, put_key = NULL, put_until = NULL"
+		" WHERE document_id = $1",
 		.nargs = 3,
 		.argtypes = {UUIDOID, BYTEAOID, BYTEAOID}
 	};

@@ -34,6 +34,13 @@ typedef enum PadlockContentPart
 extern bool padlock_content_store(const pg_uuid_t *document, const void *bytes, size_t length);
 
 /*
+ * Seal a content that was stored in clear before the document was to be
+ * encrypted; its text is extracted anew.  Returns its bytes, -1 when there is
+ * nothing of the kind.
+ */
+extern int64 padlock_content_seal(const pg_uuid_t *document);
+
+/*
  * Store a document's text with its number of pages, sealed if its content is,
  * in documents.extracted_text otherwise.  False when the document does not
  * exist, or waits for its content to be sealed.

@@ -3,7 +3,7 @@ LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_queue_document';
 REVOKE ALL ON FUNCTION padlock.queue_document() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues a new PDF for the extraction of its text';
+COMMENT ON FUNCTION padlock.queue_document() IS 'Trigger that queues what is to be sealed, and new PDFs for the extraction of their text';
 
 CREATE FUNCTION @extschema@.document_upload(jsonb) RETURNS jsonb
 LANGUAGE C VOLATILE
@@ -17,7 +17,7 @@ CREATE FUNCTION padlock.keep_document() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'padlock_keep_document';
 REVOKE ALL ON FUNCTION padlock.keep_document() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.keep_document() IS 'Trigger that keeps what an encrypted document is bound to';
+COMMENT ON FUNCTION padlock.keep_document() IS 'Trigger that keeps what an encrypted document is bound to, and true what documents say of their encryption';
 
 CREATE FUNCTION padlock.keep_document_key() RETURNS trigger
 LANGUAGE C

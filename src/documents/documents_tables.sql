@@ -143,6 +143,8 @@ CREATE TRIGGER documents_guard BEFORE INSERT OR UPDATE ON @extschema@.documents 
         'extraction_status', 'extraction_error', 'extracted_text', 'page_count', 'extracted_at', 'encryption_status', 'encryption_error');
 CREATE TRIGGER documents_pending BEFORE INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_queue AFTER INSERT ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.queue_document();
+CREATE TRIGGER documents_seal AFTER UPDATE ON @extschema@.documents FOR EACH ROW
+    WHEN (NEW.encryption_status = 'pending' AND OLD.encryption_status <> 'pending') EXECUTE FUNCTION padlock.queue_document();
 CREATE TRIGGER documents_keep BEFORE UPDATE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.keep_document();
 CREATE TRIGGER documents_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.documents FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('extracted_text');
 CREATE TRIGGER documents_audit_truncate AFTER TRUNCATE ON @extschema@.documents FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
@@ -156,6 +158,8 @@ CREATE TABLE padlock.document_contents (
     object_key text,
     object_hash bytea,
     asked_at timestamptz,
+    put_key text,
+    put_until timestamptz,
     CONSTRAINT document_contents_somewhere CHECK (content IS NOT NULL OR object_key IS NOT NULL)
 );
 COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
@@ -163,6 +167,9 @@ COMMENT ON COLUMN padlock.document_contents.content IS 'NULL while it is in the 
 COMMENT ON COLUMN padlock.document_contents.object_key IS 'its name in the object store, where it is';
 COMMENT ON COLUMN padlock.document_contents.object_hash IS 'SHA-256 of the object';
 COMMENT ON COLUMN padlock.document_contents.asked_at IS 'when a content in the object store was last asked for or fetched';
+COMMENT ON COLUMN padlock.document_contents.put_key IS 'the name of the object that an attempt to move it writes, or wrote without coming to its end';
+COMMENT ON COLUMN padlock.document_contents.put_until IS 'by when that attempt has written it or never will';
+CREATE UNIQUE INDEX document_contents_put_key_idx ON padlock.document_contents (put_key) WHERE put_key IS NOT NULL;
 CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
 -- sealed bytes do not compress
@@ -175,7 +182,7 @@ REVOKE ALL ON TABLE padlock.document_contents FROM PUBLIC, anon, authenticated, 
 CREATE TRIGGER documents_place AFTER UPDATE ON @extschema@.documents FOR EACH ROW
     WHEN (NEW.is_encrypted AND NEW.extraction_status <> 'pending') EXECUTE FUNCTION padlock.place_document();
 CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.document_contents FOR EACH ROW
-    WHEN (OLD.object_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
+    WHEN (OLD.object_key IS NOT NULL OR OLD.put_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

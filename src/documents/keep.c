@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * keep.c
- *	  What must not change under encrypted documents: their owner, and the
- *	  keys that open them.
+ *	  What must not change under documents: how they say they are stored, the
+ *	  owner of encrypted ones, and the keys that open them.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,7 @@
 
 #include "core/body.h"
 #include "core/spi.h"
+#include "documents/upload.h"
 #include "envelope/envelope.h"
 #include "queue/queue.h"
 
@@ -67,20 +68,22 @@ is_changed(TriggerData *trigger, const char *name)
 						   TupleDescAttr(desc, column - 1)->attlen);
 }
 
-/* Stop a change of what an encrypted document says of its encryption. */
+/* Stop a change of what a document says of its encryption, but for a wish that it be encrypted. */
 static void
-check_truth(TriggerData *trigger)
+check_truth(TriggerData *trigger, bool sealed)
 {
 	static const char *const columns[] = {
-		"is_encrypted", "encryption_key_id", "encryption_algorithm", "encryption_status"
+		"encryption_key_id", "encryption_algorithm", "encryption_status", "is_encrypted"
 	};
 
-	for (int i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < lengthof(columns) - (sealed ? 0 : 1); i++)
 		if (is_changed(trigger, columns[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of an encrypted document cannot be changed", columns[i]),
-					 errdetail("It says how the content is stored.")));
+					 errmsg("column \"%s\" of %s document cannot be changed", columns[i],
+							sealed ? "an encrypted" : "a"),
+					 errdetail("It says how the content is stored."),
+					 sealed ? 0 : errhint("Set is_encrypted to have the content encrypted.")));
 }
 
 /*
@@ -90,6 +93,10 @@ check_truth(TriggerData *trigger)
  * 0A000 for everybody, admins too, since the content would not open any more or
  * lie in clear, and a key that it needs would not be kept.  What seals, in this
  * room, changes the latter as the extension's owner.
+ *
+ * Who may write is_encrypted (guard_columns() sees to that) has a document
+ * encrypted by setting it: the row says pending until the content is sealed,
+ * and is_encrypted is true from then on.
  */
 Datum
 padlock_keep_document(PG_FUNCTION_ARGS)
@@ -109,7 +116,14 @@ padlock_keep_document(PG_FUNCTION_ARGS)
 				 errmsg("column \"encrypt\" of a document cannot be changed"),
 				 errhint("Upload the document again.")));
 	if (isnull || !DatumGetBool(encrypted))
-		return PointerGetDatum(trigger->tg_newtuple);
+	{
+		if (GetUserId() == padlock_owner())
+			return PointerGetDatum(trigger->tg_newtuple);
+		check_truth(trigger, false);
+		return PointerGetDatum(is_changed(trigger, "is_encrypted") ?
+							   padlock_document_unsealed(trigger->tg_newtuple, desc, true) :
+							   trigger->tg_newtuple);
+	}
 	if (is_changed(trigger, "id") || is_changed(trigger, "user_id"))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -117,7 +131,7 @@ padlock_keep_document(PG_FUNCTION_ARGS)
 				 errdetail("Its content is bound to both."),
 				 errhint("Upload the document again.")));
 	if (GetUserId() != padlock_owner())
-		check_truth(trigger);
+		check_truth(trigger, true);
 	return PointerGetDatum(trigger->tg_newtuple);
 }
 

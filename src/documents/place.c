@@ -11,15 +11,19 @@
  * or more.  A content is never in no place: the row is changed only after the
  * object was stored, or its bytes are back.
  *
- * An object is named after its document and the job that stored it, so a
- * repeated attempt writes the same object, and a new content another one.  The
- * trigger drop_object() queues the erasure of one that no row names any more.
+ * An object is named after its document, and by chance.  The name is in the row,
+ * committed, before the first byte leaves (put_key), with the time when the
+ * request that writes it has ended at the latest (put_until).  One attempt at a
+ * time writes an object: another that begins before put_until takes a new name,
+ * and none writes one that the row does not name any more.  Of such an object
+ * the trigger drop_object() queues the erasure, for after put_until.
  *
  * Locking contract: as in content.c, the document's row first.
  *
- * Crash contract: an object that was stored by a job whose end was never
- * committed is written again by the next attempt; when there is none, it stays
- * behind, sealed.
+ * Crash contract: an object that was stored by an attempt whose end was never
+ * committed is named by put_key, beside the same content here: the next attempt
+ * writes it again or has it erased, and when there is none it is erased with the
+ * content.
  *
  *-------------------------------------------------------------------------
  */
@@ -89,13 +93,19 @@ enqueue_for(const char *job_type, const char *id, int priority, int attempts)
 								 priority, attempts);
 }
 
+/* Have an object erased, not before a time (0: at once). */
 static void
-enqueue_erasure(const char *object_key)
+enqueue_erasure(const char *object_key, TimestampTz when)
 {
-	(void) padlock_queue_enqueue(PADLOCK_ERASE_JOB,
-								 padlock_answer("{\"object_key\": %s}",
-												padlock_json_string(object_key)),
-								 ERASE_PRIORITY, ERASE_ATTEMPTS);
+	PadlockNewJob job = {
+		.type = PADLOCK_ERASE_JOB,
+		.payload = padlock_answer("{\"object_key\": %s}", padlock_json_string(object_key)),
+		.priority = ERASE_PRIORITY,
+		.max_attempts = ERASE_ATTEMPTS,
+		.run_at = when
+	};
+
+	(void) padlock_queue_add(&job);
 }
 
 /* What the row says is to be done. */
@@ -116,18 +126,15 @@ read_place(PadlockPlace *place, MemoryContext context)
 	HeapTuple	row = SPI_tuptable->vals[0];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	bool		no_content;
 	bool		no_hash;
 	bool		isnull;
-	Datum		content = SPI_getbinval(row, desc, 1, &no_content);
+	bool		has_content = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
 	Datum		hash = SPI_getbinval(row, desc, 3, &no_hash);
 	bool		sealed = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
 
 	place->object_key = SPI_getvalue(row, desc, 2);
-	place->move = judge(sealed, !no_content, place->object_key != NULL);
-	place->away = no_content;
-	if (place->move == PADLOCK_MOVE_OUT)
-		place->content = DatumGetByteaPCopy(content);
+	place->move = judge(sealed, has_content, place->object_key != NULL);
+	place->away = !has_content;
 	if (!no_hash)
 		memcpy(place->hash, VARDATA_ANY(DatumGetByteaPP(hash)), PADLOCK_OBJECT_HASH_SIZE);
 	MemoryContextSwitchTo(caller);
@@ -137,7 +144,7 @@ PadlockPlace *
 padlock_content_place(const pg_uuid_t *id)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT c.content, c.object_key, c.object_hash,"
+		.sql = "SELECT c.content IS NOT NULL, c.object_key, c.object_hash,"
 		" coalesce(d.is_encrypted, false) AND d.extraction_status <> 'pending'"
 		" FROM @app@.documents d JOIN padlock.document_contents c ON c.document_id = d.id"
 		" WHERE d.id = $1",
@@ -160,25 +167,77 @@ padlock_content_place(const pg_uuid_t *id)
 	return found ? place : NULL;
 }
 
-/* Run a change of a content, its document locked first; true when it changed a row. */
+/* Lock the row of the document that the first value names; false when there is none. */
 static bool
-change_content(PadlockStatement *change, Datum *values)
+lock_document(Datum *values)
 {
 	static PadlockStatement lock = {
 		.sql = "SELECT FROM @app@.documents WHERE id = $1 FOR UPDATE",
 		.nargs = 1,
 		.argtypes = {UUIDOID}
 	};
+
+	return padlock_spi_execute(&lock, values, NULL, false) > 0;
+}
+
+/* Run a change of a content, its document locked first; true when it changed a row. */
+static bool
+change_content(PadlockStatement *change, Datum *values)
+{
 	PadlockUserContext saved;
 	bool		changed;
 
 	padlock_become_owner(&saved);
 	SPI_connect();
-	changed = padlock_spi_execute(&lock, values, NULL, false) > 0 &&
-		padlock_spi_execute(change, values, NULL, false) > 0;
+	changed = lock_document(values) && padlock_spi_execute(change, values, NULL, false) > 0;
 	SPI_finish();
 	padlock_restore_user(&saved);
 	return changed;
+}
+
+/* The key and the content that the current SPI result holds, in the context given. */
+static char *
+take_object(MemoryContext context, bytea **content)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	HeapTuple	row = SPI_tuptable->vals[0];
+	bool		isnull;
+	char	   *key = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
+
+	*content = DatumGetByteaPCopy(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	MemoryContextSwitchTo(caller);
+	return key;
+}
+
+char *
+padlock_content_moving_out(const pg_uuid_t *id, const char *prefix, int64 limit_ms,
+						   bytea **content)
+{
+	static PadlockStatement note = {
+		.sql = "UPDATE padlock.document_contents"
+		" SET put_key = CASE WHEN put_until < clock_timestamp() THEN put_key"
+		" ELSE $2 || document_id || '/' || gen_random_uuid() END,"
+		" put_until = clock_timestamp() + $3 * interval '1 millisecond'"
+		" WHERE document_id = $1 AND object_key IS NULL AND content IS NOT NULL"
+		" RETURNING put_key, content",
+		.nargs = 3,
+		.argtypes = {UUIDOID, TEXTOID, INT8OID}
+	};
+	MemoryContext context = CurrentMemoryContext;
+	PadlockUserContext saved;
+	char	   *key = NULL;
+	Datum		values[3];
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(prefix);
+	values[2] = Int64GetDatum(limit_ms);
+	padlock_become_owner(&saved);
+	SPI_connect();
+	if (lock_document(values) && padlock_spi_execute(&note, values, NULL, false) > 0)
+		key = take_object(context, content);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return key;
 }
 
 bool
@@ -186,8 +245,9 @@ padlock_content_moved_out(const pg_uuid_t *id, const char *object_key, const uin
 {
 	static PadlockStatement move = {
 		.sql = "UPDATE padlock.document_contents SET content = NULL, object_key = $2,"
-		" object_hash = $3, asked_at = NULL"
-		" WHERE document_id = $1 AND object_key IS NULL AND pg_catalog.sha256(content) = $3",
+		" object_hash = $3, asked_at = NULL, put_key = NULL, put_until = NULL"
+		" WHERE document_id = $1 AND put_key = $2 AND object_key IS NULL"
+		" AND pg_catalog.sha256(content) = $3",
 		.nargs = 3,
 		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
 	};
@@ -199,8 +259,8 @@ padlock_content_moved_out(const pg_uuid_t *id, const char *object_key, const uin
 	values[2] = PointerGetDatum(cstring_to_text_with_len((const char *) hash,
 														 PADLOCK_OBJECT_HASH_SIZE));
 	moved = change_content(&move, values);
-	if (!moved)
-		enqueue_erasure(object_key);
+	if (!moved && !padlock_object_is_named(object_key))
+		enqueue_erasure(object_key, 0);
 	return moved;
 }
 
@@ -252,7 +312,8 @@ bool
 padlock_object_is_named(const char *object_key)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT FROM padlock.document_contents WHERE object_key = $1",
+		.sql = "SELECT FROM padlock.document_contents WHERE object_key = $1"
+		" UNION ALL SELECT FROM padlock.document_contents WHERE put_key = $1",
 		.nargs = 1,
 		.argtypes = {TEXTOID}
 	};
@@ -334,24 +395,47 @@ padlock_place_document(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Does the row, if there is one still, have this object's name in a column? */
+static bool
+names_object(HeapTuple row, TupleDesc desc, const char *column, const char *object_key)
+{
+	char	   *name = row != NULL ? SPI_getvalue(row, desc, SPI_fnumber(desc, column)) : NULL;
+
+	return name != NULL && strcmp(name, object_key) == 0;
+}
+
+/* Until when an attempt may write the object that a row names; 0 when none does. */
+static TimestampTz
+put_until(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(row, desc, SPI_fnumber(desc, "put_until"), &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
 /*
  * padlock.drop_object() trigger: AFTER UPDATE OR DELETE FOR EACH ROW on
- * padlock.document_contents, where there was an object.  Queues the erasure of
+ * padlock.document_contents, where an object was named.  Queues the erasure of
  * one that the row does not name any more.
  */
 Datum
 padlock_drop_object(PG_FUNCTION_ARGS)
 {
+	static const char *const columns[] = {"object_key", "put_key"};
 	TriggerData *trigger = require_trigger(fcinfo, "drop_object");
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			column = SPI_fnumber(desc, "object_key");
-	char	   *was = SPI_getvalue(trigger->tg_trigtuple, desc, column);
-	char	   *is = NULL;
+	HeapTuple	was = trigger->tg_trigtuple;
+	HeapTuple	is = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
 
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		is = SPI_getvalue(trigger->tg_newtuple, desc, column);
-	if (was != NULL && (is == NULL || strcmp(was, is) != 0))
-		enqueue_erasure(was);
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		char	   *key = SPI_getvalue(was, desc, SPI_fnumber(desc, columns[i]));
+
+		if (key != NULL && !names_object(is, desc, "object_key", key) &&
+			!names_object(is, desc, "put_key", key))
+			enqueue_erasure(key, put_until(was, desc));
+	}
 	return PointerGetDatum(NULL);
 }
 

@@ -39,13 +39,22 @@ typedef struct PadlockPlace
 {
 	PadlockMove move;
 	bool		away;			/* is it in the object store alone? */
-	bytea	   *content;		/* MOVE_OUT: what to store */
 	char	   *object_key;		/* of the object that there is, or NULL */
 	uint8		hash[PADLOCK_OBJECT_HASH_SIZE]; /* of the object */
 } PadlockPlace;
 
 /* The place of a document's content; NULL when it has none. */
 extern PadlockPlace *padlock_content_place(const pg_uuid_t *document);
+
+/*
+ * Note the name that a content's object is to have, and return it, palloc'd,
+ * with the content to be stored; the name begins with prefix.  The request that
+ * stores it must begin after the commit and end within limit_ms.  NULL when the
+ * document or its content is gone, or lies in the store by now.  Whatever comes
+ * of it, the object is erased when the row lets go of the name.
+ */
+extern char *padlock_content_moving_out(const pg_uuid_t *document, const char *prefix,
+										int64 limit_ms, bytea **content);
 
 /*
  * The content was stored under object_key: let go of the copy in the database.
@@ -65,7 +74,7 @@ extern bool padlock_content_moved_back(const pg_uuid_t *document, const char *ob
 /* Have a content that is away fetched; false when it is not away. */
 extern bool padlock_content_ask_for(const pg_uuid_t *document);
 
-/* Does a document's content lie under this key? */
+/* Does a document's content lie under this key, or is it on its way there? */
 extern bool padlock_object_is_named(const char *object_key);
 
 /* Let go of copies of objects that nobody has asked for for an hour. */

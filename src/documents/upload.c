@@ -23,6 +23,7 @@
 #include "common/base64.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -105,13 +106,12 @@ is_pdf(HeapTuple row, TupleDesc desc)
 	return url != NULL && padlock_document_is_pdf(url, column_text(row, desc, "content_type"));
 }
 
-/* Has the document to be encrypted? */
 static bool
-wants_encryption(HeapTuple row, TupleDesc desc)
+is_set(HeapTuple row, TupleDesc desc, const char *column)
 {
-	char	   *encrypt = column_text(row, desc, "encrypt");
+	char	   *value = column_text(row, desc, column);
 
-	return encrypt != NULL && encrypt[0] == 't';
+	return value != NULL && value[0] == 't';
 }
 
 /* Set a status column to pending. */
@@ -125,6 +125,24 @@ mark_pending(HeapTuple row, TupleDesc desc, const char *status)
 	if (column <= 0)
 		return row;
 	return heap_modify_tuple_by_cols(row, desc, 1, &column, &pending, &isnull);
+}
+
+HeapTuple
+padlock_document_unsealed(HeapTuple row, TupleDesc desc, bool to_be_sealed)
+{
+	static const char *const names[] = {
+		"encrypt", "is_encrypted", "encryption_status", "encryption_key_id", "encryption_algorithm"
+	};
+	int			columns[lengthof(names)];
+	Datum		values[lengthof(names)] = {0};
+	bool		nulls[lengthof(names)] = {false, false, false, true, true};
+
+	for (int i = 0; i < lengthof(names); i++)
+		columns[i] = SPI_fnumber(desc, names[i]);
+	values[0] = BoolGetDatum(to_be_sealed);
+	values[1] = BoolGetDatum(false);
+	values[2] = CStringGetTextDatum(to_be_sealed ? "pending" : "none");
+	return heap_modify_tuple_by_cols(row, desc, lengthof(names), columns, values, nulls);
 }
 
 /*
@@ -162,17 +180,20 @@ check_pending(HeapTuple row, TupleDesc desc)
 						   "Wait until some are done, then try again.");
 }
 
-/* Queue the fetching of what is to be sealed, or else the extraction of the text. */
+/*
+ * Queue the sealing of what is to be encrypted, or else the extraction of the
+ * text.  A new document without a URL has nothing to seal yet.
+ */
 static void
-enqueue_job(HeapTuple row, TupleDesc desc)
+enqueue_job(HeapTuple row, TupleDesc desc, bool is_new)
 {
 	char	   *type = column_text(row, desc, "document_type");
 	bool		is_policy = type != NULL && strcmp(type, "policy") == 0;
 	char	   *id = column_text(row, desc, "id");
 	char	   *url = column_text(row, desc, "file_url");
-	bool		seal = wants_encryption(row, desc);
+	bool		seal = is_set(row, desc, "encrypt") && !is_set(row, desc, "is_encrypted");
 
-	if (url == NULL)
+	if (url == NULL && is_new)
 		return;					/* the content is to come by document_put() */
 	(void) padlock_queue_enqueue(seal ? "document_seal" : "pdf_extraction",
 								 seal ? padlock_answer("{\"document_id\": \"%s\"}", id) :
@@ -182,21 +203,30 @@ enqueue_job(HeapTuple row, TupleDesc desc)
 								 PADLOCK_DOCUMENT_ATTEMPTS);
 }
 
-/* Mark what the new row waits for. */
+/*
+ * Mark what the new row waits for.  Nothing is sealed yet, so is_encrypted can
+ * only be a wish, but in rows of the owner's, which come from dumps.
+ */
 static HeapTuple
-mark_row(HeapTuple row, TupleDesc desc, bool pdf, bool seal)
+mark_row(HeapTuple row, TupleDesc desc)
 {
-	check_pending(row, desc);
+	bool		pdf = is_pdf(row, desc);
+	bool		sealed = is_set(row, desc, "is_encrypted");
+	bool		seal = sealed || is_set(row, desc, "encrypt");
+
+	if (pdf || seal)
+		check_pending(row, desc);
 	if (pdf)
 		row = mark_pending(row, desc, "extraction_status");
-	if (seal)
-		row = mark_pending(row, desc, "encryption_status");
-	return row;
+	if (GetUserId() == padlock_owner())
+		return seal && !sealed ? mark_pending(row, desc, "encryption_status") : row;
+	return padlock_document_unsealed(row, desc, seal);
 }
 
 /*
  * padlock.queue_document() trigger: BEFORE INSERT marks as pending what is to be
- * encrypted and PDFs, AFTER INSERT queues it; FOR EACH ROW.
+ * encrypted and PDFs, AFTER INSERT queues it, and AFTER UPDATE what
+ * keep_document() marked; FOR EACH ROW.
  */
 Datum
 padlock_queue_document(PG_FUNCTION_ARGS)
@@ -204,24 +234,26 @@ padlock_queue_document(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
 	HeapTuple	row;
-	bool		pdf;
-	bool		seal;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		  (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		   TRIGGER_FIRED_AFTER(trigger->tg_event))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("queue_document must be fired on INSERT FOR EACH ROW")));
+				 errmsg("queue_document must be fired on INSERT or AFTER UPDATE FOR EACH ROW")));
 
 	desc = RelationGetDescr(trigger->tg_relation);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		enqueue_job(trigger->tg_newtuple, desc, false);
+		return PointerGetDatum(NULL);
+	}
 	row = trigger->tg_trigtuple;
-	pdf = is_pdf(row, desc);
-	seal = wants_encryption(row, desc);
-	if (!pdf && !seal)
-		return PointerGetDatum(row);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-		return PointerGetDatum(mark_row(row, desc, pdf, seal));
-	enqueue_job(row, desc);
+		return PointerGetDatum(mark_row(row, desc));
+	if (is_pdf(row, desc) || is_set(row, desc, "encrypt"))
+		enqueue_job(row, desc, true);
 	return PointerGetDatum(NULL);
 }
 

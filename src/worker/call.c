@@ -24,7 +24,6 @@
 #include "worker/settings.h"
 
 #define MAX_CREDENTIALS		8192	/* bytes of an access key's file */
-#define CALL_GRACE_MS		5000	/* waits between tries, and the answer */
 #define PARSE_GRACE_MS		5000
 
 static const pg_uuid_t no_job;
@@ -116,7 +115,7 @@ padlock_call(const pg_uuid_t *job, const PadlockCall *call)
 		if (call->body != NULL)
 			body = padlock_helper_make_body(call->body, call->body_length);
 		padlock_helper_request(PADLOCK_HELPER_FETCH, &request, body,
-							   call->tries * (call->timeout_ms + CALL_GRACE_MS),
+							   call->tries * (call->timeout_ms + PADLOCK_CALL_GRACE_MS),
 							   read_called, answer);
 	}
 	PG_FINALLY();

@@ -47,6 +47,9 @@ typedef struct PadlockAnswer
 	PadlockBlob *body;			/* NULL if there is none */
 } PadlockAnswer;
 
+/* Of a call's time beyond its tries' timeouts: waits between them, and the answer. */
+#define PADLOCK_CALL_GRACE_MS	5000
+
 /*
  * Make a call, for a job or (NULL) for none.  An outcome other than WIRE_OK is
  * an answer; only a helper that fails is an error.  What held the credentials

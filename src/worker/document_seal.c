@@ -5,10 +5,10 @@
  *	  and seals it, and document_reseal, which seals documents under the active
  *	  key.
  *
- * document_seal: payload {"document_id": uuid}, result {"bytes"}.  The bytes go
- * from the fetch helper's memory file straight into the cipher.  The URL is
- * one that the document's owner named: robots.txt is not asked, the address
- * guard holds.
+ * document_seal: payload {"document_id": uuid}, result {"bytes"}.  A content that
+ * is stored in clear is sealed in place; otherwise the bytes go from the fetch
+ * helper's memory file straight into the cipher.  The URL is one that the
+ * document's owner named: robots.txt is not asked, the address guard holds.
  *
  * document_reseal: payload {}, result {"sealed"}.  One document a transaction,
  * in the order of their ids; what is done stays done, so that a later attempt
@@ -35,18 +35,27 @@
 #include "worker/job.h"
 #include "worker/request.h"
 
-/* The URL to fetch, or NULL when there is nothing to seal any more. */
-static char *
-find_url(const pg_uuid_t *id)
+/* What a job has to seal. */
+typedef struct Source
+{
+	char	   *url;			/* to fetch, or NULL */
+	bool		stored;			/* the content is here, in clear */
+} Source;
+
+/* Find it; neither when there is nothing to seal any more. */
+static Source
+find_source(const pg_uuid_t *id)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT file_url, encrypt AND NOT is_encrypted FROM @app@.documents WHERE id = $1",
+		.sql = "SELECT file_url, encrypt AND NOT is_encrypted,"
+		" EXISTS (SELECT FROM padlock.document_contents WHERE document_id = id)"
+		" FROM @app@.documents WHERE id = $1",
 		.nargs = 1,
 		.argtypes = {UUIDOID}
 	};
 	MemoryContext context = CurrentMemoryContext;
 	Datum		value = UUIDPGetDatum(id);
-	char	   *url = NULL;
+	Source		source = {NULL, false};
 	bool		found;
 	bool		isnull;
 
@@ -55,15 +64,16 @@ find_url(const pg_uuid_t *id)
 	found = padlock_spi_execute(&find, &value, NULL, true) > 0;
 	if (found && DatumGetBool(padlock_spi_datum(0, 2, &isnull)))
 	{
-		url = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		if (url != NULL)
-			url = MemoryContextStrdup(context, url);
+		source.url = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		if (source.url != NULL)
+			source.url = MemoryContextStrdup(context, source.url);
+		source.stored = DatumGetBool(padlock_spi_datum(0, 3, &isnull));
 	}
 	SPI_finish();
 	padlock_worker_commit();
 	if (!found)
 		padlock_job_refuse("the document does not exist");
-	return url;
+	return source;
 }
 
 /* Map the fetched bytes; NULL when there are none. */
@@ -103,25 +113,38 @@ seal_body(const pg_uuid_t *id, const PadlockBlob *body)
 		padlock_job_refuse("the document was deleted");
 }
 
+/* A job's result, in the transaction at hand; bytes below 0: nothing was sealed. */
+static Jsonb *
+seal_result(int64 bytes)
+{
+	return padlock_job_result(bytes < 0 ? "{\"bytes\": null}" :
+							  psprintf("{\"bytes\": " INT64_FORMAT "}", bytes));
+}
+
 static Jsonb *
 run_document_seal(const PadlockJob *job)
 {
 	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
-	char	   *url = find_url(&id);
+	Source		source = find_source(&id);
 	PadlockFetched *fetched;
 
-	if (url == NULL)
+	if (source.stored)
+	{
+		padlock_worker_begin_claimed();
+		return seal_result(padlock_content_seal(&id));
+	}
+	if (source.url == NULL)
 	{
 		padlock_worker_begin();
-		return padlock_job_result("{\"bytes\": null}");
+		return seal_result(-1);
 	}
-	fetched = padlock_fetch(&job->id, url, PADLOCK_MAX_CONTENT / 1024, false);
+	fetched = padlock_fetch(&job->id, source.url, PADLOCK_MAX_CONTENT / 1024, false);
 	if (fetched->outcome != WIRE_OK)
 		padlock_raise_outcome(fetched->outcome, fetched->http_status,
 							  padlock_outcome_reason(fetched->outcome, fetched->http_status,
 													 fetched->detail));
 	seal_body(&id, fetched->body);
-	return padlock_job_result(psprintf("{\"bytes\": " UINT64_FORMAT "}", fetched->body->length));
+	return seal_result((int64) fetched->body->length);
 }
 
 /* Note a failed attempt in the document; the last one in its state, by the queue's trigger. */

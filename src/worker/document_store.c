@@ -20,9 +20,6 @@
 
 #include <openssl/evp.h>
 
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-
 #include "documents/content.h"
 #include "documents/place.h"
 #include "worker/document_store.h"
@@ -32,12 +29,6 @@
 
 /* A message is a little longer than what is sealed in it. */
 #define MAX_OBJECT			(PADLOCK_MAX_CONTENT + 4 * 1024 * 1024)
-
-static char *
-uuid_text(const pg_uuid_t *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
-}
 
 static void
 hash_content(const bytea *content, uint8 hash[PADLOCK_OBJECT_HASH_SIZE])
@@ -60,16 +51,24 @@ find_place(const pg_uuid_t *id)
 	return place;
 }
 
-/* Store the content and let go of it here, in a transaction that is left open. */
+/*
+ * Store the content and let go of it here, in a transaction that is left open.
+ * The object's name is committed before, see place.c.
+ */
 static const char *
-move_out(const PadlockJob *job, const pg_uuid_t *id, const PadlockPlace *place)
+move_out(const PadlockJob *job, const pg_uuid_t *id)
 {
-	char	   *key = psprintf("%s%s/%s", padlock_s3_prefix, uuid_text(id), uuid_text(&job->id));
+	bytea	   *content;
+	char	   *key;
 	uint8		hash[PADLOCK_OBJECT_HASH_SIZE];
 
-	hash_content(place->content, hash);
-	padlock_object_put(&job->id, key, VARDATA_ANY(place->content),
-					   VARSIZE_ANY_EXHDR(place->content));
+	padlock_worker_begin_claimed();
+	key = padlock_content_moving_out(id, padlock_s3_prefix, padlock_object_put_limit(), &content);
+	if (key == NULL)
+		return "null";
+	padlock_worker_commit();
+	hash_content(content, hash);
+	padlock_object_put(&job->id, key, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
 	padlock_worker_begin_claimed();
 	return padlock_content_moved_out(id, key, hash) ? "\"s3\"" : "null";
 }
@@ -108,7 +107,7 @@ run_document_store(const PadlockJob *job)
 	const char *moved = "null";
 
 	if (place != NULL && place->move == PADLOCK_MOVE_OUT)
-		moved = move_out(job, &id, place);
+		moved = move_out(job, &id);
 	else if (place != NULL && place->move == PADLOCK_MOVE_BACK)
 		moved = move_back(job, &id, place);
 	else
@@ -152,12 +151,32 @@ run_document_fetch(const PadlockJob *job)
 							  psprintf("{\"bytes\": %d}", bytes));
 }
 
+/*
+ * Is that a name as padlock gives them: below padlock.s3_prefix, a document's id,
+ * a slash and another UUID?  Whoever may queue jobs could ask for anything.
+ */
+static bool
+is_object_key(const char *key)
+{
+	size_t		prefix = strlen(padlock_s3_prefix);
+	const char *rest;
+
+	if (strncmp(key, padlock_s3_prefix, prefix) != 0 || !padlock_begins_with_uuid(key + prefix))
+		return false;
+	rest = key + prefix + PADLOCK_UUID_LENGTH;
+	return rest[0] == '/' && padlock_begins_with_uuid(rest + 1) &&
+		rest[1 + PADLOCK_UUID_LENGTH] == '\0';
+}
+
 static Jsonb *
 run_document_erase(const PadlockJob *job)
 {
 	const char *key = padlock_job_text(job, "object_key");
 	bool		needed;
 
+	if (!is_object_key(key))
+		padlock_job_refuse("\"%s\" is not the name of a document's object below padlock.s3_prefix",
+						   key);
 	padlock_worker_begin();
 	needed = padlock_object_is_named(key);
 	padlock_worker_commit();

@@ -135,18 +135,18 @@ padlock_job_text(const PadlockJob *job, const char *key)
 	return text;
 }
 
-/* The form 8-4-4-4-12 of hexadecimal digits, the only one uuid_out() writes. */
-static bool
-is_uuid(const char *text)
+bool
+padlock_begins_with_uuid(const char *text)
 {
-	for (int i = 0; i < 36; i++)
+	/* 8-4-4-4-12 hexadecimal digits */
+	for (int i = 0; i < PADLOCK_UUID_LENGTH; i++)
 	{
 		bool		dash = (i == 8 || i == 13 || i == 18 || i == 23);
 
 		if (dash ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
 			return false;
 	}
-	return text[36] == '\0';
+	return true;
 }
 
 bool
@@ -154,7 +154,7 @@ padlock_job_find_uuid(const PadlockJob *job, const char *key, pg_uuid_t *uuid)
 {
 	char	   *text = payload_text(job, key);
 
-	if (text == NULL || !is_uuid(text))
+	if (text == NULL || !padlock_begins_with_uuid(text) || text[PADLOCK_UUID_LENGTH] != '\0')
 		return false;
 	*uuid = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
 	return true;

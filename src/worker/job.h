@@ -21,6 +21,8 @@
 
 #include "queue/queue.h"
 
+#define PADLOCK_UUID_LENGTH	36	/* characters of a UUID as text */
+
 typedef struct PadlockJobType
 {
 	const char *name;
@@ -94,6 +96,9 @@ extern void padlock_job_refuse(const char *format,...) pg_attribute_printf(1, 2)
 
 /* A required text of the payload; refuses the job when it is not there. */
 extern char *padlock_job_text(const PadlockJob *job, const char *key);
+
+/* Does a text begin with a UUID of 36 characters, as uuid_out() writes it? */
+extern bool padlock_begins_with_uuid(const char *text);
 
 /* A UUID of the payload; false when it is not there or not one. */
 extern bool padlock_job_find_uuid(const PadlockJob *job, const char *key, pg_uuid_t *uuid);

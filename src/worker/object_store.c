@@ -19,6 +19,7 @@
 #define CREDENTIALS			"padlock.s3_credentials_file"
 #define TRIES				3
 #define MAX_KEY				400
+#define PUT_GRACE_MS		2000	/* to hand over the bytes, and to stop a helper */
 
 static void
 require_setting(const char *value, const char *name)
@@ -109,6 +110,12 @@ padlock_object_put(const pg_uuid_t *job, const char *key, const void *bytes, siz
 	answer = call_store(job, &call, key);
 	if (answer->outcome != WIRE_OK)
 		refuse(answer);
+}
+
+int64
+padlock_object_put_limit(void)
+{
+	return TRIES * ((int64) padlock_s3_timeout + PADLOCK_CALL_GRACE_MS) + PUT_GRACE_MS;
 }
 
 bytea *

@@ -22,6 +22,9 @@
 extern void padlock_object_put(const pg_uuid_t *job, const char *key, const void *bytes,
 							   size_t length);
 
+/* The time by which padlock_object_put() has ended, in milliseconds. */
+extern int64 padlock_object_put_limit(void);
+
 /* The object's bytes, at most max of them; palloc'd. */
 extern bytea *padlock_object_get(const pg_uuid_t *job, const char *key, size_t max);
 

@@ -4,14 +4,15 @@
  *	  Job type pdf_extraction: store the text of a document's PDF.
  *
  * Payload: {"document_id": uuid, "file_url": URL}.  A document whose content is
- * stored is read from there, any other from the URL.  The file is one that its
+ * stored is read from there (from the object store, too), any other from the URL.  The file is one that its
  * owner named, so robots.txt is not asked; the address guard holds.
  *
  * Result: {"pages", "characters", "truncated", "title"}, without the title for
  * an encrypted document.  The text goes to documents.extracted_text, or sealed
  * beside the content of an encrypted document;
  * documents.extraction_status becomes done, or failed when no attempt is left,
- * with the reason in extraction_error.
+ * with the reason in extraction_error; one whose content is stored keeps the text
+ * of that and done, whatever becomes of another extraction.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +26,7 @@
 #include "core/body.h"
 #include "core/spi.h"
 #include "documents/content.h"
+#include "worker/document_store.h"
 #include "worker/job.h"
 #include "worker/request.h"
 #include "worker/settings.h"
@@ -35,9 +37,12 @@ static PadlockStatement find_statement = {
 	1, {UUIDOID}
 };
 
+/* The text of a stored content stays, and so does done, until there is another content. */
 static PadlockStatement failed_statement = {
 	"UPDATE @app@.documents SET extraction_error = $2,"
-	" extraction_status = CASE WHEN $3 THEN 'failed' ELSE 'pending' END"
+	" extraction_status = CASE WHEN extraction_status = 'done'"
+	" AND EXISTS (SELECT FROM padlock.document_contents WHERE document_id = id) THEN 'done'"
+	" WHEN $3 THEN 'failed' ELSE 'pending' END"
 	" WHERE id = $1",
 	3, {UUIDOID, TEXTOID, BOOLOID}
 };
@@ -96,18 +101,41 @@ fetch_file(const PadlockJob *job)
 	return fetched->body;
 }
 
-/* The stored content, opened, for the parser alone. */
-static PadlockBlob *
-open_content(const pg_uuid_t *id)
+/* The stored content, opened; NULL when it is not in the database. */
+static bytea *
+read_content(const pg_uuid_t *id)
 {
 	bytea	   *content;
-	PadlockBlob *body;
 
 	padlock_worker_begin();
 	content = padlock_content_open(id, PADLOCK_CONTENT_FILE);
 	padlock_worker_commit();
+	return content;
+}
+
+/* The job cannot go on with what it has seen of its document; the next attempt sees why. */
+static void pg_attribute_noreturn()
+raise_changed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the document was deleted or given another content meanwhile")));
+}
+
+/* The stored content, opened, for the parser alone; fetched if it is in the object store. */
+static PadlockBlob *
+open_content(const PadlockJob *job, const pg_uuid_t *id)
+{
+	bytea	   *content = read_content(id);
+	PadlockBlob *body;
+
 	if (content == NULL)
-		padlock_job_refuse("the document was deleted");
+	{
+		padlock_document_bring_back(job, id);
+		content = read_content(id);
+	}
+	if (content == NULL)
+		raise_changed();
 	if (VARSIZE(content) - VARHDRSZ > (Size) padlock_pdf_max_size * 1024)
 		padlock_job_refuse("the file is larger than %d kB", padlock_pdf_max_size);
 	body = padlock_helper_make_body(VARDATA(content), VARSIZE(content) - VARHDRSZ);
@@ -133,7 +161,7 @@ run_pdf_extraction(const PadlockJob *job)
 {
 	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
 	Source		source = find_source(&id);
-	PadlockParsed *parsed = parse(job, source.stored ? open_content(&id) : fetch_file(job));
+	PadlockParsed *parsed = parse(job, source.stored ? open_content(job, &id) : fetch_file(job));
 	char	   *text = padlock_helper_read_body(parsed->text, parsed->text->length);
 	bool		stored;
 
@@ -141,7 +169,7 @@ run_pdf_extraction(const PadlockJob *job)
 	stored = padlock_content_store_text(&id, text, (int) parsed->pages);
 	explicit_bzero(text, strlen(text));
 	if (!stored)
-		padlock_job_refuse("the document was deleted");
+		raise_changed();
 	return padlock_job_result(psprintf("{\"pages\": %u, \"characters\": %u, \"truncated\": %s,"
 									   " \"title\": %s}",
 									   parsed->pages, parsed->characters,

@@ -109,7 +109,7 @@ INSERT INTO wanted VALUES
 ('padlock.one_time_tokens', 0, ARRAY[
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
     'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
-('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone']),
+('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
     'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint',
@@ -171,6 +171,7 @@ INSERT INTO wanted_index VALUES
     ('documents', 'btree', 'extraction_status', '(extraction_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
     ('documents', 'btree', 'encryption_status', '(encryption_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
     ('padlock.document_contents', 'btree', 'object_key', '(object_key IS NOT NULL)'),
+    ('padlock.document_contents', 'btree', 'put_key', '(put_key IS NOT NULL)'),
     ('documents', 'btree', 'encryption_key_id', '(encryption_key_id IS NOT NULL)'),
     ('policies', 'btree', 'created_at', NULL), ('claims', 'btree', 'created_at', NULL), ('documents', 'btree', 'created_at', NULL),
     ('insurance_products', 'btree', 'created_at', NULL), ('insurance_products', 'btree', 'last_crawled_at', NULL),

@@ -260,13 +260,27 @@ SELECT is(t.answer('alice', format('INSERT INTO %I (id, user_id, %I) VALUES (%L,
 SELECT is(t.outcome('alice', format('INSERT INTO %I (id, user_id) VALUES (%L, %L) ON CONFLICT (id) DO UPDATE SET %I = %L',
                                     name, row_id, t.id('alice'), "column", value)), '42501',
           format('an upsert cannot change %s.%s', name, "column")) FROM guarded;
-SELECT is(t.outcome(who, format('UPDATE %I SET %I = %L WHERE id = %L', name, "column", value, row_id)), '1 rows',
-          format('%s may change %s.%s', who, name, "column"))
-  FROM guarded, unnest(ARRAY['admin', 'root', 'service', 'owner']) AS who;
+-- What says how a document's content is stored tells the truth at every moment,
+-- to admins as well: to set is_encrypted is to ask for it, and what the sealing
+-- alone can know (its key, its algorithm, that it is done) is refused in an
+-- UPDATE and gets its default in an INSERT.
+CREATE TEMP TABLE facts (name text, "column" text, sqlstate text);
+INSERT INTO facts VALUES ('documents', 'is_encrypted', '1 rows'), ('documents', 'encryption_key_id', '0A000'),
+    ('documents', 'encryption_algorithm', '0A000'), ('documents', 'encryption_status', '0A000');
+SELECT is(t.outcome(who, format('UPDATE %I SET %I = %L WHERE id = %L', name, "column", value, row_id)),
+          CASE who WHEN 'owner' THEN '1 rows' ELSE coalesce(sqlstate, '1 rows') END,
+          format('%s changes %s.%s', who, name, "column"))
+  FROM guarded LEFT JOIN facts USING (name, "column"), unnest(ARRAY['admin', 'root', 'service', 'owner']) AS who;
 SELECT is(t.answer(who, format('INSERT INTO %I (user_id, %I) VALUES (%L, %L) RETURNING to_jsonb(%1$I) -> %2$L <> to_jsonb(%5$L::text)',
                                name, "column", t.id('alice'), value, fallback)), 'true',
           format('%s may insert %s.%s', who, name, "column"))
-  FROM guarded, unnest(ARRAY['admin', 'service']) AS who;
+  FROM guarded LEFT JOIN facts USING (name, "column"), unnest(ARRAY['admin', 'service']) AS who WHERE sqlstate IS NULL;
+SELECT is(t.answer(who, format(statement, t.id('document a1'))), 'f t pending', format('%s: %s asks for the sealing', who, split_part(statement, ' ', 1)))
+  FROM unnest(ARRAY['admin', 'root', 'service']) AS who,
+       unnest(ARRAY['UPDATE documents SET is_encrypted = true WHERE id = %L RETURNING concat_ws('' '', is_encrypted, encrypt, encryption_status)',
+                    'INSERT INTO documents (user_id, is_encrypted, encryption_key_id, encryption_algorithm, encryption_status)'
+                    ' SELECT user_id, true, ''x'', ''x'', ''sealed'' FROM documents WHERE id = %L'
+                    ' RETURNING concat_ws('' '', is_encrypted, encrypt, encryption_status, encryption_key_id, encryption_algorithm)']) AS statement;
 
 -- Foreign keys look past row security: somebody else's policy and one that
 -- does not exist give the same answer.

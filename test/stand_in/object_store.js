@@ -6,7 +6,7 @@
 // CONFIG is a JSON file: {accessKeyId, secretAccessKey, sessionToken, region,
 // bucket}.  The port is printed.  The bucket is in the host (BUCKET.localhost) or in
 // the path.  POST /control with {mode} sets a mode (ok, hang, drop, 403, 500, 503,
-// garbage, corrupt, huge, truncate); GET /control answers {problems, requests,
+// garbage, corrupt, huge, truncate, unsure: stored, and 500); GET /control answers {problems, requests,
 // objects: {key: base64}}.
 'use strict';
 
@@ -75,7 +75,7 @@ function serve(config) {
     if (request.method === 'PUT') state.objects.set(key, raw);
     else if (request.method === 'DELETE') state.objects.delete(key);
     else state.problems.push(`method ${request.method}`);
-    response.writeHead(request.method === 'PUT' ? 200 : 204);
+    response.writeHead(mode === 'unsure' ? 500 : request.method === 'PUT' ? 200 : 204);
     return response.end();
   }
 

@@ -99,6 +99,10 @@ is(gateway($node, { user => $ada }, "SELECT length(document_content('$inline'))"
 is(gateway($node, { user => $noah }, "SELECT document_content('$inline')")->{status}, 404, 'another user does not');
 is(gateway($node, { user => $noah }, "SELECT document_put('$inline', 'x')")->{status}, 404, 'nor writes it');
 ok(!gateway($node, {}, "SELECT document_content('$inline')")->{ok}, 'a visitor may not ask');
+query('CREATE POLICY shared ON documents FOR SELECT TO authenticated USING (true)');
+is(gateway($node, { user => $noah }, "SELECT count(*) FROM documents WHERE id = '$inline'")->{out}, '1', 'where others may see a document');
+is(gateway($node, { user => $noah }, "SELECT document_put('$inline', 'x')")->{status}, 404, 'they do not write it all the same');
+query('DROP POLICY shared ON documents');
 is(query("SELECT count(*) FROM audit_logs WHERE action = 'READ'"), '2', 'what was refused is no access');
 is(gateway($node, { user => $maya }, "SELECT document_content(NULL)")->{status}, 400, 'which document must be said');
 is(gateway($node, { user => $maya }, "SELECT document_text('$inline')")->{status}, 404, 'it has no text');
@@ -196,6 +200,37 @@ for my $who ({ user => $ada }, { role => 'service_role' })
 	  for 'is_encrypted = false', 'encryption_key_id = NULL', "encryption_algorithm = 'x'", "encryption_status = 'none'";
 }
 is(gateway($node, { user => $ada }, "UPDATE documents SET description = 'd', is_encrypted = true WHERE id = '$inline' RETURNING description")->{out}, 'd', 'what is no change is no lie');
+
+# An admin who sets is_encrypted has a document encrypted; what says how a content is stored never lies.
+my $truth = "is_encrypted || ' ' || encryption_status || ' ' || coalesce(encryption_key_id, '-') || ' ' || coalesce(encryption_algorithm, '-')";
+my $sealed = 'true sealed documents/1 AES_256_GCM_HKDF_SHA512_COMMIT_KEY';
+my %wished = (
+	stored => [ { user => $ada }, "SELECT document_upload('{\"title\": \"stored\", \"content_type\": \"application/pdf\", \"content\": \"" . encode_base64($pdf =~ s/\Q$marker\E/Somebody/r, '') . "\"}')" ],
+	linked => [ { role => 'service_role' }, "INSERT INTO documents (title, file_url) VALUES ('linked', '$site->{url}/letter.txt')" ],
+	missed => [ { user => $ada }, "INSERT INTO documents (title, file_url) VALUES ('missed', '$site->{url}/missing.txt')" ]);
+foreach my $title (sort keys %wished)
+{
+	my ($who, $make) = @{ $wished{$title} };
+
+	ok(gateway($node, { user => $noah }, $make)->{ok}, "$title: a document in clear");
+	ok(wait_for($node, 'postgres', "SELECT extraction_status <> 'pending' FROM documents WHERE title = '$title'"), "$title: its text is read") if $title eq 'stored';
+	is(of($title, $truth), 'false none - -', "$title: says so");
+	like(gateway($node, $who, "UPDATE documents SET $_ WHERE title = '$title'")->{err}, qr/column "\w+" of a document cannot be changed.*HINT:  Set is_encrypted/s, "$title: nobody writes $_")
+	  for "encryption_key_id = 'x'", "encryption_algorithm = 'x'", "encryption_status = 'sealed'", "is_encrypted = true, encryption_key_id = 'x'";
+	is(gateway($node, $who, "UPDATE documents SET is_encrypted = true WHERE title = '$title' RETURNING $truth")->{out}, 'false pending - -', "$title: is to be encrypted");
+	ok(wait_for($node, 'postgres', "SELECT encryption_status FROM documents WHERE title = '$title'", $title eq 'missed' ? 'failed' : 'sealed'), "$title: and a worker does");
+	is(of($title, $truth), $title eq 'missed' ? 'false failed - -' : $sealed, "$title: which the row says");
+}
+is(query("SELECT count(*) FROM padlock.document_contents c JOIN documents d ON d.id = c.document_id WHERE title IN ('stored', 'linked') AND substr(content, 1, 3) <> '\\x020478'"), '0', 'they are messages');
+is(gateway($node, { user => $noah }, "SELECT length(document_content('" . of('stored', 'id') . "'))")->{out}, length($pdf) - length($marker) + 8, 'and open');
+ok(wait_for($node, 'postgres', "SELECT extraction_status || (extracted_text IS NULL) FROM documents WHERE title = 'stored'", 'donetrue'), 'the text is sealed, too');
+is(gateway($node, { user => $ada }, "UPDATE documents SET is_encrypted = true WHERE title = 'missed' RETURNING $truth")->{out}, 'false pending - -', 'what failed can be asked for again');
+is(gateway($node, $_, "INSERT INTO documents (user_id, title, is_encrypted, encryption_key_id, encryption_algorithm, encryption_status) VALUES ('$noah', 'said', true, 'x', 'x', 'sealed') RETURNING $truth")->{out},
+	'false pending - -', 'nor does a new row lie') for { user => $ada }, { role => 'service_role' };
+is(gateway($node, { user => $ada }, "INSERT INTO documents (user_id, title, encryption_key_id, encryption_algorithm, encryption_status) VALUES ('$noah', 'unsaid', 'x', 'x', 'sealed') RETURNING $truth")->{out}, 'false none - -', 'in any column');
+is(gateway($node, { user => $noah }, "SELECT document_put(id, 'x') -> 'document' ->> 'encryption_status' FROM documents WHERE title = 'said' LIMIT 1")->{out}, 'sealed', 'until its content comes');
+query("DELETE FROM documents WHERE title IN ('stored', 'linked', 'missed', 'said', 'unsaid')");
+
 query("SET session_replication_role = replica; UPDATE documents SET user_id = '$noah' WHERE id = '$inline'");
 like(gateway($node, { user => $noah }, "SELECT document_content('$inline')")->{err}, qr/message could not be decrypted/, 'given to another all the same, it does not open');
 query("SET session_replication_role = replica; UPDATE documents SET user_id = '$maya' WHERE id = '$inline'");
@@ -221,14 +256,22 @@ like($err, qr/key "documents\/1" is still needed by documents/, 'a key that a do
 is(gateway($node, { user => $maya }, "DELETE FROM documents WHERE id = '$inline' RETURNING 'gone'")->{out}, 'gone', 'that document is deleted');
 is(query("SELECT count(*) FROM padlock.document_contents WHERE document_id = '$inline'"), '0', 'and its content with it');
 
-# A key that an open transaction has sealed with waits for its end.
+# The end of a key gives way to transactions that have sealed, is in nobody's way, and
+# minds no reader of the table, as pg_dump is.
+my $dump = $node->background_psql('postgres');
+$dump->query_safe('BEGIN; LOCK TABLE padlock.keys IN ACCESS SHARE MODE');
 my $sealing = $node->background_psql('postgres', on_error_stop => 0);
 $sealing->query_safe('BEGIN');
 query("INSERT INTO documents (id, user_id, title, encrypt) VALUES ('d0000000-0000-4000-8000-00000000000d', '$noah', 'late', true)");
 $sealing->query_safe("SELECT document_put('d0000000-0000-4000-8000-00000000000d', 'late')");
 is(query("SELECT padlock.rotate_key('documents')"), 'documents/3', 'a rotation does not wait for it');
-($rc, $out, $err) = $node->psql('postgres', "SET lock_timeout = '200ms'; SELECT padlock.destroy_key('documents/2')");
-like($err, qr/lock timeout/, 'the end of its key does');
+my $destroying = $node->background_psql('postgres', on_error_stop => 0);
+$destroying->query_until(qr/asked/, "\\echo asked\nSELECT padlock.destroy_key('documents/2');\n");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT padlock.destroy_key' AND wait_event = 'Extension'", '1', 2), 'the end of its key waits for a while');
+is(query("SET statement_timeout = '500ms'; SELECT length(padlock.encrypt('x', 'documents', '{}')) > 0"), 't', 'while others encrypt');
+like($destroying->query('SELECT 1') . $destroying->{stderr}, qr/cannot be destroyed while transactions that encrypt are open.*Try again/s, 'and gives way');
+$destroying->quit;
+is(query("SELECT state FROM padlock.keyring() WHERE key_name = 'documents/2'"), 'decrypt-only', 'the key is there');
 $sealing->query_safe('COMMIT');
 $sealing->quit;
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/2')");
@@ -236,6 +279,8 @@ like($err, qr/still needed by documents/, 'and is refused then');
 query('SELECT padlock.reseal_documents()');
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '0'), 'until the document is sealed anew');
 query("SELECT padlock.destroy_key('documents/2')");
+$dump->query_safe('COMMIT');
+$dump->quit;
 
 query("SELECT padlock.destroy_key('documents/1')");
 is(gateway($node, { user => $maya }, "SELECT length(document_content('$url'))")->{out}, length($pdf), 'without the old key the others open');

@@ -138,6 +138,20 @@ my $policy = upload('policy', $pdf, content_type => 'application/pdf');
 is_away($policy, 'a PDF leaves when its text was taken');
 is(query("SELECT extraction_status || ' ' || page_count FROM documents WHERE id = '$policy'"), 'done 3', 'which it was');
 like(gateway($node, { user => $maya }, "SELECT document_text('$policy')")->{out}, qr/Maya Okafor/, 'the text is here');
+sub extract
+{
+	my ($status) = @_;
+	query("UPDATE padlock.document_contents SET content = NULL WHERE document_id = '$policy'");
+	my $job = query("SELECT enqueue_job('pdf_extraction', '{\"document_id\": \"$policy\"}')");
+	eventually("SELECT status = '$status' FROM job_queue WHERE id = '$job'", "its text is extracted again: $status");
+	return query("SELECT extraction_status || ' ' || page_count || ' ' || coalesce(extraction_error, '') FROM documents WHERE id = '$policy'");
+}
+is(extract('completed'), 'done 3 ', 'from the object');
+control('403');
+like(extract('failed'), qr/^done 3 the object store refused the request with status 403$/, 'a store that is down is named, and the text that is there stays');
+control('ok');
+is(extract('completed'), 'done 3 ', 'until it is back');
+query("UPDATE padlock.document_contents SET content = NULL WHERE document_id = '$policy'");
 is(query("SELECT content IS NOT NULL AND object_key IS NULL FROM padlock.document_contents WHERE document_id = '$plain'"), 't', 'a document in clear never leaves');
 
 # A rotation: fetched, sealed anew, stored anew, and the old object erased.
@@ -161,6 +175,7 @@ is_deeply([ objects() ], [ sort map { key_of($_) } $letter, $second ], 'the obje
 # A content that is replaced while the one before is on its way out stays, and leaves by itself.
 control('hang');
 my $replaced = upload('replaced', 'before');
+for (1 .. 300) { last if grep { ($_->{key} // '') =~ /^shop\/$replaced/ } @{ control()->{requests} }; sleep 0.1; }
 my $held = $node->background_psql('postgres');
 $held->query_safe("BEGIN; SELECT FROM documents WHERE id = '$replaced' FOR UPDATE");
 control('ok');
@@ -173,6 +188,30 @@ is(content_of($replaced), 'after', 'and is what comes back');
 query("DELETE FROM documents WHERE id = '$replaced'");
 eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))", 'no work is left');
 is(scalar(grep { index($_, $replaced) >= 0 } objects()), 0, 'and no object of either');
+
+# An object that may have been stored, by an attempt that did not come to its end, goes
+# with its document or content, too: after the time in which it can still be written.
+sub objects_of { my ($id) = @_; return scalar grep { index($_, "shop/$id/") == 0 } objects(); }
+my %end = (deleted => sub { query("DELETE FROM documents WHERE id = '$_[0]'") }, 'given a new content' => sub { query("SELECT document_put('$_[0]', 'new')") });
+my @unsure;
+foreach my $end (sort keys %end)
+{
+	control('unsure');
+	my $id = upload("to be $end", "unsure of $marker");
+	eventually("SELECT attempts >= 2 AND error_message LIKE '%status 500%' FROM job_queue WHERE payload->>'document_id' = '$id' AND job_type = 'document_store'", 'attempts end in the middle');
+	control('hang');
+	ok(objects_of($id) >= 1, 'objects that no row names');
+	$end{$end}->($id);
+	push @unsure, $id;
+}
+my ($gone, $new) = @unsure;
+is(query("SELECT count(*) > 0 AND bool_and(next_retry_at BETWEEN now() AND now() + interval '20 seconds') FROM job_queue WHERE job_type = 'document_erase' AND status = 'pending' AND payload->>'object_key' LIKE 'shop/$gone/%'"), 't', 'they are to be erased when no attempt can write them');
+control('ok');
+is_away($new, 'the new content leaves');
+eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))", 'all is done');
+is(objects_of($gone), 0, 'nothing is left of a document that was deleted');
+is_deeply([ grep { index($_, "shop/$new/") == 0 } objects() ], [ key_of($new) ], 'nor of the content that was replaced');
+query("DELETE FROM documents WHERE id = '$new'");
 
 # The bucket in the host's name.
 $node->append_conf('postgresql.conf', "padlock.s3_url = 'http://localhost:$port'\npadlock.s3_path_style = off");
@@ -224,13 +263,17 @@ ok(content_of($letter) eq $text, 'it comes when the store is well');
 
 # Objects that a job must not erase, and keys that are none.
 my $count = scalar objects();
-foreach my $case ([ key_of($letter), 'is a document' ], [ '../other', 'cannot have that key' ], [ '/x', 'cannot have that key' ], [ 'a b', 'cannot have that key' ], [ 'x?acl', 'cannot have that key' ])
+my $uuid = '00000000-0000-4000-8000-00000000d0c5';
+query("UPDATE padlock.document_contents SET put_key = 'shop/$plain/$uuid' WHERE document_id = '$plain'");
+foreach my $case ([ key_of($letter), 'is a document' ], [ "shop/$plain/$uuid", 'is a document' ],
+	map { [ $_, 'is not the name of a document' ] } ('', '../other', '/x', 'a b', 'x?acl', 'other', 'shop/other', "other/$uuid/$uuid", "$uuid/$uuid", "shop/$uuid/x/$uuid", "shop/$uuid/$uuid.bak", "shop/$uuid/${uuid}0", "shop/$uuid", "shop//$uuid/$uuid"))
 {
 	my $job = query("SELECT enqueue_job('document_erase', jsonb_build_object('object_key', '$case->[0]'))");
 
 	eventually("SELECT status = 'failed' AND error_message LIKE '%$case->[1]%' FROM job_queue WHERE id = '$job'", "no erasure of $case->[0]");
 }
 is(scalar objects(), $count, 'all objects are there');
+query("UPDATE padlock.document_contents SET put_key = NULL WHERE document_id = '$plain'");
 
 # Settings that are missing, and back to the database.
 $node->append_conf('postgresql.conf', "padlock.s3_bucket = ''");
