@@ -1352,6 +1352,7 @@ CREATE TABLE padlock.job_types (
     job_type text PRIMARY KEY
         CONSTRAINT job_types_job_type_length CHECK (pg_catalog.length(job_type) BETWEEN 1 AND 100),
     paused boolean NOT NULL DEFAULT false,
+    external boolean NOT NULL DEFAULT false,
     max_running integer
         CONSTRAINT job_types_max_running CHECK (max_running >= 1),
     max_running_per_queue integer
@@ -1363,6 +1364,7 @@ CREATE TABLE padlock.job_types (
 );
 COMMENT ON TABLE padlock.job_types IS 'padlock: what is special about a job type: pause, limits, retries; a type without a row has nothing special';
 COMMENT ON COLUMN padlock.job_types.paused IS 'jobs are taken and wait';
+COMMENT ON COLUMN padlock.job_types.external IS 'background workers leave these jobs to get_next_job(); without it, they fail those of a type that has no handler';
 COMMENT ON COLUMN padlock.job_types.max_running IS 'jobs of this type that may run at a time; NULL: any number';
 COMMENT ON COLUMN padlock.job_types.max_running_per_queue IS 'jobs with one queue key that may run at a time; NULL: padlock.max_running_per_queue';
 COMMENT ON COLUMN padlock.job_types.retry_base IS 'in place of padlock.retry_base';

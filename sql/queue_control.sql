@@ -25,6 +25,36 @@ SELECT enqueue_job('crawl', '{}', dedupe_key_val => '');
 SELECT enqueue_job('crawl', '{}', queue_val => repeat('x', 201));
 DELETE FROM job_queue;
 
+-- The rule of twins holds for jobs that are to wait again, and for rows.
+\set first '00000000-0000-0000-0000-000000000002'
+INSERT INTO job_queue (id, job_type, dedupe_key, status) VALUES (:'first', 'crawl', 'site', 'failed');
+INSERT INTO job_queue (id, job_type, dedupe_key) VALUES ('00000000-0000-0000-0000-000000000001', 'crawl', 'site');
+SELECT retry_job(:'first');
+SELECT redrive_jobs('crawl');
+UPDATE job_queue SET status = 'pending' WHERE id = :'first';
+UPDATE job_queue SET dedupe_key = 'page' WHERE id = '00000000-0000-0000-0000-000000000001';
+SELECT retry_job(:'first');
+UPDATE job_queue SET dedupe_key = 'site' WHERE id = '00000000-0000-0000-0000-000000000001';
+UPDATE job_queue SET job_type = 'other', dedupe_key = 'site' WHERE id = '00000000-0000-0000-0000-000000000001';
+UPDATE job_queue SET job_type = 'crawl' WHERE id = '00000000-0000-0000-0000-000000000001';
+UPDATE job_queue SET priority = 1 WHERE dedupe_key = 'site';
+INSERT INTO job_queue (job_type, dedupe_key) SELECT 'crawl', key FROM (VALUES ('new'), ('site')) AS v (key);
+INSERT INTO job_queue (job_type, dedupe_key, status) VALUES ('crawl', 'site', 'failed'), ('crawl', 'site', 'completed');
+SELECT job_id = :'first' AS claimed FROM get_next_job('w') WHERE job_type = 'crawl';
+SELECT retry_job(id) FROM job_queue WHERE dedupe_key = 'site' AND status = 'failed';
+SELECT complete_job(:'first');
+-- Of two that failed, one.
+SELECT count(cancel_job(id)) FROM job_queue WHERE status = 'processing' OR status = 'pending';
+INSERT INTO job_queue (job_type, dedupe_key, status) VALUES ('crawl', 'site', 'failed'), ('crawl', 'page', 'failed'), ('crawl', NULL, 'failed');
+SELECT redrive_jobs('crawl'), redrive_jobs('crawl') AS again;
+SELECT dedupe_key, status FROM job_queue WHERE job_type = 'crawl' ORDER BY enqueue_order;
+DELETE FROM job_queue;
+-- A set with more keys than it takes locks of.
+SELECT count(*), count(DISTINCT id) FROM enqueue_jobs((SELECT jsonb_agg(jsonb_build_object('job_type', 'many', 'payload', '{}'::jsonb, 'dedupe_key', n % 300)) FROM generate_series(1, 400) n)) AS id;
+SELECT count(cancel_job(id)) FROM job_queue;
+SELECT redrive_jobs('many');
+DELETE FROM job_queue;
+
 -- Many at once, all or none.
 SELECT count(*) FROM enqueue_jobs('[{"job_type": "a", "payload": {"n": 1}}, {"job_type": "b", "payload": {}, "priority": 5, "max_attempts": 1, "queue": "q"}]');
 SELECT enqueue_jobs('{}');
@@ -184,6 +214,102 @@ BEGIN;
 SELECT count(enqueue_job('never', '{}'));
 ROLLBACK;
 SELECT count(*) FROM get_next_job('w');
+
+-- A job ends once in a transaction, whoever tries, and whatever a savepoint undoes.
+\set job '00000000-0000-0000-0000-000000000001'
+INSERT INTO job_queue (id, job_type) VALUES (:'job', 'job');
+SELECT attempts FROM get_next_job('w');
+BEGIN;
+SELECT cancel_job(:'job'), complete_job(:'job'), fail_job(:'job', 'late'), cancel_job(:'job') AS again, cardinality(complete_jobs(ARRAY[:'job'::uuid])) AS refused;
+SELECT extend_job(:'job'), report_job_progress(:'job', 1);
+SAVEPOINT s;
+SELECT complete_job(:'job');
+ROLLBACK TO s;
+SELECT complete_job(:'job');
+SELECT status, error_message FROM job_queue;
+ROLLBACK;
+BEGIN;
+SAVEPOINT s;
+SELECT cancel_job(:'job');
+ROLLBACK TO s;
+SELECT extend_job(:'job');
+SAVEPOINT t;
+SELECT complete_job(:'job'), cancel_job(:'job');
+RELEASE t;
+SELECT cancel_job(:'job'), fail_job(:'job', 'late');
+SELECT status FROM job_queue;
+ROLLBACK;
+BEGIN;
+SELECT fail_job(:'job', 'again');
+SELECT status, attempts FROM job_queue;
+SELECT cancel_job(:'job'), cancel_job(:'job') AS again, complete_job(:'job');
+SELECT status, attempts, error_message FROM job_queue;
+SELECT retry_job(:'job'), complete_job(:'job'), cancel_job(:'job'), cancel_job(:'job') AS again;
+ROLLBACK;
+BEGIN;
+UPDATE job_queue SET priority = 1;
+SAVEPOINT s;
+UPDATE job_queue SET status = 'pending';
+SELECT complete_job(:'job');
+ROLLBACK TO s;
+UPDATE job_queue SET attempts = 7;
+SELECT complete_job(:'job'), complete_job(:'job', NULL, 7) AS new;
+ROLLBACK TO s;
+UPDATE job_queue SET status = 'completed';
+SELECT fail_job(:'job', 'late');
+ROLLBACK TO s;
+SELECT complete_job(:'job');
+ROLLBACK TO s;
+DELETE FROM job_queue;
+SELECT complete_job(:'job');
+ROLLBACK;
+SELECT cancel_job(:'job') FROM cancel_job(:'job') AS first;
+SELECT status, attempts, error_message FROM job_queue;
+SELECT count(*) FROM get_next_job('w');
+DELETE FROM job_queue;
+
+-- A transaction claims what it has added in order, but for what it has changed.
+BEGIN;
+SELECT enqueue_job('job', '{"n": 1}') AS job \gset
+SELECT count(enqueue_job('job', jsonb_build_object('n', n), n % 2)) FROM generate_series(2, 5) n;
+SELECT enqueue_job('job', '{"n": 6}', 9, run_at_val => now() + interval '1 hour') IS NOT NULL AS later;
+SELECT cancel_job(:'job');
+SELECT payload FROM get_next_job('w');
+SAVEPOINT s;
+SELECT payload FROM get_next_job('w');
+SELECT enqueue_job('job', '{"n": 7}', 8) IS NOT NULL AS added;
+SELECT payload FROM get_next_job('w');
+ROLLBACK TO s;
+SELECT payload FROM get_next_jobs('w', 10);
+ROLLBACK;
+SELECT count(*) FROM get_next_jobs('w', 10);
+
+-- Of one key, types may let different numbers run: no place stays free.
+INSERT INTO padlock.job_types (job_type, max_running_per_queue) VALUES ('two', 2);
+SELECT count(*) FROM enqueue_jobs('[{"job_type": "two", "payload": {"n": 1}, "queue": "host"}, {"job_type": "two", "payload": {"n": 2}, "queue": "host"},
+ {"job_type": "one", "payload": {"n": 3}, "queue": "host"}, {"job_type": "two", "payload": {"n": 4}, "queue": "host"}, {"job_type": "one", "payload": {"n": 5}, "queue": "host"}]');
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '1';
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' IN ('2', '4');
+SELECT payload FROM get_next_jobs('w', 10);
+SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '3';
+SELECT payload FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+DELETE FROM padlock.job_types;
+
+-- External types are claimed from here in their order among the others, within their limits.
+INSERT INTO padlock.job_types (job_type, external, max_running) VALUES ('outside', true, 2);
+SELECT count(enqueue_job(type, '{}', priority)) FROM (VALUES ('inside', 0), ('outside', 0), ('outside', 1), ('outside', 2), ('inside', 1)) AS v (type, priority);
+SELECT job_type FROM get_next_jobs('w', 10);
+SELECT count(complete_job(id)) FROM job_queue WHERE job_type = 'outside' AND priority = 2;
+SELECT job_type FROM get_next_jobs('w', 10);
+SELECT pause_job_type('outside'), count(enqueue_job('outside', '{}')), count(complete_jobs(ARRAY(SELECT id FROM job_queue WHERE status = 'processing')));
+SELECT count(*) FROM get_next_job('w');
+SELECT resume_job_type('outside');
+SELECT job_type FROM get_next_jobs('w', 10);
+DELETE FROM job_queue;
+DELETE FROM padlock.job_types;
 
 -- Counts are those of the view, whatever has been settled.
 RESET ROLE;

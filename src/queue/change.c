@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(padlock_redrive_jobs);
 
 static PadlockStatement read_statement = {
 	"SELECT j.tableoid, j.seq, q.job_type, q.status, q.attempts, q.max_attempts, q.priority,"
-	" q.queue, q.payload, q.next_retry_at FROM padlock.jobs j JOIN @app@.job_queue q ON q.id = j.id WHERE j.id = $1",
+	" q.queue, q.payload, q.next_retry_at, q.dedupe_key FROM padlock.jobs j JOIN @app@.job_queue q ON q.id = j.id WHERE j.id = $1",
 	1, {UUIDOID}
 };
 
@@ -98,6 +98,7 @@ read_change(QueueChange *change, MemoryContext context)
 	change->max_attempts = DatumGetInt32(datum_of(6));
 	change->priority = DatumGetInt32(datum_of(7));
 	change->queue = queue;
+	change->dedupe_key = text_of(11);
 	change->payload = DatumGetJsonbPCopy(datum_of(9));
 	change->due = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
 													10, &isnull));
@@ -287,10 +288,39 @@ padlock_cancel_job(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* Make a failed job wait again, with as many attempts more as it had. */
-static bool
-retry(const pg_uuid_t *id)
+static PadlockStatement key_statement = {
+	"SELECT job_type, dedupe_key FROM padlock.jobs WHERE id = $1 AND dedupe_key IS NOT NULL",
+	1, {UUIDOID}
+};
+
+/*
+ * Take the lock of a job's dedupe key, if it has one: before the job itself,
+ * as those do who take the locks of many.
+ */
+static void
+lock_key_of(const pg_uuid_t *id)
 {
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	PadlockUserContext saved;
+	bool		found;
+
+	SPI_connect();
+	padlock_become_owner(&saved);
+	found = padlock_spi_execute(&key_statement, values, NULL, false) == 1;
+	padlock_restore_user(&saved);
+	if (found)
+		queue_lock_key(text_of(1), text_of(2));
+	SPI_finish();
+}
+
+/*
+ * Make a failed job wait again, with as many attempts more as it had; the lock
+ * of its dedupe key is held.  With a twin that waits or runs, false or an error.
+ */
+static bool
+retry(const pg_uuid_t *id, bool twin_ok)
+{
+	pg_uuid_t	twin;
 	static Oid	by_id[3] = {UUIDOID, INT4OID, INT4OID};
 	static Oid	by_seq[1] = {INT8OID};
 	QueueChange change;
@@ -301,6 +331,11 @@ retry(const pg_uuid_t *id)
 	if (!queue_change_begin(id, &change))
 		queue_require_job(id);
 	if (strcmp(change.status, "failed") != 0)
+		return false;
+	if (!twin_ok)
+		queue_refuse_twin(change.type, change.dedupe_key);
+	else if (change.dedupe_key != NULL &&
+			 queue_find_twin(change.type, change.dedupe_key, &twin))
 		return false;
 	queue_change_rows(&change);
 	if (change.attempts >= change.max_attempts)
@@ -327,20 +362,28 @@ retry(const pg_uuid_t *id)
  * retry_job(job_id_val uuid) returns boolean: make a failed job wait again.
  * It keeps its place in the order, its count of attempts and its error, and
  * gets max_attempts more if it had none left.  False when it has not failed.
- * Errors: 22004 for NULL, 22023 for an unknown id.
+ * Errors: 22004 for NULL, 22023 for an unknown id, 23505 when another job of
+ * its type and dedupe key waits or runs.
  */
 Datum
 padlock_retry_job(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(retry(queue_id_argument(fcinfo, 0)));
+	pg_uuid_t  *id = queue_id_argument(fcinfo, 0);
+
+	padlock_require_preload("changing a job");
+	lock_key_of(id);
+	PG_RETURN_BOOL(retry(id, false));
 }
 
 static PadlockStatement failed_statement = {
-	"SELECT id FROM @app@.job_queue WHERE job_type = $1 AND status = 'failed' ORDER BY enqueue_order",
+	"SELECT id, dedupe_key FROM @app@.job_queue WHERE job_type = $1 AND status = 'failed' ORDER BY enqueue_order",
 	1, {TEXTOID}
 };
 
-/* The ids of a type's failed jobs, in the caller's memory context. */
+/*
+ * The ids of a type's failed jobs, in the caller's memory context; takes the
+ * locks of their dedupe keys.
+ */
 static pg_uuid_t *
 failed_jobs(const char *type, uint64 *count)
 {
@@ -348,6 +391,7 @@ failed_jobs(const char *type, uint64 *count)
 	Datum		values[1] = {CStringGetTextDatum(type)};
 	PadlockUserContext saved;
 	pg_uuid_t  *ids;
+	QueueKeySet keys = {0};
 
 	SPI_connect();
 	padlock_become_owner(&saved);
@@ -357,18 +401,22 @@ failed_jobs(const char *type, uint64 *count)
 	for (uint64 i = 0; i < *count; i++)
 	{
 		bool		isnull;
+		char	   *key = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
 
 		ids[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1,
 											  &isnull));
+		if (key != NULL)
+			queue_key_set_add(&keys, type, key);
 	}
+	queue_lock_key_set(&keys);
 	SPI_finish();
 	return ids;
 }
 
 /*
  * redrive_jobs(job_type_val text) returns integer: retry_job() for all failed
- * jobs of a type; returns how many.  Errors: 22004 for NULL, 22023 for an
- * empty or long type.
+ * jobs of a type but those of whose dedupe key another waits or runs; returns
+ * how many.  Errors: 22004 for NULL, 22023 for an empty or long type.
  */
 Datum
 padlock_redrive_jobs(PG_FUNCTION_ARGS)
@@ -381,7 +429,7 @@ padlock_redrive_jobs(PG_FUNCTION_ARGS)
 	for (uint64 i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (retry(&ids[i]))
+		if (retry(&ids[i], true))
 			retried++;
 	}
 	PG_RETURN_INT32(retried);

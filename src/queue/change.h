@@ -24,6 +24,7 @@ typedef struct QueueChange
 	int			max_attempts;
 	int			priority;
 	char	   *queue;
+	char	   *dedupe_key;		/* or NULL */
 	Jsonb	   *payload;
 	TimestampTz due;			/* 0: at once */
 } QueueChange;

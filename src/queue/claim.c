@@ -179,7 +179,7 @@ queue_has_ended(const QueueJob *entry, Snapshot snapshot, int *last_attempt)
 static QueueItem *
 next_item(QueueHead *head, const uint64 *only_type)
 {
-	QueueItem  *item = queue_next(head, only_type);
+	QueueItem  *item = queue_next(head, only_type, is_worker);
 	QueueItem  *own = only_type == NULL ? queue_xact_take_added(head, item) : NULL;
 
 	if (own != NULL && item != NULL && !queue_place(head, item))
@@ -223,6 +223,7 @@ take(const char *worker, int64 length, const uint64 *only_type, Taken *taken, in
 	bool		full;
 
 	queue_xact_reserve(max);
+	queue_xact_look_at_added();
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	while (count < max && take_one(head, worker, length, only_type, &taken[count]))
 		count++;
@@ -394,7 +395,7 @@ queue_peek(pg_uuid_t *id, int *attempts)
 	(void) queue_scan_if_wanted(true);
 	queue_reap();
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
-	item = queue_next(head, NULL);
+	item = queue_next(head, NULL, true);
 	if (item != NULL)
 	{
 		*id = item->key.id;
@@ -407,8 +408,8 @@ queue_peek(pg_uuid_t *id, int *attempts)
 }
 
 /*
- * The lease of an attempt that nobody is ending, or NULL.  The lock is held
- * when this returns.
+ * The lease of an attempt that this transaction has not ended, or NULL.  The
+ * lock is held when this returns.
  */
 static QueueLease *
 lock_lease(const pg_uuid_t *id, int attempt, QueueItem **item)
@@ -419,7 +420,8 @@ lock_lease(const pg_uuid_t *id, int attempt, QueueItem **item)
 	queue_my_key(&key, id);
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	*item = queue_find(&key);
-	if (*item == NULL || (*item)->lease < 0 || (*item)->job.attempts != attempt)
+	if (*item == NULL || (*item)->lease < 0 || (*item)->job.attempts != attempt ||
+		queue_xact_has_ended(*item))
 		return NULL;
 	return queue_lease_of(*item);
 }

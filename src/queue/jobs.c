@@ -12,9 +12,6 @@
  * that moment, which is what lets retention.c say that below some seq nothing
  * more can appear.
  *
- * Deduplication: sessions that add the same type and key take the same lock
- * until their transactions end, so the second sees what the first did.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,24 +19,15 @@
 #include <sys/time.h>
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 
 #include "core/errors.h"
-#include "core/spi.h"
 #include "queue/jobs.h"
 
 #define DEFAULT_MAX_ATTEMPTS	3
-
-/* Tells our advisory locks from those of users, which have 1 or 2 here. */
-#define DEDUPE_LOCK_CLASS		0x504c
 
 uint64
 queue_hash_text(const char *text)
@@ -149,28 +137,6 @@ queue_job_entry(const PadlockNewJob *job, int64 seq, int generation, QueueJob *e
 	entry->max_attempts = job->max_attempts;
 }
 
-/*
- * A waiting or running job of this type and key.  What is committed by now
- * counts, and what this transaction itself has added.
- */
-static PadlockStatement twin_statement = {
-	"SELECT j.id FROM padlock.jobs j WHERE j.dedupe_key = $2 AND j.job_type = $1"
-	" AND NOT EXISTS (SELECT FROM padlock.job_outcomes o"
-	" WHERE o.job_seq = j.seq AND o.kind <> 'retry') LIMIT 1",
-	2, {TEXTOID, TEXTOID}
-};
-
-static void
-lock_key(const char *type, const char *key)
-{
-	LOCKTAG		tag;
-	uint64		hash = queue_hash_text(psprintf("%s\n%s", type, key));
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 DEDUPE_LOCK_CLASS);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-}
-
 int
 queue_pin_search_path(void)
 {
@@ -179,30 +145,6 @@ queue_pin_search_path(void)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	return level;
-}
-
-bool
-queue_find_twin(const char *type, const char *key, pg_uuid_t *id)
-{
-	Datum		values[2] = {CStringGetTextDatum(type), CStringGetTextDatum(key)};
-	PadlockUserContext saved;
-	int			settings = queue_pin_search_path();
-	bool		found;
-	bool		isnull;
-
-	lock_key(type, key);
-	SPI_connect();
-	PushActiveSnapshot(GetLatestSnapshot());
-	padlock_become_owner(&saved);
-	found = padlock_spi_execute(&twin_statement, values, NULL, true) == 1;
-	padlock_restore_user(&saved);
-	if (found)
-		*id = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-										   &isnull));
-	PopActiveSnapshot();
-	SPI_finish();
-	AtEOXact_GUC(false, settings);
-	return found;
 }
 
 /* Append one job's row; it is in the ready list from the commit on. */

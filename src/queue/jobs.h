@@ -33,8 +33,29 @@ extern int64 queue_next_seq(void);
 /* The generation that new jobs belong to. */
 extern int	queue_generation(void);
 
-/* A job of this type and key that waits or runs; others that add one are waited for. */
+/*
+ * dedupe.c: a job of this type and key that waits or runs; others that are
+ * adding one are waited for, and wait for us until the transaction ends.
+ */
 extern bool queue_find_twin(const char *type, const char *key, pg_uuid_t *id);
+
+/* Raise 23505 if there is one; nothing is the twin of what is NULL. */
+extern void queue_refuse_twin(const char *type, const char *key);
+
+/* Only wait for the others: before a job is taken hold of that is to wait. */
+extern void queue_lock_key(const char *type, const char *key);
+
+/* Types and keys of a set of jobs; zeroed, it is empty. */
+typedef struct QueueKeySet
+{
+	uint64	   *hashes;
+	int			count;
+	int			room;
+} QueueKeySet;
+
+/* queue_lock_key() for a set, in an order that all sets have. */
+extern void queue_key_set_add(QueueKeySet *set, const char *type, const char *key);
+extern void queue_lock_key_set(QueueKeySet *set);
 
 /* How an attempt ended, as a row of job_outcomes. */
 typedef struct QueueOutcome

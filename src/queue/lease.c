@@ -12,9 +12,13 @@
  * A record says in_use last and carries a checksum of what does not change
  * while it is held, so that one torn in the middle of a write is passed over.
  * The file is refused as a whole, with a line in the log, when it is not of
- * this cluster, format or file: its inode is in its header, so a copy (a base
- * backup, a clone) does not bring the original's leases to life.  It lies in
- * pg_stat_tmp, which base backups leave out.
+ * this cluster, format or file: its inode and the time at which that was made
+ * are in its header, so a copy (a base backup, a clone) does not bring the
+ * original's leases to life.  Nobody can set that time; a file system that
+ * keeps none leaves the inode, which may be used again.  It lies in
+ * pg_stat_tmp, which base backups leave out.  What was written over the file
+ * itself is believed, which is harmless: what has ended is in the outcomes, and
+ * these are looked at (queue_has_ended()).
  *
  * Deadlines are on a clock that starts with the machine: a wall clock that is
  * set forth or back neither ends a lease nor prolongs it.  After a reboot a
@@ -53,7 +57,7 @@
 #include "queue/state.h"
 
 #define LEASE_FILE		PG_STAT_TMP_DIR "/padlock_leases"
-#define LEASE_MAGIC		0x504c4c31	/* "PLL1" */
+#define LEASE_MAGIC		0x504c4c32	/* "PLL2" */
 #define BOOT_ID_LENGTH	36
 
 typedef struct LeaseHeader
@@ -64,6 +68,7 @@ typedef struct LeaseHeader
 	uint32		records;
 	uint64		system;			/* the cluster's identifier */
 	uint64		inode;
+	int64		born;			/* when the inode was made; 0: unknown */
 	char		boot[BOOT_ID_LENGTH];
 	char		padding[PG_CACHE_LINE_SIZE];
 } LeaseHeader;
@@ -111,16 +116,23 @@ read_boot_id(char boot[BOOT_ID_LENGTH])
 	FreeFile(file);
 }
 
-/* What the header of today's file must be. */
+/* What the header of today's file must be; fd is -1 for memory. */
 static void
-make_header(LeaseHeader *header, uint64 inode)
+make_header(LeaseHeader *header, int fd)
 {
+	struct statx info;
+
 	memset(header, 0, sizeof(*header));
 	header->magic = LEASE_MAGIC;
 	header->record_size = sizeof(QueueLease);
 	header->records = padlock_queue_max_leases;
 	header->system = GetSystemIdentifier();
-	header->inode = inode;
+	if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &info) == 0)
+	{
+		header->inode = info.stx_ino;
+		if (info.stx_mask & STATX_BTIME)
+			header->born = info.stx_btime.tv_sec * INT64CONST(1000000000) + info.stx_btime.tv_nsec;
+	}
 	read_boot_id(header->boot);
 	header->crc = header_crc(header);
 }
@@ -135,7 +147,7 @@ header_problem(const LeaseHeader *found, const LeaseHeader *wanted)
 		return "it is of another version";
 	if (found->system != wanted->system)
 		return "it belongs to another cluster";
-	if (found->inode != wanted->inode)
+	if (found->inode != wanted->inode || found->born != wanted->born)
 		return "it is a copy";
 	return NULL;
 }
@@ -278,23 +290,20 @@ allocate_file(int fd)
 }
 
 /*
- * Open the file, take what is in it into *old, and map it anew; false when
- * that cannot be.
+ * Open the file, take what is in it into *old, map it anew, and say what its
+ * header is to be; false when that cannot be.
  */
 static bool
-map_file(char **old, Size *old_length, uint64 *inode)
+map_file(char **old, Size *old_length, LeaseHeader *header)
 {
 	int			fd = OpenTransientFile(LEASE_FILE, O_RDWR | O_CREAT | PG_BINARY);
-	struct stat info;
 
 	if (fd < 0)
 		return false;
 	*old = read_old_file(fd, old_length);
-	if (allocate_file(fd) && fstat(fd, &info) == 0)
-	{
+	make_header(header, fd);
+	if (allocate_file(fd))
 		mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		*inode = info.st_ino;
-	}
 	{
 		int			save_errno = errno;
 
@@ -338,16 +347,17 @@ queue_leases_start(void)
 	LeaseHeader header;
 	char	   *old = NULL;
 	Size		old_length = 0;
-	uint64		inode = 0;
 
 	if (mapping != NULL)
 		munmap(mapping, mapping_size);
 	mapping = NULL;
 	mapping_size = sizeof(LeaseHeader) + (Size) padlock_queue_max_leases * sizeof(QueueLease);
-	if (!map_file(&old, &old_length, &inode))
+	if (!map_file(&old, &old_length, &header))
+	{
 		map_memory();
+		make_header(&header, -1);
+	}
 	memset(mapping, 0, mapping_size);
-	make_header(&header, inode);
 	memcpy(mapping, &header, sizeof(header));
 	padlock_queue_leases = (QueueLease *) ((char *) mapping + sizeof(header));
 	chain_records();

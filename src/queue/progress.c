@@ -45,7 +45,8 @@ padlock_queue_report(const pg_uuid_t *id, int attempt, int64 done, int64 total,
 	queue_my_key(&key, id);
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	item = queue_find(&key);
-	held = item != NULL && item->lease >= 0 && item->job.attempts == attempt;
+	held = item != NULL && item->lease >= 0 && item->job.attempts == attempt &&
+		!queue_xact_has_ended(item);
 	if (held)
 	{
 		QueueLease *lease = queue_lease_of(item);

@@ -11,6 +11,9 @@
  * its type and key had parked.  So order is kept, and a claim costs no more
  * than the jobs it passes over once.
  *
+ * Jobs of a type that is external are parked with it for good.  Claims from
+ * outside look there as well as into ready, and take what is first.
+ *
  * Memory is bounded.  When there is no room, the job that is farthest from
  * being run is put out, and a bound remembers that everything behind it is
  * to be looked for in the tables: ready has bound, scheduled and retry share
@@ -25,7 +28,7 @@
 #include "queue/queue_internal.h"
 #include "queue/state.h"
 
-/* Jobs kept of a type or key that may not start; more stay in the tables. */
+/* Jobs kept of a group that may not start; more stay in the tables. */
 #define PARKED_MAX		1000
 #define PARKED_MIN		8
 
@@ -139,6 +142,15 @@ key_group(const QueueItem *item)
 	return queue_find_group(item->key.database, QUEUE_GROUP_KEY, item->job.queue_hash);
 }
 
+/* Is an item for claims from outside only? */
+static bool
+is_external(const QueueHead *head, const QueueItem *item)
+{
+	QueueGroup *type = head->externals == NULL ? NULL : type_group(item);
+
+	return type != NULL && type->external;
+}
+
 /* The group that keeps an item from starting, or NULL. */
 static QueueGroup *
 blocking_group(const QueueItem *item)
@@ -183,25 +195,65 @@ queue_has_unparked(void)
 	return result;
 }
 
-/* Put the first parked item of a group back to ready. */
-static void
-unpark_first(QueueHead *head, QueueGroup *group)
+/*
+ * The first item, by rank, below a node of what a key has parked whose type
+ * lets it start.  Types may let different numbers run with one key.
+ */
+static QueueItem *
+first_startable(const QueueGroup *key, QueueItem *node)
 {
-	QueueItem  *item = queue_tree_first(&group->parked);
+	QueueItem  *found;
 
-	if (item != NULL)
-	{
-		queue_displace(head, item);
-		item->place = QUEUE_READY;
-		queue_tree_add(&head->ready, item, false);
-		unparked = true;
-	}
+	if (node == NULL)
+		return NULL;
+	found = first_startable(key, node->left);
+	if (found != NULL)
+		return found;
+	if (may_start(key, key_limit(type_group(node))))
+		return node;
+	return first_startable(key, node->right);
+}
+
+/* The parked item of a group that is to have a place that has become free. */
+static QueueItem *
+next_parked(const QueueGroup *group)
+{
+	if (group->key.kind == QUEUE_GROUP_TYPE)
+		return group->external ? NULL : queue_tree_first(&group->parked);
+	return group->running < group->limit ? first_startable(group, group->parked.root) : NULL;
+}
+
+/* Put a parked item back to ready. */
+static void
+unpark(QueueHead *head, QueueItem *item)
+{
+	queue_displace(head, item);
+	item->place = QUEUE_READY;
+	queue_tree_add(&head->ready, item, false);
+	unparked = true;
+}
+
+/* When all that a group had parked is gone, what had no room is looked for. */
+static void
+note_empty(QueueHead *head, QueueGroup *group)
+{
 	if (group->parked.count == 0 && group->bound.set)
 	{
 		group->bound.set = false;
 		head->stale = true;
 		unparked = true;
 	}
+}
+
+/* Put the first parked item of a group that may start back to ready. */
+static void
+unpark_first(QueueHead *head, QueueGroup *group)
+{
+	QueueItem  *item = next_parked(group);
+
+	if (item != NULL)
+		unpark(head, item);
+	note_empty(head, group);
 }
 
 /*
@@ -216,7 +268,8 @@ queue_pass_on(QueueHead *head, const QueueItem *item)
 
 	if (type != NULL && may_start(type, type->max_running))
 		unpark_first(head, type);
-	if (key != NULL && may_start(key, key_limit(type)))
+	/* of a key, types may differ in what they let run */
+	if (key != NULL)
 		unpark_first(head, key);
 }
 
@@ -245,8 +298,10 @@ queue_count_end(QueueHead *head, QueueItem *item)
 void
 queue_free_parked(QueueHead *head, QueueGroup *group)
 {
-	while (group->parked.count > 0)
-		unpark_first(head, group);
+	QueueItem  *item;
+
+	while ((item = queue_tree_first(&group->parked)) != NULL)
+		unpark(head, item);
 	if (group->bound.set)
 	{
 		group->bound.set = false;
@@ -314,32 +369,42 @@ put_out(QueueHead *head, QueueItem *item)
 	queue_delete(head, item);
 }
 
-/* How many jobs of one group are kept: an eighth of what is free, and some. */
+/*
+ * How many jobs of one group are kept: an eighth of what is free, and some; of
+ * an external type, which may well start, half of it.
+ */
 static int
-parked_max(void)
+parked_max(const QueueGroup *group)
 {
 	int			unused = padlock_queue_max_jobs - padlock_queue->waiting;
 
+	if (group->external)
+		return Max(unused / 2, PARKED_MIN);
 	return Max(Min(unused / 8, PARKED_MAX), PARKED_MIN);
 }
 
-/* Park an item with the group that blocks it; it may be put out for it. */
+/* Park an item with a group; it may be put out for it. */
 static void
 park(QueueHead *head, QueueItem *item, QueueGroup *group)
 {
 	queue_displace(head, item);
 	item->place = QUEUE_PARKED;
 	item->group = group;
+	if (group->parked.count == 0)
+		group->limit = 0;
+	if (group->key.kind == QUEUE_GROUP_KEY)
+		group->limit = Max(group->limit, key_limit(type_group(item)));
 	queue_tree_add(&group->parked, item, false);
 	if (is_behind(&group->bound, &item->job))
 		put_out(head, item);
-	else if (group->parked.count > parked_max())
+	else if (group->parked.count > parked_max(group))
 		put_out(head, queue_tree_last(&group->parked));
 }
 
 /*
- * Put an item that is in no set where it belongs.  False when its job lies
- * behind the bound: it is not to be kept then, since others before it are not.
+ * Put an item that is in no set where it belongs, which may be outside memory:
+ * it is not to be used any more.  False when its job lies behind the bound: it
+ * is not to be kept then, since others before it are not.
  */
 bool
 queue_place(QueueHead *head, QueueItem *item)
@@ -353,6 +418,11 @@ queue_place(QueueHead *head, QueueItem *item)
 		{
 			queue_lower_bound(&head->missed, &item->job);
 			return false;
+		}
+		if (is_external(head, item))
+		{
+			park(head, item, type_group(item));
+			return true;
 		}
 		item->place = QUEUE_READY;
 		queue_tree_add(&head->ready, item, false);
@@ -463,21 +533,54 @@ ripen(QueueHead *head, QueueTree *tree, int64 now)
 	}
 }
 
+/* The first item in turn for a background worker, or for others. */
+static QueueItem *
+first_in_turn(const QueueHead *head, bool in_server)
+{
+	QueueItem  *first = queue_tree_first(&head->ready);
+
+	if (in_server)
+		return first;
+	for (QueueGroup *type = head->externals; type != NULL; type = type->next_external)
+	{
+		QueueItem  *item = queue_tree_first(&type->parked);
+
+		if (item != NULL && may_start(type, type->max_running) &&
+			(first == NULL || queue_is_before(&item->job, &first->job)))
+			first = item;
+	}
+	return first;
+}
+
+/* Take the first item off its set, to be claimed. */
+static void
+take_off(QueueHead *head, QueueItem *item)
+{
+	QueueGroup *group = item->group;
+
+	queue_displace(head, item);
+	if (group != NULL)
+		note_empty(head, group);
+}
+
 /*
  * The next item that may start, taken off its set; NULL when there is none.
- * With only_type, NULL as well when the next one is of another type.
+ * With only_type, NULL as well when the next one is of another type; with
+ * in_server, external ones are left alone.
  */
 QueueItem *
-queue_next(QueueHead *head, const uint64 *only_type)
+queue_next(QueueHead *head, const uint64 *only_type, bool in_server)
 {
 	QueueItem  *item;
 	QueueGroup *group;
 
 	ripen(head, &head->scheduled, GetCurrentTimestamp());
 	ripen(head, &head->retry, queue_clock());
-	while ((item = queue_tree_first(&head->ready)) != NULL)
+	while ((item = first_in_turn(head, in_server)) != NULL)
 	{
 		group = blocking_group(item);
+		if (group == NULL && in_server && is_external(head, item))
+			group = type_group(item);
 		if (group != NULL)
 		{
 			queue_pass_on(head, item);
@@ -486,7 +589,7 @@ queue_next(QueueHead *head, const uint64 *only_type)
 		}
 		if (only_type != NULL && item->job.type_hash != *only_type)
 			return NULL;
-		queue_displace(head, item);
+		take_off(head, item);
 		return item;
 	}
 	return NULL;

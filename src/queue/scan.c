@@ -404,7 +404,8 @@ reset_types(void)
 	while ((group = hash_seq_search(&groups)) != NULL)
 		if (group->key.database == MyDatabaseId && group->key.kind == QUEUE_GROUP_TYPE)
 		{
-			group->configured = group->paused = false;
+			group->configured = group->paused = group->external = false;
+			group->next_external = NULL;
 			group->running = 0;
 			group->max_running = group->max_running_per_queue = 0;
 			group->retry_base = group->retry_cap = -1;
@@ -420,7 +421,7 @@ free_all_parked(QueueHead *head)
 
 	hash_seq_init(&groups, queue_groups);
 	while ((group = hash_seq_search(&groups)) != NULL)
-		if (group->key.database == MyDatabaseId && !group->paused)
+		if (group->key.database == MyDatabaseId && !group->paused && !group->external)
 			queue_free_parked(head, group);
 }
 
@@ -429,11 +430,12 @@ typedef struct TypeRow
 {
 	uint64		hash;
 	bool		paused;
+	bool		external;
 	int			values[4];		/* max_running, _per_queue, base, cap */
 } TypeRow;
 
 static const char types_query[] =
-"SELECT job_type, paused, COALESCE(max_running, 0), COALESCE(max_running_per_queue, 0),"
+"SELECT job_type, paused, external, COALESCE(max_running, 0), COALESCE(max_running_per_queue, 0),"
 " COALESCE((EXTRACT(epoch FROM retry_base) * 1000)::integer, -1),"
 " COALESCE((EXTRACT(epoch FROM retry_cap) * 1000)::integer, -1) FROM padlock.job_types";
 
@@ -453,8 +455,9 @@ read_type_rows(int *count)
 
 		rows[i].hash = queue_hash_text(TextDatumGetCString(result_column(i, 1, &isnull)));
 		rows[i].paused = DatumGetBool(result_column(i, 2, &isnull));
+		rows[i].external = DatumGetBool(result_column(i, 3, &isnull));
 		for (int k = 0; k < 4; k++)
-			rows[i].values[k] = DatumGetInt32(result_column(i, 3 + k, &isnull));
+			rows[i].values[k] = DatumGetInt32(result_column(i, 4 + k, &isnull));
 	}
 	return rows;
 }
@@ -478,6 +481,7 @@ apply_types(QueueHead *head, const TypeRow *rows, int count, int generation, uin
 {
 	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	reset_types();
+	head->externals = NULL;
 	for (int i = 0; i < count; i++)
 	{
 		QueueGroup *group = queue_make_group(MyDatabaseId, QUEUE_GROUP_TYPE, rows[i].hash);
@@ -486,6 +490,12 @@ apply_types(QueueHead *head, const TypeRow *rows, int count, int generation, uin
 			break;				/* no room: the type has no limits */
 		group->configured = true;
 		group->paused = rows[i].paused;
+		group->external = rows[i].external;
+		if (group->external)
+		{
+			group->next_external = head->externals;
+			head->externals = group;
+		}
 		group->max_running = rows[i].values[0];
 		group->max_running_per_queue = rows[i].values[1];
 		group->retry_base = rows[i].values[2];

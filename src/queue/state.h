@@ -45,7 +45,7 @@ typedef enum QueuePlace
 	QUEUE_READY,				/* due, by rank */
 	QUEUE_SCHEDULED,			/* by the wall time it is due at */
 	QUEUE_RETRY,				/* by the boot clock's time it is due at */
-	QUEUE_PARKED				/* due, but its type or key may not start more */
+	QUEUE_PARKED				/* due, but not for everybody, or not now: see ready.c */
 } QueuePlace;
 
 typedef struct QueueKey
@@ -118,9 +118,13 @@ typedef struct QueueGroup
 	int			running;
 	QueueTree	parked;
 	QueueBound	bound;
+	/* of a key */
+	int			limit;			/* the largest of what is parked */
 	/* of a type */
 	bool		configured;
 	bool		paused;
+	bool		external;		/* background workers leave it alone */
+	struct QueueGroup *next_external;
 	int			max_running;	/* 0: no limit */
 	int			max_running_per_queue;	/* 0: as the setting says */
 	int			retry_base;		/* ms; -1: as the setting says */
@@ -145,6 +149,7 @@ typedef struct QueueHead
 	QueueTree	ready;
 	QueueTree	scheduled;
 	QueueTree	retry;
+	QueueGroup *externals;		/* types of external jobs, which are parked with them */
 	QueueBound	bound;			/* of ready */
 	QueueBound	missed;			/* what found no room since the last scan began */
 	TimestampTz later;			/* jobs due from here on may be missing */
@@ -224,7 +229,7 @@ extern QueueItem *queue_tree_last(const QueueTree *tree);
 extern bool queue_place(QueueHead *head, QueueItem *item);
 extern void queue_displace(QueueHead *head, QueueItem *item);
 extern bool queue_feed(QueueHead *head, const QueueKey *key, const QueueJob *job);
-extern QueueItem *queue_next(QueueHead *head, const uint64 *only_type);
+extern QueueItem *queue_next(QueueHead *head, const uint64 *only_type, bool in_server);
 extern TimestampTz queue_next_due(QueueHead *head);
 extern bool queue_is_before(const QueueJob *a, const QueueJob *b);
 extern void queue_lower_bound(QueueBound *bound, const QueueJob *job);

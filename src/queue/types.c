@@ -191,8 +191,9 @@ check_elements(Jsonb *jobs)
  * enqueue_jobs(jobs_val jsonb) returns setof uuid: enqueue_job() for each
  * object {job_type, payload, priority, max_attempts, run_at, dedupe_key,
  * queue} of an array, all but the first two optional; returns the ids in that
- * order.  Errors: 22004 for NULL, 22023 and those of casts for what is wrong
- * in it; then none is added.
+ * order.  The locks of their dedupe keys are taken first, in one order for
+ * everybody.  Errors: 22004 for NULL, 22023 and those of casts for what is
+ * wrong in it; then none is added.
  */
 Datum
 padlock_enqueue_jobs(PG_FUNCTION_ARGS)
@@ -201,6 +202,8 @@ padlock_enqueue_jobs(PG_FUNCTION_ARGS)
 	Datum		values[1];
 	SPITupleTable *rows;
 	uint64		count;
+	PadlockNewJob *jobs;
+	QueueKeySet keys = {0};
 
 	queue_require_value(fcinfo, 0, "jobs_val");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -209,16 +212,22 @@ padlock_enqueue_jobs(PG_FUNCTION_ARGS)
 	check_elements(PG_GETARG_JSONB_P(0));
 	count = padlock_spi_execute(&elements_statement, values, NULL, true);
 	rows = SPI_tuptable;
+	jobs = palloc_extended(Max(count, 1) * sizeof(PadlockNewJob), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < count; i++)
 	{
-		PadlockNewJob job;
+		read_element(rows, i, &jobs[i]);
+		if (jobs[i].dedupe_key != NULL)
+			queue_key_set_add(&keys, jobs[i].type, jobs[i].dedupe_key);
+	}
+	queue_lock_key_set(&keys);
+	for (uint64 i = 0; i < count; i++)
+	{
 		pg_uuid_t	id;
 		Datum		result[1];
 		bool		isnull[1] = {false};
 
 		CHECK_FOR_INTERRUPTS();
-		read_element(rows, i, &job);
-		id = padlock_queue_add(&job);
+		id = padlock_queue_add(&jobs[i]);
 		result[0] = UUIDPGetDatum(&id);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, result, isnull);
 	}

@@ -333,6 +333,8 @@ insert_row(ViewRow *row)
 
 	if (has_ended(row))
 		generation = 0;
+	else
+		queue_refuse_twin(text_or_null(row, VIEW_JOB_TYPE), text_or_null(row, VIEW_DEDUPE_KEY));
 	choose_id(row);
 	seq = queue_next_seq();
 	row->values[VIEW_ENQUEUE_ORDER] = Int64GetDatum(seq);
@@ -413,6 +415,27 @@ check_unchanged(const ViewRow *old, const QueueChange *change)
 			 errdetail("It was %s when it was read and is %s now.", old->status, change->status)));
 }
 
+/* Are two rows' values of a text column the same, or both NULL? */
+static bool
+is_same_text(const ViewRow *a, const ViewRow *b, ViewColumn column)
+{
+	if (a->nulls[column] || b->nulls[column])
+		return a->nulls[column] && b->nulls[column];
+	return strcmp(text_or_null(a, column), text_or_null(b, column)) == 0;
+}
+
+/*
+ * Does the new row make a job wait or run with a dedupe key of which it did
+ * not so far?
+ */
+static bool
+takes_key(const ViewRow *old, const ViewRow *row)
+{
+	return !row->nulls[VIEW_DEDUPE_KEY] && !has_ended(row) &&
+		(has_ended(old) || !is_same_text(old, row, VIEW_DEDUPE_KEY) ||
+		 !is_same_text(old, row, VIEW_JOB_TYPE));
+}
+
 /* Write the new row in place of the old one; false when the job is gone. */
 static bool
 update_row(const ViewRow *old, ViewRow *row)
@@ -431,6 +454,8 @@ update_row(const ViewRow *old, ViewRow *row)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the place of a job in the order cannot be changed"),
 				 errhint("Change its priority.")));
+	if (takes_key(old, row))
+		queue_refuse_twin(text_or_null(row, VIEW_JOB_TYPE), text_or_null(row, VIEW_DEDUPE_KEY));
 	if (!hold_row(old, &change))
 		return false;
 	check_unchanged(old, &change);

@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "lib/pairingheap.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -54,7 +55,7 @@ typedef struct QueueOp
 	QueueGrant	grant;
 	QueueLease *lease;			/* of OP_NOTICE */
 	bool		ends;			/* of OP_SETTLE: no claim can be ended after it */
-	bool		taken;			/* an added job that we have claimed ourselves */
+	int			added;			/* of OP_CLAIM: the OP_ADD of the job, or -1 */
 } QueueOp;
 
 /* The list, in TopTransactionContext; NULL outside transactions that have one. */
@@ -62,6 +63,24 @@ static QueueOp *ops = NULL;
 static int	nops = 0;
 static int	maxops = 0;
 static bool types_changed = false;
+
+/* A job that this transaction has added and may claim itself. */
+typedef struct AddedJob
+{
+	pairingheap_node node;
+	int			op;
+} AddedJob;
+
+/*
+ * Such jobs by rank, of the first `looked_at` changes.  Made when the
+ * transaction claims, and made anew after a rollback to a savepoint.
+ */
+static MemoryContext added_context = NULL;
+static pairingheap *added_jobs = NULL;
+static int	looked_at = 0;
+
+/* The OP_ADD of the item that queue_xact_take_added() has just made, or -1. */
+static int	taken_op = -1;
 
 /* Our virtual transaction; MyProc->lxid is gone when the callbacks run. */
 static LocalTransactionId my_lxid = InvalidLocalTransactionId;
@@ -114,6 +133,7 @@ note(OpKind kind, const QueueKey *key)
 	op->kind = kind;
 	op->level = GetCurrentTransactionNestLevel();
 	op->key = *key;
+	op->added = -1;
 	return op;
 }
 
@@ -122,6 +142,12 @@ is_mine(const QueueItem *item)
 {
 	return item->holder.backendId == MyBackendId &&
 		item->holder.localTransactionId == my_lxid;
+}
+
+bool
+queue_xact_has_ended(const QueueItem *item)
+{
+	return item->ending && is_mine(item);
 }
 
 static void
@@ -166,51 +192,84 @@ queue_xact_added(const pg_uuid_t *id, const QueueJob *job)
 void
 queue_xact_claimed(QueueItem *item)
 {
-	(void) note(OP_CLAIM, &item->key);
+	note(OP_CLAIM, &item->key)->added = taken_op;
+	taken_op = -1;
 	hold(item);
 	item->claiming = true;
+}
+
+/* pairingheap_comparator: the job whose turn is first is at the top. */
+static int
+compare_added(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	const AddedJob *first = pairingheap_const_container(AddedJob, node, a);
+	const AddedJob *second = pairingheap_const_container(AddedJob, node, b);
+
+	return queue_is_before(&ops[first->op].job, &ops[second->op].job) ? 1 : -1;
+}
+
+void
+queue_xact_look_at_added(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (; looked_at < nops; looked_at++)
+	{
+		AddedJob   *job;
+
+		if (ops[looked_at].kind != OP_ADD || ops[looked_at].job.due > now)
+			continue;
+		if (added_jobs == NULL)
+		{
+			MemoryContext old;
+
+			added_context = AllocSetContextCreate(TopTransactionContext, "padlock added jobs",
+												  ALLOCSET_DEFAULT_SIZES);
+			old = MemoryContextSwitchTo(added_context);
+			added_jobs = pairingheap_allocate(compare_added, NULL);
+			MemoryContextSwitchTo(old);
+		}
+		job = MemoryContextAlloc(added_context, sizeof(*job));
+		job->op = looked_at;
+		pairingheap_add(added_jobs, &job->node);
+	}
+}
+
+/* What was rolled back is no job, and what was claimed then may be again. */
+static void
+forget_added(void)
+{
+	if (added_jobs != NULL)
+		MemoryContextDelete(added_context);
+	added_context = NULL;
+	added_jobs = NULL;
+	looked_at = 0;
 }
 
 QueueItem *
 queue_xact_take_added(QueueHead *head, const QueueItem *other)
 {
-	QueueOp    *best = NULL;
-	TimestampTz now = 0;
-	QueueItem  *item;
-
-	for (int i = 0; i < nops; i++)
+	while (added_jobs != NULL && !pairingheap_is_empty(added_jobs))
 	{
-		if (ops[i].kind != OP_ADD || ops[i].taken)
-			continue;
-		now = now == 0 ? GetCurrentTimestamp() : now;
-		if (ops[i].job.due <= now && (best == NULL || queue_is_before(&ops[i].job, &best->job)))
-			best = &ops[i];
-	}
-	if (best == NULL || (other != NULL && !queue_is_before(&best->job, &other->job)) ||
-		queue_find(&best->key) != NULL)
-		return NULL;
-	item = queue_create(head, &best->key, true);
-	if (item != NULL)
-	{
-		item->job = best->job;
-		best->taken = true;
-	}
-	return item;
-}
+		int			op = pairingheap_container(AddedJob, node, pairingheap_first(added_jobs))->op;
+		QueueItem  *item;
 
-/* A job that this transaction added is not for others yet: forget its item. */
-static bool
-untake(QueueHead *head, QueueItem *item)
-{
-	for (int i = 0; i < nops; i++)
-		if (ops[i].kind == OP_ADD && ops[i].taken &&
-			memcmp(&ops[i].key, &item->key, sizeof(QueueKey)) == 0)
+		if (other != NULL && !queue_is_before(&ops[op].job, &other->job))
+			return NULL;
+		if (queue_find(&ops[op].key) == NULL)
 		{
-			ops[i].taken = false;
-			queue_delete(head, item);
-			return true;
+			item = queue_create(head, &ops[op].key, true);
+			if (item == NULL)
+				return NULL;
+			(void) pairingheap_remove_first(added_jobs);
+			item->job = ops[op].job;
+			taken_op = op;
+			return item;
 		}
-	return false;
+		/* we have claimed or changed it since */
+		(void) pairingheap_remove_first(added_jobs);
+	}
+	return NULL;
 }
 
 /*
@@ -262,7 +321,7 @@ queue_xact_hold_claim(const pg_uuid_t *id, int attempt, QueueLease *copy)
 	queue_my_key(&key, id);
 	queue_xact_reserve(2);
 	item = find_free(&key);
-	if (item != NULL && item->lease >= 0 && !(item->ending && is_mine(item)) &&
+	if (item != NULL && item->lease >= 0 && !queue_xact_has_ended(item) &&
 		(attempt < 0 || item->job.attempts == attempt))
 	{
 		take_hold(item);
@@ -294,7 +353,7 @@ queue_xact_hold(const pg_uuid_t *id, QueueLease *copy)
 	if (item != NULL)
 	{
 		take_hold(item);
-		if (item->lease >= 0)
+		if (item->lease >= 0 && !item->ending)
 			*copy = *queue_lease_of(item);
 	}
 	LWLockRelease(padlock_queue->lock);
@@ -340,6 +399,26 @@ queue_xact_hold_ended(QueueItem *item)
 	padlock_queue_set_latches_at_commit(PADLOCK_QUEUE_WAITER);
 }
 
+/*
+ * A change of a held item ends its claim, unless it goes on as the same
+ * attempt: nobody can end it once more, unless the change is rolled back.
+ */
+static void
+end_claim(QueueOp *op)
+{
+	QueueItem  *item;
+
+	LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
+	item = queue_find(&op->key);
+	if (item != NULL && item->lease >= 0 && is_mine(item) && !item->ending &&
+		(op->fate != QUEUE_RUNS || op->job.attempts != item->job.attempts))
+	{
+		item->ending = true;
+		op->ends = true;
+	}
+	LWLockRelease(padlock_queue->lock);
+}
+
 void
 queue_xact_settle(const pg_uuid_t *id, QueueFate fate, const QueueJob *job,
 				  const QueueGrant *grant)
@@ -356,6 +435,7 @@ queue_xact_settle(const pg_uuid_t *id, QueueFate fate, const QueueJob *job,
 	op->fate = fate;
 	if (job != NULL)
 		op->job = *job;
+	end_claim(op);
 	if (grant != NULL)
 	{
 		op->grant = *grant;
@@ -488,7 +568,8 @@ give_back(QueueHead *head, const QueueOp *op)
 		item->job.attempts--;
 	}
 	release(item);
-	if (!untake(head, item) && !queue_place(head, item))
+	/* what we had added ourselves is not for others yet */
+	if (op->added >= 0 || !queue_place(head, item))
 		queue_delete(head, item);
 }
 
@@ -607,6 +688,7 @@ abort_ops(int level)
 	if (types_changed && head != NULL)
 		head->types_changed++;	/* somebody may have read what is undone */
 	LWLockRelease(padlock_queue->lock);
+	forget_added();
 	if (given_back)
 		padlock_queue_set_latches(PADLOCK_QUEUE_CONSUMER);
 }
@@ -630,6 +712,10 @@ forget_ops(void)
 {
 	ops = NULL;					/* freed with the transaction's memory */
 	nops = maxops = 0;
+	added_context = NULL;
+	added_jobs = NULL;
+	looked_at = 0;
+	taken_op = -1;
 	types_changed = false;
 	my_lxid = InvalidLocalTransactionId;
 }

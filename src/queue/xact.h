@@ -60,8 +60,14 @@ extern void queue_xact_added(const pg_uuid_t *id, const QueueJob *job);
 extern void queue_xact_claimed(QueueItem *item);
 
 /*
- * An item for the best due job that this transaction itself has added, if it
- * comes before the other (NULL: none).  The lock is held.
+ * Take notice of the due jobs that this transaction has added since it did so
+ * last: to be called before the lock is taken to claim.
+ */
+extern void queue_xact_look_at_added(void);
+
+/*
+ * An item for the best of these jobs, if it comes before the other (NULL:
+ * none).  queue_xact_claimed() must follow.  The lock is held.
  */
 extern QueueItem *queue_xact_take_added(QueueHead *head, const QueueItem *other);
 
@@ -84,16 +90,23 @@ extern QueueHold queue_xact_hold_claim(const pg_uuid_t *id, int attempt, QueueLe
 /*
  * Take hold of a job in whatever state, waiting for whoever holds it, to
  * change it; also of one that is in the tables only.  Fills in a copy of its
- * lease; copy->in_use is 0 when it has none.
+ * lease; copy->in_use is 0 when it has none that this transaction has not
+ * ended.
  */
 extern void queue_xact_hold(const pg_uuid_t *id, QueueLease *copy);
 
 /* The same for a job that waits and that nobody holds; false otherwise. */
 extern bool queue_xact_try_hold(const pg_uuid_t *id);
 
-/* What is to become of a job that was taken hold of; a held claim is gone else. */
+/*
+ * What is to become of a job that was taken hold of; a held claim is gone else.
+ * A lease of it cannot be ended any more, unless the same attempt goes on.
+ */
 extern void queue_xact_settle(const pg_uuid_t *id, QueueFate fate, const QueueJob *job,
 							  const QueueGrant *grant);
+
+/* Has this transaction ended the item's claim?  The lock is held. */
+extern bool queue_xact_has_ended(const QueueItem *item);
 
 /* Have job_types and the generations read again after the commit. */
 extern void queue_xact_types_changed(void);

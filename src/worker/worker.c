@@ -518,10 +518,11 @@ process(const PadlockJob *job, bool wait)
 	if (error != NULL && error->sqlerrcode == PADLOCK_ERRCODE_CLAIM_LOST)
 		ereport(LOG, (errmsg("padlock: gave up a job of type \"%s\" whose claim was lost: cancelled, changed, or claimed by another",
 							 job->type)));
-	else if (error != NULL)
+	if (error != NULL)
 	{
 		if (!is_installed())
 			return;
+		/* a handler that had ended its own job has still got it */
 		report_failure(job, error);
 	}
 	if (wait)

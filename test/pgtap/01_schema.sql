@@ -81,7 +81,7 @@ INSERT INTO wanted VALUES
     'job_seq bigint not null', 'started_at timestamp with time zone', 'ended_at timestamp with time zone not null', 'next_retry_at timestamp with time zone',
     'attempt integer not null', 'kind text not null', 'worker_id text', 'result jsonb', 'error text']),
 ('padlock.job_types', 0, ARRAY[
-    'job_type text not null', 'paused boolean not null default false', 'max_running integer', 'max_running_per_queue integer',
+    'job_type text not null', 'paused boolean not null default false', 'external boolean not null default false', 'max_running integer', 'max_running_per_queue integer',
     'retry_base interval', 'retry_cap interval']),
 ('rate_limits', 0, ARRAY[
     'id uuid', 'identifier text', 'endpoint text', 'request_count integer', 'window_start timestamp with time zone', 'created_at timestamp with time zone']),
