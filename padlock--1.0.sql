@@ -428,6 +428,7 @@ COMMENT ON FUNCTION padlock.job_leases() IS 'The attempts at jobs that are under
 CREATE FUNCTION padlock.count_jobs(OUT job_type text, OUT status text, OUT jobs bigint) RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS 'MODULE_PATHNAME', 'padlock_count_jobs';
 REVOKE ALL ON FUNCTION padlock.count_jobs() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.count_jobs() TO service_role, pg_monitor;

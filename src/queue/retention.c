@@ -499,16 +499,22 @@ append_live_query(StringInfo sql, int generation, int64 settled)
 	if (generation > 0)
 		snprintf(suffix, sizeof(suffix), "_%d", generation);
 	appendStringInfo(sql,
-					 " UNION ALL SELECT j.job_type, CASE WHEN f.kind IS NOT NULL THEN " STATUS_OF_KIND
-					 " WHEN l.job_id IS NOT NULL THEN 'processing' ELSE 'pending' END, count(*)"
-					 " FROM padlock.job_retention r CROSS JOIN ONLY padlock.jobs%s j"
+					 " UNION ALL SELECT f.job_type, CASE WHEN f.kind IS NULL THEN 'pending' ELSE " STATUS_OF_KIND
+					 " END, f.jobs FROM (SELECT j.job_type, f.kind, count(*) FROM ONLY padlock.jobs%s j"
 					 " LEFT JOIN ONLY padlock.job_outcomes%s f ON f.job_seq = j.seq AND f.kind <> 'retry'"
 					 " AND f.job_seq >= " INT64_FORMAT
-					 " LEFT JOIN padlock.job_leases() l ON l.job_id = j.id AND f.kind IS NULL"
-					 " WHERE j.seq >= " INT64_FORMAT "%s GROUP BY 1, 2",
+					 " WHERE j.seq >= " INT64_FORMAT "%s GROUP BY 1, 2) AS f (job_type, kind, jobs)",
 					 suffix, suffix, settled, settled,
-					 generation == 0 ? "" : " AND (f.kind IS NULL OR " IS_SHOWN ")");
+					 generation == 0 ? "" : " AND (f.kind IS NULL OR f.ended_at >= CASE WHEN f.kind = 'completed'"
+					 " THEN (SELECT completed_before FROM padlock.job_retention)"
+					 " ELSE (SELECT failed_before FROM padlock.job_retention) END)");
 }
+
+/* What runs has no outcome, so it was counted as pending. */
+static const char running_query[] =
+" UNION ALL SELECT j.job_type, s.status, s.jobs FROM padlock.job_leases() l"
+" JOIN padlock.jobs j ON j.id = l.job_id CROSS JOIN (VALUES ('pending', -1), ('processing', 1)) AS s (status, jobs)"
+" WHERE NOT EXISTS (SELECT FROM padlock.job_outcomes f WHERE f.job_seq = j.seq AND f.kind <> 'retry')";
 
 /* The query for all counts, of one snapshot; SPI is connected. */
 static char *
@@ -536,6 +542,7 @@ count_query(void)
 							  DatumGetInt32(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull)),
 							  settled);
 	}
+	appendStringInfoString(&sql, running_query);
 	appendStringInfoString(&sql, ") AS c (job_type, status, jobs) GROUP BY 1, 2 HAVING sum(jobs) > 0 ORDER BY 1, 2");
 	return sql.data;
 }
