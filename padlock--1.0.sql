@@ -1098,8 +1098,11 @@ REVOKE ALL ON TABLE @app@.admin_users FROM PUBLIC, anon, authenticated, service_
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.admin_users TO authenticated;
 CREATE TRIGGER admin_users_touch BEFORE UPDATE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER admin_users_keep_super BEFORE UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.keep_super_admin();
-CREATE TRIGGER admin_users_forget AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.forget_admins();
+-- Of rows: logical replication fires no triggers of statements.
+CREATE TRIGGER admin_users_forget AFTER INSERT OR UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.forget_admins();
 ALTER TABLE @app@.admin_users ENABLE ALWAYS TRIGGER admin_users_forget;
+CREATE TRIGGER admin_users_forget_truncate AFTER TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.forget_admins();
+ALTER TABLE @app@.admin_users ENABLE ALWAYS TRIGGER admin_users_forget_truncate;
 CREATE TRIGGER admin_users_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.admin_users FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
 CREATE TRIGGER admin_users_audit_truncate AFTER TRUNCATE ON @app@.admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 

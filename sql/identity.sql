@@ -106,6 +106,44 @@ SELECT set_config('request.jwt.claims', jsonb_build_object('sub', md5('201')::uu
 SELECT padlock.is_admin(), padlock.is_super_admin();
 ROLLBACK;
 
+\set SHOW_CONTEXT never
+-- Who was made an admin by a statement that failed is none, even if somebody
+-- asked before it did.  (ALTER TABLE makes the session read the table again.)
+CREATE FUNCTION pg_temp.fails() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'undone, with is_admin() %', padlock.is_admin();
+END $$;
+SELECT set_config('request.jwt.claims', '{"sub": "1d000000-0000-4000-8000-000000000002"}', false) IS NOT NULL AS set;
+ALTER TABLE admin_users ALTER role SET STATISTICS -1;
+INSERT INTO admin_users (id, role) VALUES ('1d000000-0000-4000-8000-000000000002', 'admin'), (gen_random_uuid(), pg_temp.fails());
+SELECT padlock.is_admin();
+BEGIN;
+ALTER TABLE admin_users ALTER role SET STATISTICS -1;
+SAVEPOINT s;
+INSERT INTO admin_users (id, role) VALUES ('1d000000-0000-4000-8000-000000000002', 'admin'), (gen_random_uuid(), pg_temp.fails());
+ROLLBACK TO s;
+SELECT padlock.is_admin();
+ROLLBACK;
+
+-- In place of the table, what has no rows of its own: nobody is an admin, and
+-- nothing fails.
+BEGIN;
+ALTER TABLE admin_users RENAME TO kept;
+CREATE TABLE admin_users (id uuid PRIMARY KEY, role text) PARTITION BY LIST (id);
+CREATE TABLE admin_part PARTITION OF admin_users DEFAULT;
+INSERT INTO admin_users VALUES ('1d000000-0000-4000-8000-000000000002', 'admin');
+SELECT padlock.is_admin();
+CREATE TRIGGER forget AFTER INSERT OR UPDATE OR DELETE ON admin_users FOR EACH ROW EXECUTE FUNCTION padlock.forget_admins();
+CREATE TRIGGER forget_truncate AFTER TRUNCATE ON admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.forget_admins();
+ALTER TABLE admin_users ENABLE ALWAYS TRIGGER forget, ENABLE ALWAYS TRIGGER forget_truncate;
+SELECT padlock.is_admin();
+DROP TABLE admin_users;
+CREATE VIEW admin_users AS SELECT * FROM kept;
+SELECT padlock.is_admin();
+ROLLBACK;
+SELECT set_config('request.jwt.claims', '', false) IS NOT NULL AS set;
+\unset SHOW_CONTEXT
+
 -- is_admin(user): one's own id for a user, anybody's for an admin.
 BEGIN;
 SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-000000000002"}', '');

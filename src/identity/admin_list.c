@@ -4,18 +4,22 @@
  *	  Who is an admin: the table admin_users, remembered by each backend.
  *
  * Every request of a user asks, and the answer is nearly always no, so the few
- * rows are kept.  A trigger of the table lets each change invalidate the
- * table's relcache entry, as changes of catalogs do; the message comes with the
- * commit to all backends and to standbys, at once to the session that makes the
- * change, and again when that is rolled back.  A backend takes messages in when
- * a transaction begins and whenever it locks a relation: no later than a probe
- * of the table would have seen the change.
+ * rows are kept.  Triggers of the table let each change invalidate the table's
+ * relcache entry, as changes of catalogs do; the message comes with the commit
+ * to all backends and to standbys, before the commit is answered, and at once to
+ * the session that makes the change.  Messages are taken in before each answer.
+ *
+ * The triggers are of rows, since those of statements see no change that logical
+ * replication makes, nor one by way of a parent table; only TRUNCATE has none.
  *
  * The list is read after the lock, with the snapshot that catalogs are read
  * with, and never with the transaction's own, which may be older than a message
- * already taken in and would bring back what the message was about.
+ * already taken in and would bring back what the message was about.  It may hold
+ * a row of the transaction's own before the trigger of that row has fired, so
+ * whatever was read is forgotten at a rollback.  Serializable transactions are
+ * not checked for conflicts with changes of admins.
  *
- * Without the trigger, or with one that session_replication_role can silence,
+ * Without the triggers, or with such as session_replication_role can silence,
  * nothing is remembered and each question is a probe of the table; so it is
  * when there are more than MAX_ADMINS.
  *
@@ -26,6 +30,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -63,54 +69,83 @@ forget_list(Datum arg, Oid relid)
 		list_is_current = false;
 }
 
+static void
+forget_list_at_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		list_is_current = false;
+}
+
+static void
+forget_list_at_subabort(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		list_is_current = false;
+}
+
 void
 padlock_admin_list_init(void)
 {
 	CacheRegisterRelcacheCallback(forget_list, (Datum) 0);
+	RegisterXactCallback(forget_list_at_abort, NULL);
+	RegisterSubXactCallback(forget_list_at_subabort, NULL);
 }
 
 /*
- * padlock.forget_admins() trigger: AFTER any statement that may change
- * admin_users.  Makes all backends read the table again.
+ * padlock.forget_admins() trigger: AFTER each change of a row of admin_users,
+ * and AFTER TRUNCATE.  Makes all backends read the table again.
  */
 Datum
 padlock_forget_admins(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("forget_admins must be fired AFTER a statement")));
+				 errmsg("forget_admins must be fired AFTER a change")));
 	CacheInvalidateRelcache(trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }
 
-/* Does this trigger announce every change, whoever makes it? */
+/* Does this trigger announce whatever it is of, whoever makes the change and wherever? */
 static bool
-announces_changes(const Trigger *trigger)
+is_faithful(const Trigger *trigger)
 {
 	FmgrInfo	function;
 
 	if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS || trigger->tgqual != NULL ||
-		trigger->tgnattr != 0 || TRIGGER_FOR_ROW(trigger->tgtype) ||
-		!TRIGGER_FOR_INSERT(trigger->tgtype) || !TRIGGER_FOR_UPDATE(trigger->tgtype) ||
-		!TRIGGER_FOR_DELETE(trigger->tgtype) || !TRIGGER_FOR_TRUNCATE(trigger->tgtype))
+		trigger->tgnattr != 0 || trigger->tgdeferrable)
 		return false;
 	fmgr_info(trigger->tgfoid, &function);
 	return function.fn_addr == padlock_forget_admins;
 }
 
 static bool
+is_of_rows(const Trigger *trigger)
+{
+	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_INSERT(trigger->tgtype) &&
+		TRIGGER_FOR_UPDATE(trigger->tgtype) && TRIGGER_FOR_DELETE(trigger->tgtype);
+}
+
+/* Is every change of the table announced? */
+static bool
 is_announced(Relation rel)
 {
 	const TriggerDesc *triggers = rel->trigdesc;
+	bool		rows = false;
+	bool		truncation = false;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (announces_changes(&triggers->triggers[i]))
-			return true;
-	return false;
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!is_faithful(trigger))
+			continue;
+		rows |= is_of_rows(trigger);
+		truncation |= TRIGGER_FOR_TRUNCATE(trigger->tgtype);
+	}
+	return rows && truncation;
 }
 
 static void
@@ -155,7 +190,7 @@ read_list(Oid relid)
 	list_table = relid;
 	list_is_whole = false;
 	list_is_current = true;
-	if (is_announced(rel))
+	if (rel->rd_rel->relkind == RELKIND_RELATION && is_announced(rel))
 		read_rows(rel);
 	table_close(rel, AccessShareLock);
 }
@@ -181,6 +216,7 @@ padlock_lookup_admin(const pg_uuid_t *user_id, bool *is_admin, bool *is_super_ad
 	*is_super_admin = false;
 	if (!OidIsValid(relid))
 		return;
+	AcceptInvalidationMessages();
 	if (!list_is_current || list_table != relid)
 		read_list(relid);
 	if (list_is_current && list_is_whole)

@@ -17,8 +17,9 @@
  *
  * The tables asked (api_keys, sessions, insurance_companies) are read by a
  * direct index probe, and admin_users by one scan for many questions, not
- * through the rights of the caller, who may read none of them.  Nothing here raises an error for what a client wrote: row security
- * policies call it, and a bad setting must mean "nobody", not a broken query.
+ * through the rights of the caller, who may read none of them.  Nothing here
+ * raises an error for what a client wrote: row security policies call it, and a
+ * bad setting must mean "nobody", not a broken query.
  *
  * Parallel workers get the same settings and outer role from the server, and
  * so compute the same record.

@@ -135,9 +135,10 @@ member_start(void *state, char *copy, bool isnull)
 static bool
 is_huge(const char *number)
 {
-	const char *exponent = strpbrk(number, "eE");
+	const char *at = strpbrk(number, "eE");
+	long		exponent = at != NULL ? strtol(at + 1, NULL, 10) : 0;
 
-	return exponent != NULL && labs(strtol(exponent + 1, NULL, 10)) > MAX_EXPONENT;
+	return exponent > MAX_EXPONENT || exponent < -MAX_EXPONENT;
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
@@ -131,7 +132,8 @@ padlock_lookup_row(Oid relid, Oid equality, Datum key, PadlockRowReader reader, 
 	if (!OidIsValid(relid))
 		return false;
 	rel = table_open(relid, AccessShareLock);
-	index_id = RelationGetPrimaryKeyIndex(rel);
+	/* a partitioned table's index has no entries of its own; a view has none */
+	index_id = rel->rd_rel->relkind == RELKIND_RELATION ? RelationGetPrimaryKeyIndex(rel) : InvalidOid;
 	if (OidIsValid(index_id))
 		found = find_row(rel, index_id, equality, key, reader, result);
 	table_close(rel, AccessShareLock);

@@ -396,13 +396,15 @@ foreach my $case (
 	[ 'sub a number', { %claims, sub => 7 }, $nobody ], [ 'sub in braces', { %claims, sub => "{$id->{maya}}" }, $nobody ],
 	[ 'last exp counts, expired', qq({"sub": "$id->{maya}", "exp": $far, "exp": 1}), 'it has expired' ],
 	[ 'last exp counts, good', qq({"sub": "$id->{maya}", "exp": 1, "exp": $far}), 'ok' ],
+	[ 'last exp counts, text', qq({"sub": "$id->{maya}", "exp": $far, "exp": "$far"}), $bad_claims ], [ 'exp a list', { %claims, exp => [$far] }, $bad_claims ],
+	[ 'exp an object', { %claims, exp => { exp => $far } }, $bad_claims ], [ 'exp elsewhere', { sub => $id->{maya}, x => { exp => $far } }, $bad_claims ],
 	[ 'last sub counts', qq({"sub": "$id->{maya}", "sub": "x", "exp": $far}), $nobody ], [ 'NUL', qq({"sub": "$id->{maya}", "exp": $far}\0), $bad_claims ],
 	[ 'NUL inside', qq({"sub": "$id->{maya}", "exp": $far, "x": "\0"}), $bad_claims ], [ 'NUL escaped', qq({"sub": "$id->{maya}", "exp": $far, "x": "\\u0000"}), $bad_claims ],
 	[ 'not UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xff"}), $bad_claims ], [ 'overlong UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xc0\xaf"}), $bad_claims ],
 	[ 'surrogate', qq({"sub": "$id->{maya}", "exp": $far, "x": "\xed\xa0\x80"}), $bad_claims ], [ 'half a pair', qq({"sub": "$id->{maya}", "exp": $far, "x": "\\ud800"}), $bad_claims ],
 	[ 'more after it', qq({"sub": "$id->{maya}", "exp": $far} {}), $bad_claims ], [ 'deep', '{"x": ' . '[' x 5000 . ']' x 5000 . '}', $bad_claims ],
 	(map { my $number = $_; map { [ "$number in $_->[0]", qq({"sub": "$id->{maya}", "exp": $far, $_->[1]}) =~ s/N/$number/r, $bad_claims ] }
-		[ 'a claim', '"x": N' ], [ 'a list', '"x": [1, N]' ], [ 'an object', '"x": {"y": N}' ] } '1e999999', '-1E+999999', '1.5e-999999', '0e2000', '1e' . '9' x 30),
+		[ 'a claim', '"x": N' ], [ 'a list', '"x": [1, N]' ], [ 'an object', '"x": {"y": N}' ] } '1e999999', '-1E+999999', '1.5e-999999', '0e2000', '1e' . '9' x 30, '1e-' . '9' x 30),
 	[ 'a text like a number', qq({"sub": "$id->{maya}", "exp": $far, "x": "\\"1e999999", "1e999999": 1e1000}), 'ok' ],
 	[ '11,000 digits', qq({"sub": "$id->{maya}", "exp": $far, "x": 0.) . '1' x 11000 . 'e-1000}', 'ok' ],
 	[ 'UTF-8', qq({"sub": "$id->{maya}", "exp": $far, "name": "Zo\xc3\xab \xf0\x9f\xa6\x8a"}), 'ok' ])
@@ -415,6 +417,19 @@ expect('longer', good('HS256', {}, { %claims, x => 'x' x 13000 }), $malformed);
 expect('1 MB', good('HS256', {}, { %claims, x => 'x' x 750000 }), $malformed);
 expect('1 MB of header', token('HS256', $pem{HS256}, { alg => 'HS256', x => 'x' x 750000 }, \%claims), $malformed);
 check('payloads');
+
+# the claims are those that jsonb reads in the payload
+{
+	my @payloads = map { qq({"sub": "$id->{maya}", "exp": $far, $_}) } (
+		'"x": "", "": ""', '"": {"": ["", "", {"": ""}]}', '"x": [""], "y": {}, "z": [[], {}, [[""]]]', '"x":""', '"x" : "a b" , "y" : [ "c" , "" ]',
+		'"x": {"exp": 1, "nbf": 9e9, "sub": "y"}', '"x": [{"exp": 1}, 1]', '"x": 1, "y": 2, "x": {"z": null}', '"y": {"a": 1, "a": [2]}, "y": {"b": 1, "b": ""}',
+		'"x": "]},:", "},": "[", ",": ":"', '"x": "{exp: 1}"', '"x": -0.0, "y": 1.50, "z": 1e-3, "t": true, "f": false, "n": null, "a": [true, false, null, -7]',
+		'"x": "\\"", "y\\"": "\\\\", "": "\\u00e9\\n", "z": ""', '"x": "", "y": "\\/"', '"x": "{\\"exp\\": 1}", "\\u0065xp": ' . ($far + 1), "\"x\":\t\n\"\"\r ",
+		'"' . 'n' x 300 . '": "' . 'v' x 300 . '"', qq("Zo\xc3\xab": "\xf0\x9f\xa6\x8a"));
+	my $values = join(",\n", map { '(' . sql_literal(good('HS256', {}, $_)) . ', ' . sql_literal($_) . ')' } @payloads);
+	is(query("SELECT count(*) FROM (VALUES $values) AS t(token, payload) WHERE padlock.authenticate(token)::text = payload::jsonb::text"),
+		scalar(@payloads), 'claims are what jsonb reads');
+}
 
 # claims and headers damaged at random, and truly signed: taken or refused, and
 # never another error
