@@ -6,6 +6,7 @@ const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
 const { createHmac } = require('node:crypto');
 const jose = require('jose');
+const { createClient } = require('@supabase/supabase-js');
 const { start, open, stop, company, client, curl, post, bearer, jwks, randomUUID } = require('./helpers');
 
 const password = 'correct horse battery';
@@ -68,6 +69,18 @@ async function isLive({ access_token: token, user }) {
   assert.ok([200, 401].includes(sessions.status));
   return sessions.status === 200;
 }
+
+test('clients as the README makes them', async () => {
+  const who = await account();
+  const visitor = createClient(world.url, 'anon');
+  const { data, error } = await visitor.rpc('sign_in', who);
+  assert.equal(error, null);
+  const user = createClient(world.url, 'anon', { accessToken: async () => data.access_token });
+
+  assert.deepEqual((await user.from('users').select('id,email')).data, [{ id: data.user.id, email: who.email }]);
+  assert.equal((await visitor.from('users').select('id')).error.code, '42501');
+  assert.equal((await visitor.functions.invoke('product-search', { body: {} })).data.success, true);
+});
 
 test('auth-js: sign up, confirm, sign in, use, refresh, sign out', async () => {
   const api = client(world);

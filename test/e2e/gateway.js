@@ -1,72 +1,18 @@
 // A test gateway: what PostgREST 12 does between HTTP and the database, as far
 // as its source says it matters to functions and row security (v12.2.12:
-// Query.hs setPgLocals, Plan.hs findProc, ApiRequest.hs getPayload, Error.hs
-// pgErrorStatus, Response.hs), and in front of it what a reverse proxy does:
-// names of routes, and the peer's address in x-forwarded-for.
+// Query.hs setPgLocals, Plan.hs findProc, ApiRequest.hs getPayload,
+// Response.hs); its statements are in statements.js, its errors in errors.js.
+// In front of it is a reverse proxy, proxy.js.
 //
 // Each request is one transaction on a connection of a small pool.
 'use strict';
 
 const http = require('node:http');
 const { Pool } = require('pg');
-const { jwtVerify, createLocalJWKSet, decodeJwt } = require('jose');
+const { jwtVerify, createLocalJWKSet } = require('jose');
+const { Refusal, databaseError } = require('./errors');
+const proxy = require('./proxy');
 const sql = require('./statements');
-
-// Answers that the gateway gives itself.
-class Refusal extends Error {
-  constructor(status, code, message, headers = {}) {
-    super(message);
-    Object.assign(this, { status, headers, body: { code, message, details: null, hint: null } });
-  }
-}
-
-// ---- the reverse proxy ----
-
-const AUTH = {
-  'POST /auth/v1/signup': ['sign_up', ({ email, password }) => ({ email, password })],
-  'POST /auth/v1/token?grant_type=password': ['sign_in', ({ email, password }) => ({ email, password })],
-  'POST /auth/v1/token?grant_type=refresh_token': ['refresh_session', ({ refresh_token }) => ({ refresh_token })],
-  'POST /auth/v1/logout?scope=local': ['sign_out', () => ({ scope: 'local' })],
-  'POST /auth/v1/logout?scope=others': ['sign_out', () => ({ scope: 'others' })],
-  'POST /auth/v1/logout?scope=global': ['sign_out', () => ({ scope: 'global' })],
-};
-
-// auth-js asks for the token's user, and for one object.
-function userOf(request) {
-  const { sub } = decodeJwt(request.headers.authorization.slice('Bearer '.length));
-
-  request.rawHeaders.push('Accept', 'application/vnd.pgrst.object+json');
-  return `/users?select=id,email&id=eq.${sub}`;
-}
-
-// The path PostgREST sees for a client's, or null.
-function route(request) {
-  const [path, query] = request.url.split('?');
-  const args = query === undefined ? '' : '?' + query;
-  const auth = AUTH[`${request.method} ${request.url}`];
-  let match;
-
-  if (auth) {
-    request.body = Buffer.from(JSON.stringify(auth[1](JSON.parse(request.body.toString() || '{}'))));
-    return '/rpc/' + auth[0];
-  }
-  if (path === '/auth/v1/user' && request.method === 'GET')
-    return userOf(request);
-  if ((match = /^\/functions\/v1\/([a-z]+(?:-[a-z]+)+)$/.exec(path)))
-    return '/rpc/' + match[1].replace(/-/g, '_') + args;
-  if ((match = /^\/rest\/v1(\/.*)$/.exec(path)))
-    return match[1] + args;
-  return null;
-}
-
-function forwarded(request) {
-  const before = request.headers['x-forwarded-for'];
-  const peer = request.socket.remoteAddress.replace(/^::ffff:/, '');
-
-  return before === undefined ? peer : `${before}, ${peer}`;
-}
-
-// ---- PostgREST ----
 
 // Names in lower case, Cookie removed, of repeated lines the last.
 function requestHeaders(request) {
@@ -76,7 +22,6 @@ function requestHeaders(request) {
     headers[request.rawHeaders[i].toLowerCase()] =
       new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(request.rawHeaders[i + 1], 'latin1'));
   delete headers.cookie;
-  headers['x-forwarded-for'] = forwarded(request);
   return headers;
 }
 
@@ -107,32 +52,6 @@ function keyring({ secret, jwks }) {
       return set(header, token);
     throw new Refusal(401, 'PGRST301', 'no key');
   };
-}
-
-const CLASSES = { '08': 503, '09': 500, '0L': 403, '0P': 403, 25: 500, 28: 403, '2D': 500, 38: 500, 39: 500, '3B': 500,
-  40: 500, 53: 503, 54: 500, 55: 500, 57: 500, 58: 500, F0: 500, HV: 500, P0: 500, XX: 500 };
-const STATES = { 23503: 409, 23505: 409, 25006: 405, 21000: 500, 53400: 500, '57P01': 503, P0001: 400, 42883: 404,
-  '42P01': 404, '42P17': 500 };
-
-// Status, headers and body for an error of the server.
-function databaseError(error, isAnon) {
-  const { code, message, detail = null, hint = null } = error;
-
-  if (code === undefined)
-    return { status: 503, headers: {}, body: { code: 'PGRST000', message, details: null, hint: null } };
-  if (code === 'PGRST') {
-    const body = JSON.parse(message);
-    const more = JSON.parse(detail);
-    if (typeof body.code !== 'string' || typeof body.message !== 'string' || !Number.isInteger(more.status) ||
-        Object.values(more.headers).some((value) => typeof value !== 'string'))
-      return { status: 500, headers: {}, body: { code: 'PGRST121', message: 'Could not parse JSON', details: detail, hint: null } };
-    return { status: more.status, headers: more.headers,
-      body: { code: body.code, message: body.message, details: body.details ?? null, hint: body.hint ?? null } };
-  }
-  const status = code === '42501' ? (isAnon ? 401 : 403)
-    : /^PT\d{3}$/.test(code) ? Number(code.slice(2))
-    : STATES[code] || CLASSES[code.slice(0, 2)] || 400;
-  return { status, headers: status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}, body: { code, message, details: detail, hint } };
 }
 
 // The one statement that says who calls and what.
@@ -197,10 +116,7 @@ async function handle(gateway, request, response) {
     chunks.push(chunk);
   request.body = Buffer.concat(chunks);
   try {
-    const url = route(request);
-    if (url === null)
-      throw new Refusal(404, 'PGRST125', 'no such route');
-    reply(response, request.method, await serve(gateway, request, url));
+    reply(response, request.method, await serve(gateway, request, proxy.pass(request)));
   } catch (error) {
     reply(response, request.method, error.body ? error
       : { status: 500, headers: {}, body: { code: 'PGRSTX00', message: String(error.message), details: null, hint: null } });
