@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $user = '41000000-0000-4000-8000-000000000001';
-my $node = new_cluster('admins', conf => "wal_level = logical\nmax_worker_processes = 16\n");
+my $node = new_cluster('admins', conf => "wal_level = logical\nmax_wal_senders = 5\nmax_replication_slots = 5\nmax_worker_processes = 16\n");
 
 sub query
 {
