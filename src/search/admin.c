@@ -71,7 +71,7 @@ padlock_search_rebuild(PG_FUNCTION_ARGS)
 Datum
 padlock_search_merge(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(search_merge(true));
+	PG_RETURN_BOOL(search_merge());
 }
 
 /* What two segments that should be alike differ in. */
@@ -345,18 +345,23 @@ padlock_search_status(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* Merge in a transaction of its own. */
+/* Merge in a transaction of its own; false when another session is at it. */
 static bool
 merge_once(void)
 {
-	bool		merged;
+	bool		alone = true;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	merged = search_store_exists() && search_merge(true);
+	if (search_store_exists())
+	{
+		alone = search_store_lock(false);
+		if (alone)
+			(void) search_merge();
+	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	return merged;
+	return alone;
 }
 
 long
@@ -373,8 +378,8 @@ padlock_search_maintain(void)
 	if (!TimestampDifferenceExceeds(merged_at, now, MERGE_MS))
 		return MERGE_MS - TimestampDifferenceMilliseconds(merged_at, now) + 1;
 	merged_at = now;
-	(void) merge_once();
-	seen = changes;
+	if (merge_once())
+		seen = changes;
 	return MERGE_MS;
 }
 

@@ -108,15 +108,42 @@ close_page(ResultPage *page)
 	search_lookup_close(&page->companies);
 }
 
+/*
+ * Is a row that the index promised missing because its table was truncated or
+ * rewritten after the snapshot was taken?  Neither keeps old rows, but leaves
+ * traces: a newer snapshot sees the row, or another index.
+ */
+static bool
+was_replaced(const SearchLookup *lookup, const pg_uuid_t *id)
+{
+	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+	SearchLookup again;
+	bool		replaced;
+
+	search_lookup_open(&again, RelationGetRelationName(lookup->rel), latest);
+	replaced = search_lookup_find(&again, id) || search_view_is_overtaken(latest);
+	search_lookup_close(&again);
+	UnregisterSnapshot(latest);
+	return replaced;
+}
+
 /* Have the row of an id in the slot of its table. */
 static void
 find_row(SearchLookup *lookup, const pg_uuid_t *id)
 {
-	if (!search_lookup_find(lookup, id))
+	if (search_lookup_find(lookup, id))
+		return;
+	if (was_replaced(lookup, id))
 		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("the search index does not match the table"),
-				 errhint("Search again: the table may just have been truncated or rewritten. If it stays so, run SELECT padlock.search_rebuild().")));
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not read table \"%s\" as this snapshot saw it",
+						RelationGetRelationName(lookup->rel)),
+				 errdetail("The table was truncated or rewritten after the snapshot was taken."),
+				 errhint("The transaction might succeed if retried.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("the search index does not match the table"),
+			 errhint("Run SELECT padlock.search_rebuild().")));
 }
 
 /* Push what is asked of a product beyond its row. */

@@ -34,6 +34,14 @@ static const float field_b[SEARCH_FIELDS] = {0.5f, 0.5f, 0.85f, 0.85f, 0.85f};
 /* Lengths in words to begin with, before there are products to measure. */
 static const float usual_length[SEARCH_FIELDS] = {5.0f, 8.0f, 45.0f, 15.0f, 15.0f};
 
+/* A part of a segment has so many products at most, which bounds its memory. */
+#define PART_PRODUCTS	65536
+
+/* About how many bytes a segment takes for a product, a posting and a term. */
+#define PRODUCT_BYTES	80
+#define POSTING_BYTES	2
+#define TERM_BYTES		60
+
 struct SearchBuilder
 {
 	MemoryContext context;		/* of everything below */
@@ -55,11 +63,14 @@ struct SearchBuilder
 	uint64	   *place_starts;	/* of each document's */
 
 	double		total_length[SEARCH_FIELDS];
+	uint32		part;			/* number of the segment in the making, from 1 */
+	uint32		part_terms;		/* terms in it */
 
 	/* frequencies of the document at hand, by term */
 	float	   *frequencies;
 	uint32		frequencies_allocated;
 	uint8	   *placed;			/* by term: it has places */
+	uint32	   *last_parts;		/* by term: the last part with it */
 	uint32	   *last_tokens;	/* by term: its last token so far, plus 1 */
 	uint32	   *previous_tokens;	/* by token: the term's one before, plus 1 */
 	uint32	   *touched;		/* terms of the document at hand */
@@ -89,6 +100,7 @@ search_builder_create(MemoryContext parent, const SearchStatistics *statistics)
 	builder->analyzer = search_analyzer_create(context);
 	old = MemoryContextSwitchTo(context);
 	initStringInfo(&builder->places);
+	builder->part = 1;
 	MemoryContextSwitchTo(old);
 	set_statistics(builder, statistics);
 	return builder;
@@ -110,6 +122,16 @@ uint32
 search_builder_terms(const SearchBuilder *builder)
 {
 	return search_interned(builder->analyzer);
+}
+
+bool
+search_builder_is_full(const SearchBuilder *builder, int64 largest)
+{
+	int64		size = (int64) builder->ndocuments * PRODUCT_BYTES +
+		builder->npostings * POSTING_BYTES + builder->places.len +
+		(int64) builder->part_terms * TERM_BYTES;
+
+	return builder->ndocuments >= PART_PRODUCTS || size > largest / 4;
 }
 
 /* Let an array of the builder hold `needed` elements; new memory is zeroed. */
@@ -169,6 +191,8 @@ reserve_frequencies(SearchBuilder *builder, uint32 ntokens)
 									builder->frequencies_allocated, wanted);
 		builder->placed = grow(builder, builder->placed, sizeof(uint8),
 							   builder->frequencies_allocated, wanted);
+		builder->last_parts = grow(builder, builder->last_parts, sizeof(uint32),
+								   builder->frequencies_allocated, wanted);
 		builder->last_tokens = grow(builder, builder->last_tokens, sizeof(uint32),
 									builder->frequencies_allocated, wanted);
 		builder->frequencies_allocated = wanted;
@@ -244,6 +268,11 @@ flush_frequencies(SearchBuilder *builder, const SearchDocument *document)
 		builder->terms[builder->npostings] = term;
 		builder->impacts[builder->npostings++] = impact_of(builder->frequencies[term]);
 		builder->frequencies[term] = 0;
+		if (builder->last_parts[term] != builder->part)
+		{
+			builder->last_parts[term] = builder->part;
+			builder->part_terms++;
+		}
 		if (builder->placed[term])
 			add_places(builder, document, term);
 	}
@@ -401,6 +430,8 @@ empty_builder(SearchBuilder *builder)
 {
 	builder->ndocuments = 0;
 	builder->npostings = 0;
+	builder->part++;
+	builder->part_terms = 0;
 	resetStringInfo(&builder->places);
 	memset(builder->total_length, 0, sizeof(builder->total_length));
 }

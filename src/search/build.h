@@ -59,6 +59,9 @@ extern void search_builder_add(SearchBuilder *builder, const SearchProductShape 
 extern uint32 search_builder_documents(const SearchBuilder *builder);
 extern uint32 search_builder_terms(const SearchBuilder *builder);
 
+/* Has it as much as one segment of a merge or load should have? largest: bytes of any segment. */
+extern bool search_builder_is_full(const SearchBuilder *builder, int64 largest);
+
 /* Forget what an error may have left, and go on with these statistics. */
 extern void search_builder_restart(SearchBuilder *builder, const SearchStatistics *statistics);
 

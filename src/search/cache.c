@@ -10,6 +10,10 @@
  * go; when that is not enough, or the library is not preloaded, a session
  * keeps a copy of its own.
  *
+ * The area is address space until it is used: nobody touches a page before a
+ * segment comes to lie there, and pages given back are the first to be used
+ * again.  So its default is sized by the machine, not by an index.
+ *
  * Locking contract: one LWLock guards the entries and the free pages; it is
  * held for moments only, never while a segment is read or copied.  An entry
  * with pins is not freed.  A session counts its pins in its own memory and
@@ -23,6 +27,8 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <unistd.h>
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -44,6 +50,18 @@
 #define CACHE_ENTRIES	256
 #define MAX_PINS		256
 #define MAX_MERGERS		64		/* more find changes when they wake up anyway */
+
+/* MB of memory: to be sized by the machine; the least and most then. */
+#define MEMORY_BY_MACHINE	(-1)
+#define LEAST_DEFAULT		128
+#define MOST_DEFAULT		1024
+
+/* Bounds of search_cache_largest(); a palloc holds less than 1 GB. */
+#define LEAST_LARGEST		((int64) 4 * 1024 * 1024)
+#define MOST_LARGEST		((int64) 700 * 1024 * 1024)
+
+/* The log says so often that memory is short, whatever session it is. */
+#define COMPLAINT_MS		(3600 * 1000)
 
 typedef enum EntryState
 {
@@ -78,6 +96,7 @@ typedef struct CacheShared
 	Size		used_pages;
 	char	   *area;			/* FPM_PAGE_SIZE aligned; the same for everyone */
 	FreePageManager *free_pages;
+	TimestampTz complained_at;	/* of memory that is short */
 	pg_atomic_uint64 changes;
 	Merger		mergers[MAX_MERGERS];
 	/* the rebuild that runs; one at a time is shown */
@@ -97,7 +116,7 @@ typedef struct LocalCopy
 	struct LocalCopy *next;
 } LocalCopy;
 
-static int	search_memory = 128;	/* MB */
+static int	search_memory = MEMORY_BY_MACHINE;	/* MB */
 static CacheShared *shared = NULL;
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
@@ -112,6 +131,31 @@ static Size
 area_size(void)
 {
 	return (Size) search_memory * 1024 * 1024;
+}
+
+/* Check hook of the setting: a quarter of the machine's memory, within bounds. */
+static bool
+choose_memory(int *memory, void **extra, GucSource source)
+{
+	int64		pages = sysconf(_SC_PHYS_PAGES);
+	int64		quarter = pages * (sysconf(_SC_PAGESIZE) / 1024) / 1024 / 4;
+
+	if (*memory == MEMORY_BY_MACHINE)
+		*memory = (int) Max(LEAST_DEFAULT, Min(quarter, MOST_DEFAULT));
+	else if (*memory < 1)
+	{
+		GUC_check_errdetail("It must be at least 1 MB, or -1.");
+		return false;
+	}
+	return true;
+}
+
+int64
+search_cache_largest(void)
+{
+	if (shared == NULL)
+		return MOST_LARGEST;
+	return Max(LEAST_LARGEST, Min((int64) area_size() / 3, MOST_LARGEST));
 }
 
 static Size
@@ -317,6 +361,47 @@ get_entry(const SearchSegmentRow *row, bool *fill)
 	return entry;
 }
 
+/* May this session say that memory is short? */
+static bool
+may_complain(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		may;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	may = shared->complained_at == 0 ||
+		TimestampDifferenceExceeds(shared->complained_at, now, COMPLAINT_MS);
+	if (may)
+		shared->complained_at = now;
+	LWLockRelease(shared->lock);
+	return may;
+}
+
+/* Say that memory is short, and how much this database's index needs. */
+static void
+complain(Snapshot snapshot)
+{
+	int			count;
+	SearchSegmentRow *rows;
+	int64		size = 0;
+	int64		needed;
+
+	if (!may_complain())
+		return;
+	rows = search_store_segments(snapshot, &count);
+	for (int i = 0; i < count; i++)
+		size += rows[i].size;
+	pfree(rows);
+	/* while the largest segments are merged their new ones have to fit, too */
+	needed = (size + Max(size / 2, 2 * LEAST_LARGEST)) / (1024 * 1024) + 1;
+	ereport(LOG,
+			(errmsg("the search index does not fit into padlock.search_memory"),
+			 errdetail("The index of database %u takes " INT64_FORMAT " MB of the %d MB for all databases; each session keeps a copy of its own of what finds no room.",
+					   MyDatabaseId, size / (1024 * 1024) + 1, search_memory),
+			 errhint("Set padlock.search_memory to at least " INT64_FORMAT " MB and restart the server.",
+					 needed)));
+}
+
 /* A copy for this session only. */
 static const SearchSegment *
 acquire_local(const SearchSegmentRow *row, Snapshot snapshot)
@@ -331,6 +416,8 @@ acquire_local(const SearchSegmentRow *row, Snapshot snapshot)
 			return copy->segment;
 		}
 	}
+	if (shared != NULL)
+		complain(snapshot);
 	copy = MemoryContextAlloc(TopMemoryContext, sizeof(LocalCopy));
 	copy->id = row->id;
 	copy->in_use = true;
@@ -563,6 +650,20 @@ search_attend_changes(void)
 		before_shmem_exit(leave_changes, Int32GetDatum(place));
 }
 
+bool
+search_cache_has_merger(void)
+{
+	bool		found = false;
+
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < MAX_MERGERS && !found; i++)
+		found = shared->mergers[i].database == MyDatabaseId;
+	LWLockRelease(shared->lock);
+	return found;
+}
+
 /* Transaction callback: after an error nobody else lets go. */
 static void
 release_at_end(XactEvent event, void *arg)
@@ -589,9 +690,9 @@ search_cache_init(void)
 		return;
 	DefineCustomIntVariable("padlock.search_memory",
 							"Shared memory for the search index.",
-							"An index of a million products takes about 270 MB, and twice that while it is merged; a session keeps copies of its own of what finds no room.",
-							&search_memory, search_memory, 1, 1024 * 1024, PGC_POSTMASTER,
-							GUC_UNIT_MB, NULL, NULL, NULL);
+							"An index of a million products takes about 260 MB; a session keeps copies of its own of what finds no room. -1: a quarter of the machine's memory, 128 MB to 1 GB.",
+							&search_memory, MEMORY_BY_MACHINE, MEMORY_BY_MACHINE, 1024 * 1024,
+							PGC_POSTMASTER, GUC_UNIT_MB, choose_memory, NULL, NULL);
 	previous_shmem_request = shmem_request_hook;
 	shmem_request_hook = request_memory;
 	previous_shmem_startup = shmem_startup_hook;

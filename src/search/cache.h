@@ -30,6 +30,12 @@ extern void search_cache_release(void);
  */
 extern void search_cache_publish(const SearchSegmentRow *row, const SearchSegment *segment);
 
+/*
+ * Bytes that no segment should grow past: a third of the memory, so that a
+ * merge needs room for no more than the index and half of it again.
+ */
+extern int64 search_cache_largest(void);
+
 /* Bytes in use by all databases, and in all; 0 without preload. */
 extern void search_cache_usage(uint64 *used, uint64 *total);
 
@@ -55,5 +61,8 @@ extern void search_changes_count(void);
 
 /* Have the calling process's latch set when there are changes; idempotent. */
 extern void search_attend_changes(void);
+
+/* Does a process attend to this database's changes? */
+extern bool search_cache_has_merger(void);
 
 #endif							/* PADLOCK_SEARCH_CACHE_H */

@@ -36,8 +36,8 @@
 /* A statement of more products than this writes a segment. */
 #define BULK_PRODUCTS	2000
 
-/* Products in a segment of a bulk statement. */
-#define BULK_SEGMENT	65536
+/* Products that a segment of a bulk statement removes from older ones, at most. */
+#define BULK_KILLED		65536
 
 static bool wrote_changes = false;
 
@@ -197,7 +197,7 @@ index_rows(Rows *rows)
 {
 	SearchStatistics statistics = search_current_statistics(GetActiveSnapshot());
 	SearchBuilder *builder = search_builder_create(CurrentMemoryContext, &statistics);
-	pg_uuid_t  *killed = palloc(BULK_SEGMENT * sizeof(pg_uuid_t));
+	pg_uuid_t  *killed = palloc(BULK_KILLED * sizeof(pg_uuid_t));
 	int			nkilled = 0;
 	TupleTableSlot *before;
 	TupleTableSlot *after;
@@ -208,7 +208,7 @@ index_rows(Rows *rows)
 			killed[nkilled++] = row_id(rows, before);
 		if (after != NULL)
 			search_builder_add(builder, &rows->shape, after);
-		if (nkilled == BULK_SEGMENT || search_builder_documents(builder) == BULK_SEGMENT)
+		if (nkilled == BULK_KILLED || search_builder_is_full(builder, search_cache_largest()))
 		{
 			write_bulk_segment(builder, killed, nkilled);
 			nkilled = 0;

@@ -148,10 +148,11 @@ count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *band
 		for (uint64 word = matches[i]; word != 0; word &= word - 1)
 		{
 			double		premium = premiums[i * 64 + pg_rightmost_one_pos64(word)];
-			int			band = lengthof(band_bounds) - 1;
+			int			band = 0;
 
-			while (band > 0 && premium < band_bounds[band])
-				band--;
+			/* without branches: premiums come in no order */
+			for (int j = 1; j < lengthof(band_bounds); j++)
+				band += !(premium < band_bounds[j]);
 			bands[band]++;
 		}
 	}

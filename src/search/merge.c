@@ -4,13 +4,18 @@
  *	  Taking changes up into segments.
  *
  * A merge reads the index and the changed products with one snapshot, writes
- * one segment and removes what went into it, in one transaction; view.c says
+ * them anew and removes what went into that, in one transaction; view.c says
  * why every snapshot then sees a whole index.  It always takes the newest
- * segments: those that are not much larger than what is new, so that a
- * document is written again only as often as the index grows fivefold.
+ * segments: those that are not much larger than what is newer, so that a
+ * document is written again only when the index has grown by a part of it.
  *
- * Nobody waits for a merge but another merge.  When its process is killed,
- * its transaction never happened.
+ * No segment grows past search_cache_largest(): merges and rebuilds write
+ * several, of different documents, rather than a larger one.  A full segment
+ * that has lost many documents is written again by itself, in its old place.
+ *
+ * Nobody waits for a merge but another merge.  Workers merge; where none do,
+ * writers merge in small steps.  When the process of a merge is killed, its
+ * transaction never happened.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,23 +41,20 @@
 /* A segment with a smaller share of living documents is written again. */
 #define MINIMUM_LIVING	0.7
 
-/* Segments are not merged into ones of more bytes (a palloc holds 1 GB). */
-#define LARGEST_SEGMENT ((int64) 700 * 1024 * 1024)
-
 /* Products that the statistics are taken of before a rebuild. */
 #define SAMPLE			10000
 
 /* Fewer products need no statistics; more are measured again as they grow. */
 #define FEW_PRODUCTS	1000
 
-/* Products in a part of a rebuild, which bounds its memory. */
-#define PART			65536
-
 /*
- * Where no worker merges, writers do it after so many changes; a writer looks
- * how many there are once in a while.
+ * Where no worker merges, writers do it after so many changes, in steps that
+ * write so many products at most; what cannot be done in one waits until there
+ * are many more changes.  A writer looks how many once in a while.
  */
 #define FAR_BEHIND		1000
+#define STEP_PRODUCTS	25000
+#define TOO_FAR_BEHIND	10000
 #define LOOK_INTERVAL	64
 
 /* The oldest transaction that a snapshot takes for running. */
@@ -99,12 +101,27 @@ count_living(const SearchViewSegment *segment)
 	return search_count_bits(segment->live, SEARCH_BITMAP_WORDS(segment->segment->ndocuments));
 }
 
+/* About how many bytes the living documents of a segment take. */
+static int64
+living_size(const SearchSegment *segment, uint32 living)
+{
+	return (int64) ((double) segment->size * living / Max(segment->ndocuments, 1));
+}
+
+static bool
+is_sparse(const SearchViewSegment *segment)
+{
+	return count_living(segment) < MINIMUM_LIVING * segment->segment->ndocuments;
+}
+
 /*
  * The first of the segments to merge; segments[first ..] are merged, all the
- * bulk ones and the changes among them.
+ * bulk ones and the changes among them.  It is the oldest one that those newer
+ * have outgrown together, so that many of one size do not stay; most: products
+ * to write.
  */
 static int
-choose_first(const SearchView *view)
+choose_first(const SearchView *view, int64 most)
 {
 	int			first = view->nrows;
 	int64		documents = count_living(&view->segments[view->nrows]);
@@ -115,16 +132,16 @@ choose_first(const SearchView *view)
 		documents += count_living(&view->segments[first - 1]);
 		size += view->rows[first - 1].size;
 	}
-	for (; first > 0; first--)
+	for (int i = first - 1; i >= 0; i--)
 	{
-		uint32		living = count_living(&view->segments[first - 1]);
-		bool		sparse = living < MINIMUM_LIVING * view->rows[first - 1].documents;
+		uint32		living = count_living(&view->segments[i]);
 
-		if ((living > GROWTH * documents && !sparse) ||
-			size + view->rows[first - 1].size > LARGEST_SEGMENT)
+		size += living_size(view->segments[i].segment, living);
+		if (size > search_cache_largest() || documents + living > most)
 			break;
+		if (living <= GROWTH * documents || is_sparse(&view->segments[i]))
+			first = i;
 		documents += living;
-		size += view->rows[first - 1].size;
 	}
 	return first;
 }
@@ -230,15 +247,66 @@ collect_kills(Kills *kills, const SearchView *view, int first, const pg_uuid_t *
 	}
 }
 
-/* The merged segment. */
-static SearchSegment *
-combine_from(const SearchView *view, int first)
+/* Where merged segments come from. */
+typedef struct Merged
 {
+	SearchStatistics statistics;
+	uint64		resume_xid;
+	const pg_uuid_t *killed;
+	uint32		nkilled;
+	Kills		kills;
+} Merged;
+
+/* How many of the inputs a segment can take, from the first on: at least one. */
+static int
+count_fitting(const SearchInput *inputs, int ninputs)
+{
+	int64		size = 0;
+	int			n = 0;
+
+	for (; n < ninputs; n++)
+	{
+		const SearchSegment *segment = inputs[n].segment;
+
+		size += living_size(segment, search_count_bits(inputs[n].live,
+													   SEARCH_BITMAP_WORDS(segment->ndocuments)));
+		if (n > 0 && size > search_cache_largest())
+			break;
+	}
+	return n;
+}
+
+/*
+ * Write the living documents of inputs, as few segments as can be.  What is
+ * killed in older ones is written with the first.
+ */
+static void
+write_merged(Merged *merged, const SearchInput *inputs, int ninputs)
+{
+	for (int at = 0; at < ninputs;)
+	{
+		int			count = count_fitting(inputs + at, ninputs - at);
+		SearchSegmentRow row = {.position = search_store_next_position(),
+		.resume_xid = merged->resume_xid};
+		SearchSegment *segment = search_combine(inputs + at, count, &merged->statistics,
+												merged->killed, merged->nkilled,
+												merged->kills.kills, merged->kills.count);
+
+		search_store_write(&row, segment);
+		search_cache_publish(&row, segment);
+		pfree(segment);
+		merged->nkilled = merged->kills.count = 0;
+		at += count;
+	}
+}
+
+/* Put merged segments in the place of those from the first on. */
+static void
+replace(const SearchView *view, int first)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
 	SearchInput *inputs = palloc(view->nsegments * sizeof(SearchInput));
-	pg_uuid_t  *killed = NULL;
-	uint32		nkilled = 0;
-	Kills		kills = {0};
-	SearchSegment *segment;
+	Merged		merged = {view->statistics, oldest_running(snapshot)};
 
 	for (int i = first; i < view->nsegments; i++)
 	{
@@ -247,24 +315,10 @@ combine_from(const SearchView *view, int first)
 	}
 	if (first > 0)
 	{
-		killed = collect_killed(view, first, &nkilled);
-		collect_kills(&kills, view, first, killed, nkilled);
+		merged.killed = collect_killed(view, first, &merged.nkilled);
+		collect_kills(&merged.kills, view, first, merged.killed, merged.nkilled);
 	}
-	segment = search_combine(inputs, view->nsegments - first, &view->statistics, killed, nkilled,
-							 kills.kills, kills.count);
-	return segment;
-}
-
-/* Put a segment in the place of what went into it. */
-static void
-replace(const SearchView *view, int first, SearchSegment *segment)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-	SearchSegmentRow row = {.position = search_store_next_position(),
-	.resume_xid = oldest_running(snapshot)};
-
-	search_store_write(&row, segment);
-	search_cache_publish(&row, segment);
+	write_merged(&merged, inputs, view->nsegments - first);
 	for (int i = first; i < view->nrows; i++)
 		search_store_remove_segment(&view->rows[i], snapshot);
 	for (int i = 0; i < view->nvoid; i++)
@@ -273,14 +327,91 @@ replace(const SearchView *view, int first, SearchSegment *segment)
 		search_store_remove_change(&view->changes[i]);
 }
 
-/* A rebuild's parts, and how far it is. */
+/*
+ * Write a segment that stays again without its dead, in its place among the
+ * others: newer ones say nothing of the documents that are left.
+ */
+static void
+compact(const SearchView *view, int place)
+{
+	const SearchSegment *old = view->segments[place].segment;
+	SearchInput input = {old, view->segments[place].live};
+	SearchSegmentRow row = {.position = view->rows[place].position};
+	SearchSegment *segment = search_combine(&input, 1, &view->statistics,
+											SEARCH_SECTION(old, SECTION_KILLED, pg_uuid_t),
+											old->nkilled,
+											SEARCH_SECTION(old, SECTION_KILLS, SearchKill),
+											old->nkills);
+
+	search_store_write(&row, segment);
+	search_cache_publish(&row, segment);
+	search_store_remove_segment(&view->rows[place], GetActiveSnapshot());
+	pfree(segment);
+}
+
+/* Compact the first of the segments before `first` that needs it. */
+static void
+compact_one(const SearchView *view, int first)
+{
+	for (int i = 0; i < first; i++)
+	{
+		if (is_sparse(&view->segments[i]))
+		{
+			compact(view, i);
+			return;
+		}
+	}
+}
+
+/* A rebuild: the parts that are not written yet, and how far it is. */
 typedef struct Rebuild
 {
 	SearchBuilder *builder;
-	List	   *parts;
+	SearchInput *parts;
+	int			nparts;
+	int			allocated;
+	int64		size;			/* of the parts */
+	Merged		merged;
 	int64		done;
 	int64		total;
+	int64		documents;		/* written */
 } Rebuild;
+
+/* Write the parts so far, as one segment unless a part alone is too large. */
+static void
+write_parts(Rebuild *rebuild)
+{
+	search_progress_set("writing", rebuild->done, rebuild->total);
+	write_merged(&rebuild->merged, rebuild->parts, rebuild->nparts);
+	for (int i = 0; i < rebuild->nparts; i++)
+	{
+		rebuild->documents += rebuild->parts[i].segment->ndocuments;
+		pfree(unconstify(SearchSegment *, rebuild->parts[i].segment));
+		pfree(unconstify(uint64 *, rebuild->parts[i].live));
+	}
+	rebuild->nparts = 0;
+	rebuild->size = 0;
+}
+
+/* Make a part of the products in the builder. */
+static void
+add_part(Rebuild *rebuild)
+{
+	SearchSegment *part = search_builder_finish(rebuild->builder, NULL, 0);
+
+	if (rebuild->nparts > 0 && rebuild->size + part->size > search_cache_largest())
+		write_parts(rebuild);
+	if (rebuild->nparts == rebuild->allocated)
+	{
+		rebuild->allocated = rebuild->allocated * 2 + 16;
+		rebuild->parts = rebuild->parts == NULL
+			? palloc(rebuild->allocated * sizeof(SearchInput))
+			: repalloc(rebuild->parts, rebuild->allocated * sizeof(SearchInput));
+	}
+	rebuild->parts[rebuild->nparts].segment = part;
+	rebuild->parts[rebuild->nparts++].live = search_all_alive(part);
+	rebuild->size += part->size;
+}
 
 static bool
 sample_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg)
@@ -299,50 +430,30 @@ rebuild_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg
 	search_builder_add(rebuild->builder, shape, slot);
 	if (++rebuild->done % 1000 == 0)
 		search_progress_set("products", rebuild->done, rebuild->total);
-	if (search_builder_documents(rebuild->builder) == PART)
-		rebuild->parts = lappend(rebuild->parts, search_builder_finish(rebuild->builder, NULL, 0));
+	if (search_builder_is_full(rebuild->builder, search_cache_largest()))
+		add_part(rebuild);
 	return true;
 }
 
-/* Combine the parts of a rebuild. */
-static SearchSegment *
-combine_parts(List *parts, const SearchStatistics *statistics)
-{
-	SearchInput *inputs = palloc(list_length(parts) * sizeof(SearchInput));
-	SearchSegment *segment;
-	ListCell   *cell;
-
-	foreach(cell, parts)
-	{
-		inputs[foreach_current_index(cell)].segment = lfirst(cell);
-		inputs[foreach_current_index(cell)].live = search_all_alive(lfirst(cell));
-	}
-	segment = search_combine(inputs, list_length(parts), statistics, NULL, 0, NULL, 0);
-	list_free_deep(parts);
-	return segment;
-}
-
-/* The segment of all products, with statistics of a sample. */
-static SearchSegment *
+/* Write segments of all products, with statistics of a sample; returns how many. */
+static int64
 build_anew(Snapshot snapshot)
 {
-	SearchStatistics statistics = {0};
 	Rebuild		rebuild = {.total = search_products_estimate()};
-	SearchSegment *segment;
 
-	rebuild.builder = search_builder_create(CurrentMemoryContext, &statistics);
+	rebuild.merged.resume_xid = oldest_running(snapshot);
+	rebuild.builder = search_builder_create(CurrentMemoryContext, &rebuild.merged.statistics);
 	search_products_scan(snapshot, sample_product, &rebuild);
-	search_builder_take_sample(rebuild.builder, &statistics);
+	search_builder_take_sample(rebuild.builder, &rebuild.merged.statistics);
 	search_products_scan(snapshot, rebuild_product, &rebuild);
-	rebuild.parts = lappend(rebuild.parts, search_builder_finish(rebuild.builder, NULL, 0));
+	add_part(&rebuild);
 	search_builder_destroy(rebuild.builder);
-	search_progress_set("combining", rebuild.done, rebuild.done);
-	segment = combine_parts(rebuild.parts, &statistics);
-	search_progress_set("writing", rebuild.done, rebuild.done);
-	return segment;
+	write_parts(&rebuild);
+	pfree(rebuild.parts);
+	return rebuild.documents;
 }
 
-/* Remove the whole index that the snapshot sees; the new one is written. */
+/* Remove the whole index that the snapshot sees. */
 static void
 remove_all(Snapshot snapshot)
 {
@@ -362,15 +473,10 @@ static int64
 rebuild_locked(void)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
-	SearchSegmentRow row = {.resume_xid = oldest_running(snapshot)};
-	SearchSegment *segment = build_anew(snapshot);
-	int64		documents = segment->ndocuments;
+	int64		documents;
 
 	remove_all(snapshot);
-	row.position = search_store_next_position();
-	search_store_write(&row, segment);
-	search_cache_publish(&row, segment);
-	pfree(segment);
+	documents = build_anew(snapshot);
 	search_progress_end();
 	return documents;
 }
@@ -388,44 +494,56 @@ search_rebuild(void)
 
 /* Is there anything that a merge would take up? */
 static bool
-has_news(const SearchView *view)
+has_news(const SearchView *view, int first)
 {
 	return view->nchanges > 0 || view->nvoid > 0 ||
-		(view->nrows > 0 && view->rows[view->nrows - 1].bulk);
+		(view->nrows > 0 && view->rows[view->nrows - 1].bulk) || first < view->nrows - 1;
 }
 
-/* Merge under the lock, with the active snapshot. */
+/* Merge under the lock, with the active snapshot, all that there is. */
 static bool
-merge_locked(bool may_rebuild)
+merge_all(void)
 {
 	SearchView *view;
 	int			first;
-	bool		consistent;
 
 	if (!search_is_built(GetActiveSnapshot()))
 	{
-		if (may_rebuild)
-			rebuild_locked();
-		return may_rebuild;
-	}
-	view = search_view_make(GetActiveSnapshot(), false);
-	if (!has_news(view))
-		return false;
-	consistent = has_one_statistics(view);
-	if (may_rebuild && (!consistent || has_outgrown(view)))
-	{
-		rebuild_locked();
+		(void) rebuild_locked();
 		return true;
 	}
-	if (!consistent)
+	view = search_view_make(GetActiveSnapshot(), false);
+	first = choose_first(view, PG_INT64_MAX);
+	if (!has_news(view, first))
 		return false;
-	first = choose_first(view);
-	replace(view, first, combine_from(view, first));
+	if (!has_one_statistics(view) || has_outgrown(view))
+	{
+		(void) rebuild_locked();
+		return true;
+	}
+	replace(view, first);
+	compact_one(view, first);
 	return true;
 }
 
-bool
-search_merge(bool may_rebuild)
+/* Merge under the lock, with the active snapshot, into so many products at most. */
+static bool
+merge_step(int64 most)
+{
+	SearchView *view;
+
+	if (!search_is_built(GetActiveSnapshot()))
+		return false;
+	view = search_view_make(GetActiveSnapshot(), false);
+	if (!has_one_statistics(view))
+		return false;
+	replace(view, choose_first(view, most));
+	return true;
+}
+
+/* Merge all, or a step of so many products at most if that is not 0. */
+static bool
+merge(int64 most)
 {
 	MemoryContext context;
 	MemoryContext old;
@@ -436,11 +554,17 @@ search_merge(bool may_rebuild)
 	context = AllocSetContextCreate(CurrentMemoryContext, "padlock search merge",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	merged = merge_locked(may_rebuild);
+	merged = most > 0 ? merge_step(most) : merge_all();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	end_merge();
 	return merged;
+}
+
+bool
+search_merge(void)
+{
+	return merge(0);
 }
 
 void
@@ -450,14 +574,22 @@ search_merge_if_behind(void)
 	int			count;
 	SearchSegmentRow *rows;
 	int64		newest = 0;
+	int64		bulk = 0;
+	int64		behind;
 
-	if (++changes < LOOK_INTERVAL || IsolationUsesXactSnapshot())
+	if (search_cache_has_merger() || ++changes < LOOK_INTERVAL || IsolationUsesXactSnapshot())
 		return;
 	changes = 0;
 	rows = search_store_segments(GetActiveSnapshot(), &count);
 	for (int i = 0; i < count; i++)
+	{
 		newest = Max(newest, rows[i].position);
+		bulk += rows[i].bulk ? rows[i].documents : 0;
+	}
 	pfree(rows);
-	if (search_store_next_position() - newest > FAR_BEHIND)
-		(void) search_merge(false);
+	behind = search_store_next_position() - newest;
+	if (behind > TOO_FAR_BEHIND)
+		(void) merge(PG_INT64_MAX);
+	else if (behind > FAR_BEHIND && bulk < STEP_PRODUCTS)
+		(void) merge(STEP_PRODUCTS);
 }

@@ -10,12 +10,12 @@
 
 /*
  * Take up the changes that are committed, and this transaction's, and combine
- * segments that have become many; may_rebuild: build the index anew instead
- * when the collection has outgrown its statistics.  False when there was
- * nothing to do or another session is at it.  The transaction must be READ
- * COMMITTED; it holds the merge lock to its end.
+ * segments that have become many; the index is built anew instead when the
+ * collection has outgrown its statistics.  False when there was nothing to do
+ * or another session is at it.  The transaction must be READ COMMITTED; it
+ * holds the merge lock to its end.
  */
-extern bool search_merge(bool may_rebuild);
+extern bool search_merge(void);
 
 /*
  * Build the index anew from the table, after a merge that runs; returns the
@@ -24,8 +24,8 @@ extern bool search_merge(bool may_rebuild);
 extern int64 search_rebuild(void);
 
 /*
- * For a session that has written a change: merge if nobody has for long, as
- * where no workers run.
+ * For a session that has written a change: where no worker merges, do a small
+ * step of a merge if nobody has for long.
  */
 extern void search_merge_if_behind(void);
 

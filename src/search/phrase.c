@@ -3,10 +3,11 @@
  * phrase.c
  *	  Quoted phrases: which documents hold them.
  *
- * Among the documents with all words of a phrase, the places of its first
- * word are where it may begin; each further word leaves those beginnings that
- * it stands in its distance from.  A word's places are read once, from the
- * first document to the last.
+ * A chunk of documents at a time: first all phrases say which documents have
+ * all their words, which costs little.  In those that are left, the places of
+ * a phrase's first word are where it may begin; each further word leaves those
+ * beginnings that it stands in its distance from.  A term's places are read
+ * from the first on; those of other documents are passed over.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,57 +53,157 @@ search_mark_group(const SearchSegment *segment, const SearchGroup *group, uint64
 /* Where a phrase may begin. */
 typedef struct Beginning
 {
-	uint32		document;
+	uint16		document;		/* in the chunk */
 	uint16		place;
 	bool		goes_on;		/* with the word that is looked for */
 } Beginning;
 
+/* The beginnings of a phrase in the chunk at hand, by document. */
 typedef struct Beginnings
 {
-	Beginning  *all;			/* by document */
-	uint64		count;
-	uint64		allocated;
+	Beginning  *all;
+	uint32		count;
+	uint32		allocated;
 } Beginnings;
 
 /* A walk over the places of a term. */
 typedef struct PlaceWalk
 {
-	uint32	   *documents;
-	uint8	   *impacts;
-	uint32		count;
-	const uint8 *next;
-	uint16		places[SEARCH_MAX_PLACES];
-	int			nplaces;
+	SearchCursor cursor;
+	const uint8 *next;			/* places of the posting `number` */
+	uint32		number;
 } PlaceWalk;
 
-static void
-open_walk(PlaceWalk *walk, const SearchSegment *segment, const SearchTermEntry *entry)
+typedef struct PhraseWord
 {
-	walk->documents = palloc_extended(entry->frequency * sizeof(uint32), MCXT_ALLOC_HUGE);
-	walk->impacts = palloc_extended(entry->frequency, MCXT_ALLOC_HUGE);
-	walk->count = search_postings_decode(segment, entry, walk->documents, walk->impacts);
-	walk->next = search_term_places(segment, entry);
+	PlaceWalk  *terms;			/* those that the segment has */
+	int			nterms;
+	int			distance;		/* from the first word */
+} PhraseWord;
+
+typedef struct PhraseWalk
+{
+	PhraseWord *words;
+	int			nwords;
+	bool		excluded;
+} PhraseWalk;
+
+/* What the walks share: scratch for a chunk. */
+typedef struct PhraseRun
+{
+	PhraseWalk *phrases;
+	int			nphrases;
+	uint32		chunk;
+	Beginnings	beginnings;
+	uint16		documents[SEARCH_CHUNK];	/* of a term's postings */
+	uint32		numbers[SEARCH_CHUNK];
+	uint16		places[SEARCH_MAX_PLACES];	/* of a posting */
+	int			nplaces;
+} PhraseRun;
+
+static void
+open_word(PhraseWord *word, const SearchSegment *segment, const SearchGroup *group, int distance)
+{
+	word->distance = distance;
+	word->nterms = 0;
+	word->terms = palloc(Max(group->nterms, 1) * sizeof(PlaceWalk));
+	for (int i = 0; i < group->nterms; i++)
+	{
+		const SearchTermEntry *entry = search_segment_find(segment, group->terms[i].term,
+														   group->terms[i].length);
+		PlaceWalk  *walk = &word->terms[word->nterms];
+
+		if (entry == NULL)
+			continue;
+		search_cursor_open(&walk->cursor, segment, entry);
+		walk->next = search_term_places(segment, entry);
+		walk->number = 0;
+		word->nterms++;
+	}
 }
 
 static void
-close_walk(PlaceWalk *walk)
+open_phrases(PhraseRun *run, const SearchSegment *segment, const SearchQuery *query)
 {
-	pfree(walk->documents);
-	pfree(walk->impacts);
+	run->nphrases = query->nphrases;
+	run->phrases = palloc(query->nphrases * sizeof(PhraseWalk));
+	for (int i = 0; i < query->nphrases; i++)
+	{
+		const SearchPhrase *phrase = &query->phrases[i];
+
+		run->phrases[i].excluded = phrase->excluded;
+		run->phrases[i].nwords = phrase->ngroups;
+		run->phrases[i].words = palloc(phrase->ngroups * sizeof(PhraseWord));
+		for (int j = 0; j < phrase->ngroups; j++)
+			open_word(&run->phrases[i].words[j], segment, &phrase->groups[j],
+					  phrase->offsets[j] - phrase->offsets[0]);
+	}
+}
+
+static void
+close_phrases(PhraseRun *run)
+{
+	for (int i = 0; i < run->nphrases; i++)
+	{
+		for (int j = 0; j < run->phrases[i].nwords; j++)
+			pfree(run->phrases[i].words[j].terms);
+		pfree(run->phrases[i].words);
+	}
+	pfree(run->phrases);
+	if (run->beginnings.all != NULL)
+		pfree(run->beginnings.all);
+	pfree(run);
 }
 
 static bool
-is_candidate(const uint64 *candidates, uint32 document)
+any_document(const uint64 *words)
 {
-	return candidates[document / 64] >> (document % 64) & 1;
+	uint64		any = 0;
+
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		any |= words[i];
+	return any != 0;
+}
+
+/* Keep those of the chunk's documents that have all words of a phrase. */
+static void
+keep_candidates(PhraseRun *run, PhraseWalk *phrase, uint64 *documents)
+{
+	for (int i = 0; i < phrase->nwords && any_document(documents); i++)
+	{
+		PhraseWord *word = &phrase->words[i];
+		uint64		having[SEARCH_CHUNK_WORDS] = {0};
+
+		for (int j = 0; j < word->nterms; j++)
+		{
+			uint64		marks[SEARCH_CHUNK_WORDS];
+
+			search_cursor_foresee(&word->terms[j].cursor, run->chunk, marks);
+			for (int k = 0; k < SEARCH_CHUNK_WORDS; k++)
+				having[k] |= marks[k];
+		}
+		for (int k = 0; k < SEARCH_CHUNK_WORDS; k++)
+			documents[k] &= having[k];
+	}
+}
+
+/* Read the places of one of the postings found, in run->places. */
+static void
+read_places(PhraseRun *run, PlaceWalk *walk, uint32 posting)
+{
+	uint32		number = run->numbers[posting];
+
+	walk->next = search_places_skip_many(walk->next, number - walk->number);
+	walk->next = search_places_decode(walk->next, run->places, &run->nplaces);
+	walk->number = number + 1;
 }
 
 static void
-add_beginning(Beginnings *beginnings, uint32 document, uint16 place)
+add_beginning(Beginnings *beginnings, uint16 document, uint16 place)
 {
 	if (beginnings->count == beginnings->allocated)
 	{
-		beginnings->allocated = Max(beginnings->allocated * 2, 1024);
+		beginnings->allocated = Max(beginnings->allocated * 2, SEARCH_CHUNK);
 		beginnings->all = beginnings->all == NULL
 			? palloc(beginnings->allocated * sizeof(Beginning))
 			: repalloc_huge(beginnings->all, beginnings->allocated * sizeof(Beginning));
@@ -114,25 +215,17 @@ add_beginning(Beginnings *beginnings, uint32 document, uint16 place)
 
 /* Add the places of a term in the candidates. */
 static void
-add_term_beginnings(const SearchSegment *segment, const SearchTermEntry *entry,
-					const uint64 *candidates, Beginnings *beginnings)
+add_term_beginnings(PhraseRun *run, PlaceWalk *walk, const uint64 *candidates)
 {
-	PlaceWalk  *walk = palloc(sizeof(PlaceWalk));
+	uint32		count = search_cursor_number(&walk->cursor, run->chunk, candidates,
+											 run->documents, run->numbers);
 
-	open_walk(walk, segment, entry);
-	for (uint32 i = 0; i < walk->count; i++)
+	for (uint32 i = 0; i < count; i++)
 	{
-		if (!is_candidate(candidates, walk->documents[i]))
-		{
-			walk->next = search_places_skip(walk->next);
-			continue;
-		}
-		walk->next = search_places_decode(walk->next, walk->places, &walk->nplaces);
-		for (int j = 0; j < walk->nplaces; j++)
-			add_beginning(beginnings, walk->documents[i], walk->places[j]);
+		read_places(run, walk, i);
+		for (int j = 0; j < run->nplaces; j++)
+			add_beginning(&run->beginnings, run->documents[i], run->places[j]);
 	}
-	close_walk(walk);
-	pfree(walk);
 }
 
 static int
@@ -142,155 +235,126 @@ compare_beginnings(const void *a, const void *b)
 	const Beginning *right = b;
 
 	if (left->document != right->document)
-		return left->document < right->document ? -1 : 1;
+		return (int) left->document - (int) right->document;
 	return (int) left->place - (int) right->place;
 }
 
 /* Find where the first word stands. */
 static void
-find_beginnings(const SearchSegment *segment, const SearchGroup *group, const uint64 *candidates,
-				Beginnings *beginnings)
+find_beginnings(PhraseRun *run, PhraseWord *word, const uint64 *candidates)
 {
-	int			found = 0;
-
-	for (int i = 0; i < group->nterms; i++)
-	{
-		const SearchTermEntry *entry = search_segment_find(segment, group->terms[i].term,
-														   group->terms[i].length);
-
-		if (entry == NULL)
-			continue;
-		add_term_beginnings(segment, entry, candidates, beginnings);
-		found++;
-	}
-	if (found > 1)
-		qsort(beginnings->all, beginnings->count, sizeof(Beginning), compare_beginnings);
+	run->beginnings.count = 0;
+	for (int i = 0; i < word->nterms; i++)
+		add_term_beginnings(run, &word->terms[i], candidates);
+	if (word->nterms > 1)
+		qsort(run->beginnings.all, run->beginnings.count, sizeof(Beginning), compare_beginnings);
 }
 
 /* Does a place stand among a posting's? */
 static bool
-has_place(const PlaceWalk *walk, uint32 place)
+has_place(const PhraseRun *run, uint32 place)
 {
-	for (int i = 0; i < walk->nplaces; i++)
+	for (int i = 0; i < run->nplaces; i++)
 	{
-		if (walk->places[i] >= place)
-			return walk->places[i] == place;
+		if (run->places[i] >= place)
+			return run->places[i] == place;
 	}
 	return false;
 }
 
 /* Note the beginnings that a term stands in a distance from. */
 static void
-note_term(const SearchSegment *segment, const SearchTermEntry *entry, int distance,
-		  Beginnings *beginnings)
+note_term(PhraseRun *run, PlaceWalk *walk, int distance, const uint64 *candidates)
 {
-	PlaceWalk  *walk = palloc(sizeof(PlaceWalk));
-	uint64		at = 0;
+	Beginnings *beginnings = &run->beginnings;
+	uint32		count = search_cursor_number(&walk->cursor, run->chunk, candidates,
+											 run->documents, run->numbers);
+	uint32		at = 0;
 
-	open_walk(walk, segment, entry);
-	for (uint32 i = 0; i < walk->count && at < beginnings->count; i++)
+	for (uint32 i = 0; i < count; i++)
 	{
-		uint32		document = walk->documents[i];
-
-		while (at < beginnings->count && beginnings->all[at].document < document)
+		while (at < beginnings->count && beginnings->all[at].document < run->documents[i])
 			at++;
-		if (at == beginnings->count || beginnings->all[at].document != document)
-		{
-			walk->next = search_places_skip(walk->next);
-			continue;
-		}
-		walk->next = search_places_decode(walk->next, walk->places, &walk->nplaces);
-		for (; at < beginnings->count && beginnings->all[at].document == document; at++)
-			beginnings->all[at].goes_on |= has_place(walk, beginnings->all[at].place + distance);
+		if (at == beginnings->count)
+			return;
+		read_places(run, walk, i);
+		for (; at < beginnings->count && beginnings->all[at].document == run->documents[i]; at++)
+			beginnings->all[at].goes_on |= has_place(run, beginnings->all[at].place + distance);
 	}
-	close_walk(walk);
-	pfree(walk);
 }
 
-/* Keep the beginnings that go on with a word. */
+/* Keep the beginnings that go on with a word, and the candidates that have any. */
 static void
-keep_beginnings(const SearchSegment *segment, const SearchGroup *group, int distance,
-				Beginnings *beginnings)
+keep_beginnings(PhraseRun *run, PhraseWord *word, uint64 *candidates)
 {
-	uint64		kept = 0;
+	Beginnings *beginnings = &run->beginnings;
+	uint32		kept = 0;
 
-	for (int i = 0; i < group->nterms; i++)
+	for (int i = 0; i < word->nterms; i++)
+		note_term(run, &word->terms[i], word->distance, candidates);
+	memset(candidates, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
+	for (uint32 i = 0; i < beginnings->count; i++)
 	{
-		const SearchTermEntry *entry = search_segment_find(segment, group->terms[i].term,
-														   group->terms[i].length);
+		uint16		document = beginnings->all[i].document;
 
-		if (entry != NULL)
-			note_term(segment, entry, distance, beginnings);
-	}
-	for (uint64 i = 0; i < beginnings->count; i++)
-	{
 		if (!beginnings->all[i].goes_on)
 			continue;
 		beginnings->all[kept] = beginnings->all[i];
 		beginnings->all[kept++].goes_on = false;
+		candidates[document / 64] |= UINT64CONST(1) << (document % 64);
 	}
 	beginnings->count = kept;
 }
 
-/* The allowed documents that have all words of a phrase. */
-static uint64 *
-find_candidates(const SearchSegment *segment, const SearchPhrase *phrase, const uint64 *allowed)
+/* Keep those of the candidates that hold a phrase. */
+static void
+keep_holding(PhraseRun *run, PhraseWalk *phrase, uint64 *candidates)
 {
-	Size		nwords = SEARCH_BITMAP_WORDS(segment->ndocuments);
-	uint64	   *candidates = palloc(Max(nwords, 1) * sizeof(uint64));
-	uint64	   *marks = palloc(Max(nwords, 1) * sizeof(uint64));
-
-	memcpy(candidates, allowed, nwords * sizeof(uint64));
-	for (int i = 0; i < phrase->ngroups; i++)
-	{
-		memset(marks, 0, nwords * sizeof(uint64));
-		search_mark_group(segment, &phrase->groups[i], marks);
-		for (Size j = 0; j < nwords; j++)
-			candidates[j] &= marks[j];
-	}
-	pfree(marks);
-	return candidates;
+	if (phrase->nwords == 1 || !any_document(candidates))
+		return;
+	find_beginnings(run, &phrase->words[0], candidates);
+	for (int i = 1; i < phrase->nwords && run->beginnings.count > 0; i++)
+		keep_beginnings(run, &phrase->words[i], candidates);
 }
 
-/* The allowed documents that hold a phrase. */
-static uint64 *
-find_phrase(const SearchSegment *segment, const SearchPhrase *phrase, const uint64 *allowed)
+/* Take documents that lack a phrase, or hold an excluded one, out of the chunk's. */
+static void
+restrict_chunk(PhraseRun *run, uint64 *documents)
 {
-	uint64	   *documents = find_candidates(segment, phrase, allowed);
-	Beginnings	beginnings = {NULL};
-
-	if (phrase->ngroups == 1)
-		return documents;
-	find_beginnings(segment, &phrase->groups[0], documents, &beginnings);
-	for (int i = 1; i < phrase->ngroups; i++)
+	for (int i = 0; i < run->nphrases; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		keep_beginnings(segment, &phrase->groups[i], phrase->offsets[i] - phrase->offsets[0],
-						&beginnings);
+		if (!run->phrases[i].excluded)
+			keep_candidates(run, &run->phrases[i], documents);
 	}
-	memset(documents, 0, SEARCH_BITMAP_WORDS(segment->ndocuments) * sizeof(uint64));
-	for (uint64 i = 0; i < beginnings.count; i++)
-		documents[beginnings.all[i].document / 64] |=
-			UINT64CONST(1) << (beginnings.all[i].document % 64);
-	if (beginnings.all != NULL)
-		pfree(beginnings.all);
-	return documents;
+	for (int i = 0; i < run->nphrases && any_document(documents); i++)
+	{
+		PhraseWalk *phrase = &run->phrases[i];
+		uint64		holding[SEARCH_CHUNK_WORDS];
+
+		if (!phrase->excluded)
+		{
+			keep_holding(run, phrase, documents);
+			continue;
+		}
+		memcpy(holding, documents, sizeof(holding));
+		keep_candidates(run, phrase, holding);
+		keep_holding(run, phrase, holding);
+		for (int j = 0; j < SEARCH_CHUNK_WORDS; j++)
+			documents[j] &= ~holding[j];
+	}
 }
 
 void
 search_restrict_to_phrases(const SearchViewSegment *place, const SearchQuery *query,
 						   uint64 *allowed)
 {
-	const SearchSegment *segment = place->segment;
-	Size		nwords = SEARCH_BITMAP_WORDS(segment->ndocuments);
+	PhraseRun  *run = palloc0(sizeof(PhraseRun));
 
-	for (int i = 0; i < query->nphrases; i++)
+	open_phrases(run, place->segment, query);
+	for (run->chunk = 0; run->chunk < SEARCH_CHUNKS(place->segment->ndocuments); run->chunk++)
 	{
-		const SearchPhrase *phrase = &query->phrases[i];
-		uint64	   *holding = find_phrase(segment, phrase, allowed);
-
-		for (Size j = 0; j < nwords; j++)
-			allowed[j] &= phrase->excluded ? ~holding[j] : holding[j];
-		pfree(holding);
+		CHECK_FOR_INTERRUPTS();
+		restrict_chunk(run, allowed + (Size) run->chunk * SEARCH_CHUNK_WORDS);
 	}
+	close_phrases(run);
 }

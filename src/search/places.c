@@ -13,9 +13,12 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
+
 #include "search/places.h"
 
-#define FAR			192
+#define FAR			192		/* 0xC0: see search_places_skip_many() */
 #define MANY		248
 #define LONG_COUNT	255
 
@@ -84,17 +87,43 @@ read_count(const uint8 *from, uint32 *count)
 	return from + 1;
 }
 
+/* Pass over n numbers. */
+static inline const uint8 *
+skip_numbers(const uint8 *from, uint32 n)
+{
+	while (n > 0)
+		n -= (*from++ & 0x80) == 0;
+	return from;
+}
+
+static inline const uint8 *
+skip_posting(const uint8 *from)
+{
+	uint32		n;
+
+	if (*from < MANY)
+		return from + (*from < FAR ? 1 : 2);
+	from = read_count(from, &n);
+	return skip_numbers(from, n);
+}
+
 const uint8 *
 search_places_decode(const uint8 *from, uint16 *places, int *count)
 {
 	uint32		place = 0;
 	uint32		n;
 
+	if (*from < FAR)
+	{
+		places[0] = *from;
+		*count = 1;
+		return from + 1;
+	}
 	if (*from < MANY)
 	{
-		places[0] = *from < FAR ? *from : (uint16) (*from - FAR) << 8 | from[1];
+		places[0] = (uint16) (*from - FAR) << 8 | from[1];
 		*count = 1;
-		return search_places_skip(from);
+		return from + 2;
 	}
 	from = read_count(from, &n);
 	*count = Min(n, SEARCH_MAX_PLACES);
@@ -113,12 +142,35 @@ search_places_decode(const uint8 *from, uint16 *places, int *count)
 const uint8 *
 search_places_skip(const uint8 *from)
 {
-	uint32		n;
+	return skip_posting(from);
+}
 
-	if (*from < MANY)
-		return from + (*from < FAR ? 1 : 2);
-	from = read_count(from, &n);
-	while (n > 0)
-		n -= (*from++ & 0x80) == 0;
+const uint8 *
+search_places_skip_many(const uint8 *from, uint32 count)
+{
+	/* documents side by side have a few between them only */
+	while (count >= 16)
+	{
+		uint64		eight;
+		int			single = 8;
+
+		memcpy(&eight, from, sizeof(eight));
+#ifdef WORDS_BIGENDIAN
+		eight = pg_bswap64(eight);
+#endif
+		/* bytes of FAR or more: the two top bits are set */
+		eight &= eight << 1 & UINT64CONST(0x8080808080808080);
+		if (eight != 0)
+			single = pg_rightmost_one_pos64(eight) / 8;
+		from += single;
+		count -= single;
+		if (single < 8)
+		{
+			from = skip_posting(from);
+			count--;
+		}
+	}
+	while (count-- > 0)
+		from = skip_posting(from);
 	return from;
 }

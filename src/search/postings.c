@@ -197,27 +197,38 @@ block_end(const uint8 *packed, const SearchBlockHeader *header)
 	return packed + (bits + 7) / 8;
 }
 
-/* Decode a block; returns the next one. */
+/* Decode the documents of a block; returns how many bits of it they take. */
+static pg_attribute_always_inline uint64
+decode_documents(const SearchBlockHeader *header, const uint8 *packed, uint32 *documents)
+{
+	uint32		mask = mask_of(header->document_bits);
+	uint32		document = header->first;
+	uint64		position = 0;
+
+	documents[0] = document;
+	for (uint32 i = 1; i <= header->count_less_one; i++, position += header->document_bits)
+	{
+		document += read_bits(packed, position, mask) + 1;
+		documents[i] = document;
+	}
+	return position;
+}
+
+/* Decode a block; impacts: NULL, or where they go; returns the next one. */
 SEARCH_VECTORIZED static const uint8 *
 decode_block(const uint8 *block, uint32 *documents, uint8 *impacts, int *count)
 {
 	SearchBlockHeader header;
 	const uint8 *packed = read_header(block, &header);
-	uint32		mask = mask_of(header.document_bits);
-	uint32		document = header.first;
+	uint64		position = decode_documents(&header, packed, documents);
+	uint32		mask = mask_of(header.impact_bits);
 	uint32		n = header.count_less_one + 1;
-	uint64		position = 0;
 
-	documents[0] = document;
-	for (uint32 i = 1; i < n; i++, position += header.document_bits)
-	{
-		document += read_bits(packed, position, mask) + 1;
-		documents[i] = document;
-	}
-	mask = mask_of(header.impact_bits);
+	*count = n;
+	if (impacts == NULL)
+		return block_end(packed, &header);
 	for (uint32 i = 0; i < n; i++, position += header.impact_bits)
 		impacts[i] = header.minimum + read_bits(packed, position, mask);
-	*count = n;
 	return block_end(packed, &header);
 }
 
@@ -235,6 +246,8 @@ search_cursor_open(SearchCursor *cursor, const SearchSegment *segment,
 
 	cursor->maximum = entry->maximum;
 	cursor->at = cursor->count = 0;
+	cursor->total = entry->frequency;
+	cursor->numbered_chunks = cursor->numbered = 0;
 	if (entry->dense)
 	{
 		cursor->bitmap = (const uint64 *) postings;
@@ -264,6 +277,17 @@ next_block(SearchCursor *cursor, uint32 end)
 								&cursor->count);
 	cursor->left -= cursor->count;
 	cursor->at = 0;
+	return true;
+}
+
+/* Decode the next block's documents alone. */
+static inline bool
+next_documents(SearchCursor *cursor)
+{
+	if (cursor->left == 0)
+		return false;
+	cursor->next = decode_block(cursor->next, cursor->block_documents, NULL, &cursor->count);
+	cursor->left -= cursor->count;
 	return true;
 }
 
@@ -312,9 +336,11 @@ search_cursor_bound(SearchCursor *cursor, uint32 chunk)
 }
 
 void
-search_cursor_foresee(const SearchCursor *cursor, uint32 chunk, uint64 *words)
+search_cursor_foresee(SearchCursor *cursor, uint32 chunk, uint64 *words)
 {
 	SearchCursor copy;
+	int			from;
+	int			to;
 
 	if (cursor->bitmap != NULL)
 	{
@@ -322,6 +348,8 @@ search_cursor_foresee(const SearchCursor *cursor, uint32 chunk, uint64 *words)
 			   SEARCH_CHUNK_WORDS * sizeof(uint64));
 		return;
 	}
+	while (next_run(cursor, 0, chunk << SEARCH_CHUNK_BITS, &from, &to))
+		 /* pass over what a copy would decode for each chunk again */ ;
 	copy = *cursor;
 	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
 	search_cursor_mark(&copy, chunk, words);
@@ -351,6 +379,59 @@ search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words)
 			words[place / 64] |= UINT64CONST(1) << (place % 64);
 		}
 	}
+}
+
+static uint32
+dense_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, uint16 *places,
+			 uint32 *numbers)
+{
+	const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
+	uint32		number;
+	uint32		count = 0;
+
+	for (; cursor->numbered_chunks < chunk; cursor->numbered_chunks++)
+		cursor->numbered += search_count_bits(cursor->bitmap +
+											  (Size) cursor->numbered_chunks * SEARCH_CHUNK_WORDS,
+											  SEARCH_CHUNK_WORDS);
+	number = cursor->numbered;
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	{
+		for (uint64 word = bitmap[i] & words[i]; word != 0; word &= word - 1)
+		{
+			places[count] = i * 64 + pg_rightmost_one_pos64(word);
+			numbers[count++] = number + pg_popcount64(bitmap[i] & ((word & -word) - 1));
+		}
+		number += pg_popcount64(bitmap[i]);
+	}
+	return count;
+}
+
+uint32
+search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, uint16 *places,
+					 uint32 *numbers)
+{
+	uint32		start = chunk << SEARCH_CHUNK_BITS;
+	uint32		count = 0;
+	int			from;
+	int			to;
+
+	if (cursor->bitmap != NULL)
+		return dense_number(cursor, chunk, words, places, numbers);
+	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
+	{
+		uint32		first = cursor->total - cursor->left - cursor->count;
+
+		for (int i = from; i < to; i++)
+		{
+			uint32		place = cursor->block_documents[i] - start;
+
+			if ((words[place / 64] >> (place % 64) & 1) == 0)
+				continue;
+			places[count] = place;
+			numbers[count++] = first + i;
+		}
+	}
+	return count;
 }
 
 /*
@@ -620,7 +701,7 @@ search_postings_mark(const SearchSegment *segment, const SearchTermEntry *entry,
 			bitmap[i] |= cursor.bitmap[i];
 		return;
 	}
-	while (next_block(&cursor, PG_UINT32_MAX))
+	while (next_documents(&cursor))
 	{
 		for (int i = 0; i < cursor.count; i++)
 			bitmap[cursor.block_documents[i] / 64] |=
@@ -638,7 +719,7 @@ search_postings_count(const SearchSegment *segment, const SearchTermEntry *entry
 	search_cursor_open(&cursor, segment, entry);
 	if (cursor.bitmap != NULL)
 		return count_common_bits(cursor.bitmap, bitmap, SEARCH_BITMAP_WORDS(segment->ndocuments));
-	while (next_block(&cursor, PG_UINT32_MAX))
+	while (next_documents(&cursor))
 	{
 		for (int i = 0; i < cursor.count; i++)
 			count += bitmap[cursor.block_documents[i] / 64] >> (cursor.block_documents[i] % 64) & 1;
@@ -658,7 +739,7 @@ search_postings_meet(const SearchSegment *segment, const SearchTermEntry *entry,
 		if ((cursor.bitmap[i] & bitmap[i]) != 0)
 			return true;
 	}
-	while (next_block(&cursor, PG_UINT32_MAX))
+	while (next_documents(&cursor))
 	{
 		for (int i = 0; i < cursor.count; i++)
 		{

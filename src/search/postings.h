@@ -74,8 +74,11 @@ typedef struct SearchCursor
 	const uint64 *bitmap;		/* NULL for blocks */
 	const SearchChunkHeader *chunks;
 	const uint8 *impacts;
+	uint32		numbered_chunks;	/* chunks that `numbered` counts the postings of */
+	uint32		numbered;
 	/* blocks: */
 	const uint8 *next;			/* header of the block not decoded yet */
+	uint32		total;			/* postings */
 	uint32		left;			/* postings from next on */
 	int			at;				/* next posting of the decoded block */
 	int			count;			/* 0: no block is decoded */
@@ -104,8 +107,20 @@ extern void search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, 
 extern uint32 search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
 								  uint16 *touched, uint32 ntouched);
 
-/* Set words to a chunk's documents that have the term; takes nothing either. */
-extern void search_cursor_foresee(const SearchCursor *cursor, uint32 chunk, uint64 *words);
+/*
+ * Set words to a chunk's documents that have the term; takes only postings
+ * before the chunk.
+ */
+extern void search_cursor_foresee(SearchCursor *cursor, uint32 chunk, uint64 *words);
+
+/*
+ * One more step, for what lies beside the postings: finds those of the chunk
+ * whose documents are in words: their places in the chunk, and how many
+ * postings of the term come before each, in arrays of SEARCH_CHUNK.  Returns
+ * how many.
+ */
+extern uint32 search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words,
+								   uint16 *places, uint32 *numbers);
 
 /*
  * One more step, for a search of a single term: sets words to the chunk's

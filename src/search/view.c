@@ -160,6 +160,24 @@ is_same_reading(const Reading *a, const Reading *b)
 	return memcmp(a->inactive, b->inactive, a->ninactive * sizeof(pg_uuid_t)) == 0;
 }
 
+bool
+search_view_is_overtaken(Snapshot newer)
+{
+	Reading		then;
+	Reading		now;
+
+	read_index(&then, GetActiveSnapshot(), false);
+	read_index(&now, newer, false);
+	if (then.nrows != now.nrows || then.nvoid != now.nvoid)
+		return true;
+	for (int i = 0; i < then.nrows; i++)
+	{
+		if (then.rows[i].id != now.rows[i].id)
+			return true;
+	}
+	return false;
+}
+
 /* A copy in the current context of what is_same_reading() compares. */
 static Reading
 copy_reading(const Reading *reading)

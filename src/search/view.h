@@ -9,6 +9,8 @@
 #ifndef PADLOCK_SEARCH_VIEW_H
 #define PADLOCK_SEARCH_VIEW_H
 
+#include "utils/snapshot.h"
+
 typedef struct SearchView SearchView;
 
 /* How many documents there are, and how many hold a term (dead ones included). */
@@ -38,5 +40,11 @@ extern void search_view_scan(const SearchView *view, const char *prefix, int pre
  */
 extern SearchView *search_view_acquire(void);
 extern void search_view_release(SearchView *view);
+
+/*
+ * Does a newer snapshot see other segments than the active one, or that the
+ * table was truncated?
+ */
+extern bool search_view_is_overtaken(Snapshot newer);
 
 #endif							/* PADLOCK_SEARCH_VIEW_H */

@@ -263,7 +263,7 @@ row_of_limit()
 }
 
 start_cluster "shared_buffers = '1GB'" "maintenance_work_mem = '512MB'" "work_mem = '256MB'" "max_wal_size = '8GB'" \
-    'max_parallel_workers_per_gather = 0' 'max_parallel_maintenance_workers = 0' "padlock.search_memory = '512MB'"
+    'max_parallel_workers_per_gather = 0' 'max_parallel_maintenance_workers = 0'
 generate $products 1 0 >"$work/products.tsv"
 make_products_table
 clocked build sql 'SELECT padlock.search_rebuild()' >/dev/null

@@ -62,13 +62,35 @@ INSERT INTO insurance_products (company_id, product_name, policy_type, premium_a
 SQL
 is(differences(), '', 'single rows and a bulk statement are in the index');
 is(query($oracle), '', 'and found');
-is(query(<<'SQL'), '', 'pages far from the first are in order, too');
-SELECT string_agg(format('%s %s', by, direction), ', ')
-  FROM unnest(ARRAY['premium_amount', 'popularity_score', 'created_at']) AS by, unnest(ARRAY['asc', 'desc']) AS direction, unnest(ARRAY[1, 23, 40]) AS page
- WHERE ARRAY(SELECT p ->> 'id' FROM jsonb_array_elements(product_search(sort_by => by, sort_order => direction, page => page::text, per_page => '100', max_premium => '60') -> 'products') AS p)
-       IS DISTINCT FROM ARRAY(SELECT p.id::text FROM insurance_products AS p WHERE is_active AND premium_amount <= 60
-                               ORDER BY CASE direction WHEN 'asc' THEN 1 ELSE -1 END * CASE by WHEN 'premium_amount' THEN premium_amount WHEN 'popularity_score' THEN popularity_score ELSE extract(epoch FROM created_at) END, id
-                               LIMIT 100 OFFSET (page - 1) * 100);
+# the page before the last is full, the last one is not, the next is empty
+is(query(<<'SQL'), '35|t', 'pages far from the first are in order, too');
+WITH found AS (SELECT * FROM insurance_products WHERE is_active AND premium_amount <= 60),
+orders AS (SELECT * FROM unnest(ARRAY['premium_amount', 'popularity_score', 'created_at']) AS by, unnest(ARRAY['asc', 'desc']) AS direction),
+pages AS (SELECT (count(*) + 99) / 100 AS last, (count(*) % 100)::integer AS on_last FROM found),
+compared AS (
+    SELECT ARRAY(SELECT p ->> 'id' FROM jsonb_array_elements(product_search(sort_by => by, sort_order => direction, page => page::text, per_page => '100', max_premium => '60') -> 'products') AS p) AS ids,
+           ARRAY(SELECT f.id::text FROM found AS f
+                  ORDER BY CASE direction WHEN 'asc' THEN 1 ELSE -1 END * CASE by WHEN 'premium_amount' THEN premium_amount WHEN 'popularity_score' THEN popularity_score ELSE extract(epoch FROM created_at) END, id
+                  LIMIT 100 OFFSET (page - 1) * 100) AS wanted
+      FROM orders, pages, unnest(ARRAY[1, 23, last - 1, last, last + 1]) AS page)
+SELECT (SELECT last FROM pages), bool_and(ids = wanted) AND array_agg(DISTINCT cardinality(ids)) = ARRAY[0, (SELECT on_last FROM pages), 100] FROM compared;
+SQL
+
+# --- a transaction of many statements ---------------------------------------
+
+# How many changes it leaves to others, and whether it has merged: it then has the lock of merges.
+my $many_statements = <<'SQL';
+SELECT count(add(n)) FROM generate_series(1, 1500) AS n;
+SELECT (SELECT count(*) < 1100 FROM padlock.search_changes),
+       EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'padlock.search_segments'::regclass AND mode = 'ShareUpdateExclusiveLock');
+SQL
+is(query("BEGIN; $many_statements ROLLBACK"), "0\nt|t", 'where nobody else merges, writers do');
+is(query(<<SQL), "0\nf|f", 'but not what would take them long');
+BEGIN;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'many', 'other', n FROM generate_series(1, 26000) AS n;
+$many_statements
+ROLLBACK;
 SQL
 
 # --- writers at once --------------------------------------------------------
@@ -181,10 +203,36 @@ is(query('SELECT built, differences FROM padlock.search_status(), padlock.search
 
 # --- without shared memory for it -------------------------------------------
 
+sub complaints
+{
+	my ($from) = @_;
+	return scalar(() = slurp_file($other->logfile, $from) =~ /does not fit into padlock\.search_memory/g);
+}
+
+# segments are then small as well: many words of their own make several
 $other->append_conf('postgresql.conf', 'padlock.search_memory = 1MB');
+my $log = -s $other->logfile;
 $other->restart;
+query(<<'SQL', $other);
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, description)
+SELECT '5e000000-0000-4000-8000-000000000001', 'wordy ' || n, 'other', n, (SELECT string_agg(md5(n || ' ' || i), ' ') FROM generate_series(1, 50) AS i) FROM generate_series(1, 2100) AS n;
+SQL
+my $bounded = 'SELECT count(*) BETWEEN 3 AND 8, max(size) < 5500000 FROM padlock.search_segments';
+query('SELECT padlock.search_merge()', $other);
+is(query($bounded, $other), 't|t', 'a merge of much writes several segments');
+is(differences($other), '', 'rightly');
+query('SELECT padlock.search_rebuild()', $other);
+is(query($bounded, $other), 't|t', 'so does a rebuild');
+is(differences($other), '', 'rightly, too');
 like(query($oracle . $oracle, $other), qr{^\s*$}, 'where the index finds no room, sessions keep copies');
-is(query('SELECT memory_used <= memory FROM padlock.search_status()', $other), 't', 'of their own');
+is(query('SELECT memory_used <= memory AND size > memory FROM padlock.search_status()', $other), 't', 'of their own');
+is(complaints($log), 1, 'which the log says once');
+my $size = query('SELECT size FROM padlock.search_status()', $other);
+query("DELETE FROM insurance_products WHERE product_name LIKE 'wordy %' AND premium_amount % 2 = 0", $other);
+query("SELECT add(1); SELECT padlock.search_merge()", $other) for 1 .. 8;
+cmp_ok(query('SELECT size FROM padlock.search_status()', $other), '<', 0.85 * $size, 'full segments lose their dead');
+is(differences($other), '', 'and nothing else');
+is(query($oracle, $other), '', 'as searches see');
 $other->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $other->restart;
 is(differences($other), '', 'without preload the index is read as well');
@@ -198,4 +246,14 @@ $node->restart;
 query("SELECT add(n) FROM generate_series(1, 300) AS n");
 ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'workers merge changes');
 is(differences(), '', 'rightly');
+is(query("BEGIN; $many_statements $oracle COMMIT"), "0\nf|f\n", 'and writers never do, but find what they wrote');
+ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'workers merge that, too');
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN');
+$session->query_safe('SELECT padlock.search_merge()');
+query('SELECT add(1)');
+sleep 1.5;
+$session->query_safe('COMMIT');
+$session->quit;
+ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'and what came while another merged');
 done_testing();
