@@ -20,7 +20,7 @@
 #include "search/score.h"
 
 /* With more than so many of 64 documents left, all are compared at once. */
-#define DENSE_WORD 20
+#define DENSE_WORD 6
 
 /* A country is the documents that name it and those offered everywhere. */
 #define VALUE_TERMS 2
