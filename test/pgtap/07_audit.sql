@@ -93,7 +93,7 @@ SELECT results_eq($$SELECT user_id, company_id, user_agent FROM t.trail('service
                   $$VALUES (NULL::uuid, NULL::uuid, 'service/1.0')$$, 'service_role has neither user nor company');
 SELECT results_eq($$SELECT user_id, company_id, user_agent FROM t.trail('owner', 'UPDATE policies SET status = ''by owner''')$$,
                   $$VALUES (NULL::uuid, NULL::uuid, 'owner/1.0')$$, 'nor has the owner');
-SELECT results_eq($$SELECT action, table_name, user_id FROM t.trail('admin', 'SELECT company_onboard(''{"name": "new", "contact_email": "n@example.org"}'')')$$,
+SELECT bag_eq($$SELECT action, table_name, user_id FROM t.trail('admin', 'SELECT company_onboard(''{"name": "new", "contact_email": "n@example.org"}'')')$$,
                   $$VALUES ('INSERT', 'insurance_companies', t.id('admin')), ('INSERT', 'api_keys', t.id('admin'))$$, 'an endpoint''s change is the caller''s');
 SELECT results_eq($$SELECT action, table_name, company_id FROM t.trail('acme', format('SELECT product_update(jsonb_build_object(''product_id'', %L, ''premium_amount'', 11))', t.product('A1')))$$,
                   $$VALUES ('UPDATE', 'insurance_products', t.company('acme'))$$, 'also a company''s');
