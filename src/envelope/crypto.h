@@ -74,6 +74,14 @@ extern void envelope_hkdf_extract(const void *salt, size_t salt_length,
 extern void envelope_hkdf_expand(const EnvelopeHmacKey *prk, const void *info,
 								 size_t info_length, uint8_t *output, size_t length);
 
+/*
+ * signature.c: is a signature (ECDSA, DER) the one of these data by a key of curve
+ * P-384?  The key is a compressed point in base64.
+ */
+extern bool envelope_verify_signature(const uint8_t *key_text, size_t key_length,
+									  const void *data, size_t length,
+									  const uint8_t *signature, size_t signature_length);
+
 /* Random bytes for keys, from OpenSSL's private generator. */
 extern bool envelope_random(void *output, size_t length);
 

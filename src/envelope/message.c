@@ -11,7 +11,9 @@
  *	each after its length in 2,
  *	content type 1, frame length 4, commitment 32, header tag 16,
  *	frames: sequence number 4, IV 12, content, tag 16; before the last frame
- *	0xFFFFFFFF, and in it the content's length in 4 before the content.
+ *	0xFFFFFFFF, and in it the content's length in 4 before the content,
+ *	in suite 0x0578 a signature of all before it, after its length in 2; the
+ *	context has the public key.
  *
  * Numbers are big-endian, lengths in bytes.  HKDF with the message id as salt
  * makes a content key and the commitment from the data key; the content key
@@ -31,6 +33,8 @@
 
 #define FORMAT_VERSION		0x02
 #define SUITE_ID			0x0478	/* AES-256-GCM, HKDF-SHA-512, commitment */
+#define SIGNED_SUITE_ID		0x0578	/* the same with ECDSA, P-384, SHA-384 */
+#define SIGNATURE_KEY		"aws-crypto-public-key" /* in the context */
 #define CONTENT_UNFRAMED	0x01
 #define CONTENT_FRAMED		0x02
 #define LAST_FRAME			UINT32_C(0xFFFFFFFF)
@@ -149,11 +153,20 @@ is_before(EnvelopeBytes a, EnvelopeBytes b)
 	return order < 0 || (order == 0 && a.length < b.length);
 }
 
+/* Is a context's key the one that belongs to the format? */
+static bool
+is_signature_key(EnvelopeBytes key)
+{
+	return key.length == strlen(SIGNATURE_KEY) &&
+		memcmp(key.data, SIGNATURE_KEY, key.length) == 0;
+}
+
 bool
 envelope_context_is_valid(EnvelopeBytes context)
 {
 	Reader		reader = read_from(context);
 	EnvelopeBytes previous = {NULL, 0};
+	bool		has_signature_key = false;
 	uint32_t	count;
 
 	if (context.length == 0)
@@ -164,17 +177,77 @@ envelope_context_is_valid(EnvelopeBytes context)
 		EnvelopeBytes key = take_field(&reader);
 
 		(void) take_field(&reader);
-		if (reader.failed || (i > 0 && !is_before(previous, key)))
+		if (reader.failed)
+			return false;
+		if (is_signature_key(key))
+		{
+			/* some writers add it in the end; there is one at most */
+			if (has_signature_key)
+				return false;
+			has_signature_key = true;
+			continue;
+		}
+		if (previous.data != NULL && !is_before(previous, key))
 			return false;
 		previous = key;
 	}
 	return count > 0 && !reader.failed && reader.left == 0;
 }
 
-static void
-derive(const uint8_t *data_key, const uint8_t *message_id, DerivedKeys *keys)
+/* The public key in a valid context; empty when there is none. */
+static EnvelopeBytes
+find_signature_key(EnvelopeBytes context)
 {
-	static const uint8_t content_info[] = {SUITE_ID >> 8, SUITE_ID & 0xFF,
+	Reader		reader = read_from(context);
+	EnvelopeBytes value = {NULL, 0};
+
+	(void) take_number(&reader, 2);
+	while (!reader.failed && reader.left > 0)
+	{
+		bool		found = is_signature_key(take_field(&reader));
+
+		value = take_field(&reader);
+		if (found)
+			return value;
+	}
+	value.length = 0;
+	return value;
+}
+
+static bool
+is_equal(EnvelopeBytes a, EnvelopeBytes b)
+{
+	return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+bool
+envelope_context_is(const EnvelopeMessage *message, EnvelopeBytes expected)
+{
+	Reader		has = read_from(message->context);
+	Reader		wants = read_from(expected);
+
+	if (message->suite != SIGNED_SUITE_ID)
+		return is_equal(message->context, expected);
+	(void) take_number(&has, 2);
+	if (wants.left > 0)
+		(void) take_number(&wants, 2);
+	while (!has.failed && !wants.failed && has.left > 0)
+	{
+		EnvelopeBytes key = take_field(&has);
+		EnvelopeBytes value = take_field(&has);
+
+		if (!is_signature_key(key) &&
+			(!is_equal(key, take_field(&wants)) || !is_equal(value, take_field(&wants))))
+			return false;
+	}
+	return !has.failed && !wants.failed && wants.left == 0;
+}
+
+/* Make the keys for a message of that suite, or their commitment differs. */
+static void
+derive(uint16_t suite, const uint8_t *data_key, const uint8_t *message_id, DerivedKeys *keys)
+{
+	uint8_t		content_info[] = {suite >> 8, suite & 0xFF,
 	'D', 'E', 'R', 'I', 'V', 'E', 'K', 'E', 'Y'};
 	static const uint8_t commitment_info[] = {'C', 'O', 'M', 'M', 'I', 'T', 'K', 'E', 'Y'};
 	EnvelopeHmacKey prk;
@@ -326,7 +399,7 @@ envelope_seal(const EnvelopeDraft *draft, uint8_t *output)
 
 	if (!envelope_random(&fresh, sizeof(fresh)))
 		return false;
-	derive(fresh.data_key, fresh.message_id, &keys);
+	derive(SUITE_ID, fresh.data_key, fresh.message_id, &keys);
 	cipher = envelope_cipher_begin(keys.content, true);
 	if (cipher != NULL)
 		frames = put_header(output, draft, fresh.data_key, fresh.message_id, fresh.wrap_iv,
@@ -380,21 +453,33 @@ take_content(Reader *reader, uint32_t frame_length, uint32_t sequence, Frame *fr
 		take_unframed(reader, frame);
 }
 
-/* Walk over the frames to their end, which must be the message's; adds up the plaintext. */
+/* Walk over the frames to their end; adds up the plaintext. */
 static bool
-measure_frames(EnvelopeBytes frames, uint32_t frame_length, size_t *plaintext_length)
+take_frames(Reader *reader, EnvelopeMessage *message)
 {
-	Reader		reader = read_from(frames);
 	Frame		frame = {0};
 
-	*plaintext_length = 0;
+	message->frames.data = reader->at;
+	message->plaintext_length = 0;
 	for (uint32_t sequence = 1; !frame.last; sequence++)
 	{
-		if (!take_content(&reader, frame_length, sequence, &frame))
+		if (!take_content(reader, message->frame_length, sequence, &frame))
 			return false;
-		*plaintext_length += frame.length;
+		message->plaintext_length += frame.length;
 	}
-	return reader.left == 0;
+	message->frames.length = reader->at - message->frames.data;
+	return true;
+}
+
+/* Find what a signed message ends with; false when it lacks something of it. */
+static bool
+take_signature(Reader *reader, EnvelopeMessage *message)
+{
+	message->signed_part.data = message->header.data;
+	message->signed_part.length = reader->at - message->header.data;
+	message->signature = take_field(reader);
+	message->signature_key = find_signature_key(message->context);
+	return !reader->failed && message->signature.length > 0 && message->signature_key.length > 0;
 }
 
 /* Find the wrapped keys, at least one, whoever may unwrap them. */
@@ -415,9 +500,10 @@ envelope_parse(const void *bytes, size_t length, EnvelopeMessage *message)
 {
 	Reader		reader = {bytes, length, false};
 	uint64_t	content_type;
-	bool		known;
+	bool		known = take_number(&reader, 1) == FORMAT_VERSION;
 
-	known = take_number(&reader, 1) == FORMAT_VERSION && take_number(&reader, 2) == SUITE_ID;
+	message->suite = take_number(&reader, 2);
+	known = known && (message->suite == SUITE_ID || message->suite == SIGNED_SUITE_ID);
 	message->id = take_bytes(&reader, ENVELOPE_MESSAGE_ID_SIZE);
 	message->context = take_field(&reader);
 	if (!known || reader.failed || !envelope_context_is_valid(message->context) ||
@@ -429,11 +515,11 @@ envelope_parse(const void *bytes, size_t length, EnvelopeMessage *message)
 	message->header.data = bytes;
 	message->header.length = length - reader.left;
 	message->header_tag = take_bytes(&reader, ENVELOPE_TAG_SIZE);
-	message->frames.data = reader.at;
-	message->frames.length = reader.left;
 	return !reader.failed &&
 		content_type == (message->frame_length > 0 ? CONTENT_FRAMED : CONTENT_UNFRAMED) &&
-		measure_frames(message->frames, message->frame_length, &message->plaintext_length);
+		take_frames(&reader, message) &&
+		(message->suite != SIGNED_SUITE_ID || take_signature(&reader, message)) &&
+		reader.left == 0;
 }
 
 /* Split a raw AES key's provider info and wrapped key; false for any other provider's. */
@@ -525,6 +611,16 @@ open_frames(const EnvelopeMessage *message, EnvelopeCipher *cipher, uint8_t *pla
 	return true;
 }
 
+/* Is a signed message's signature the right one? */
+static bool
+verify_signature(const EnvelopeMessage *message)
+{
+	return message->suite != SIGNED_SUITE_ID ||
+		envelope_verify_signature(message->signature_key.data, message->signature_key.length,
+								  message->signed_part.data, message->signed_part.length,
+								  message->signature.data, message->signature.length);
+}
+
 bool
 envelope_open(const EnvelopeMessage *message, const uint8_t *data_key, uint8_t *plaintext)
 {
@@ -532,10 +628,10 @@ envelope_open(const EnvelopeMessage *message, const uint8_t *data_key, uint8_t *
 	EnvelopeCipher *cipher;
 	bool		done;
 
-	derive(data_key, message->id, &keys);
+	derive(message->suite, data_key, message->id, &keys);
 	cipher = envelope_cipher_begin(keys.content, false);
 	done = cipher != NULL && verify_header(message, &keys, cipher) &&
-		open_frames(message, cipher, plaintext);
+		open_frames(message, cipher, plaintext) && verify_signature(message);
 	envelope_cipher_end(cipher);
 	envelope_wipe(&keys, sizeof(keys));
 	if (!done)

@@ -2,7 +2,8 @@
  *
  * message.h
  *	  The message format: AWS Encryption SDK message format 2.0, algorithm
- *	  suite 0x0478, framed, with data keys wrapped by raw AES keys.
+ *	  suite 0x0478, framed, with data keys wrapped by raw AES keys.  Messages of
+ *	  suite 0x0578, which are signed besides, are read, not written.
  *
  * Plain C without server headers, like crypto.h.  Parsing allocates nothing and
  * copies nothing: an EnvelopeMessage points into the bytes it was made from.
@@ -48,6 +49,7 @@ typedef struct EnvelopeDraft
 /* A well-formed message; nothing in it is verified yet. */
 typedef struct EnvelopeMessage
 {
+	uint16_t	suite;
 	EnvelopeBytes header;		/* what the header's tag covers */
 	const uint8_t *id;			/* ENVELOPE_MESSAGE_ID_SIZE bytes */
 	EnvelopeBytes context;		/* serialised */
@@ -55,6 +57,9 @@ typedef struct EnvelopeMessage
 	const uint8_t *commitment;	/* ENVELOPE_KEY_SIZE bytes */
 	const uint8_t *header_tag;
 	EnvelopeBytes frames;
+	EnvelopeBytes signed_part;	/* all before the signature; both empty when there is none */
+	EnvelopeBytes signature;
+	EnvelopeBytes signature_key;	/* from the context */
 	uint32_t	frame_length;	/* 0: content without frames */
 	size_t		plaintext_length;
 } EnvelopeMessage;
@@ -71,10 +76,16 @@ typedef struct EnvelopeWrappedKey
 
 /*
  * Is this a serialised context: a count, then that many pairs of texts, each
- * after its length in two bytes, with keys ascending by their bytes?  Empty for
- * an empty one.
+ * after its length in two bytes, with keys ascending by their bytes, but for the
+ * one of signatures?  Empty for an empty one.
  */
 extern bool envelope_context_is_valid(EnvelopeBytes context);
+
+/*
+ * Has the message this context, serialised?  The public key that a signed
+ * message has in its own is the format's, and not compared.
+ */
+extern bool envelope_context_is(const EnvelopeMessage *message, EnvelopeBytes expected);
 
 /* The size of the message that a draft makes; its texts must be below 64 kB. */
 extern size_t envelope_sealed_size(const EnvelopeDraft *draft);

@@ -206,8 +206,7 @@ padlock_open(const void *bytes, size_t length, const PadlockContextEntry *contex
 		refuse_message();
 	plaintext = open_message(&message);
 	/* the message's own context is authentic now, so this compares what its writer bound */
-	same = message.context.length == VARSIZE_ANY_EXHDR(expected) &&
-		memcmp(message.context.data, VARDATA_ANY(expected), message.context.length) == 0;
+	same = envelope_context_is(&message, bytes_of_bytea(expected));
 	pfree(expected);
 	if (!same)
 	{

@@ -109,10 +109,37 @@ test('the SDK refuses what was changed, and padlock what another key or suite ma
   const refused = { code: '22000', message: 'message could not be decrypted' };
   const { result: foreign } = await encrypt(keyring('padlock', 'documents/1', Buffer.alloc(32, 7)), 'x', { suiteId });
   await assert.rejects(open(foreign, {}), refused);
-  const { result: signed } = await encrypt(keys, 'x');
-  await assert.rejects(open(signed, {}), refused);
+  const lax = buildClient(CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT);
+  const { result: uncommitted } = await lax.encrypt(keys, 'x', { suiteId: AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA256 });
+  await assert.rejects(open(uncommitted, {}), refused);
   const { result } = await encrypt(keys, 'x', { suiteId, encryptionContext: { a: 'b' } });
   await assert.rejects(open(result, { a: 'c' }), refused);
+});
+
+test('signed messages, as the SDK makes by default, are read; every change of one is refused', async () => {
+  for (const encryptionContext of contexts) {
+    for (const [plaintext, frameLength] of [['', 4096], ['hello', 1], ['x'.repeat(5000), 4096]]) {
+      const { result } = await encrypt(keys, plaintext, { frameLength, encryptionContext });
+
+      assert.equal(result.readUInt16BE(1), AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY_ECDSA_P384);
+      assert.equal((await open(result, encryptionContext)).toString(), plaintext);
+    }
+  }
+  const refused = { code: '22000', message: 'message could not be decrypted' };
+  const { result } = await encrypt(keys, 'hello', { encryptionContext: { a: 'b', z: 'y' } });
+  const { result: other } = await encrypt(keys, 'hello', { encryptionContext: { a: 'b', z: 'y' } });
+  for (const context of [{}, { a: 'b' }, { z: 'y' }, { a: 'b', z: 'y', more: 'x' }, { a: 'b', z: 'x' }, { a: 'y', z: 'b' }]) await assert.rejects(open(result, context), refused);
+  for (let at = 0; at < result.length; at++) {
+    const changed = Buffer.from(result);
+    changed[at] ^= 1;
+    await assert.rejects(open(changed, { a: 'b', z: 'y' }), refused, `byte ${at}`);
+  }
+  for (let length = result.length - 120; length < result.length; length++) await assert.rejects(open(result.subarray(0, length), { a: 'b', z: 'y' }), refused);
+  await assert.rejects(open(Buffer.concat([result, Buffer.from([0])]), { a: 'b', z: 'y' }), refused);
+  const footer = (message) => message.length - 2 - message.readUInt16BE(message.length - 2 - 103);
+  assert.equal(footer(result), result.length - 105);   // the SDK's signatures have 103 bytes
+  await assert.rejects(open(Buffer.concat([result.subarray(0, -105), other.subarray(-105)]), { a: 'b', z: 'y' }), refused);
+  assert.equal((await open(result, { a: 'b', z: 'y' })).toString(), 'hello');
 });
 
 test('a document: uploaded and read by its owner, opened elsewhere with the raw key', async () => {

@@ -16,7 +16,7 @@ use Time::HiRes qw(usleep);
 my $source = $ENV{PADLOCK_SOURCE};
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @compile = ('cc', '-std=gnu99', '-O1', '-g', '-Wall', '-Werror', "-I$source/src");
-my @envelope = ("$source/src/envelope/crypto.c", "$source/src/envelope/message.c");
+my @envelope = map { "$source/src/envelope/$_.c" } qw(crypto message signature);
 
 # Published vectors, where they are, and damage of every kind.
 is(system(@compile, '-fsanitize=address,undefined', '-o', "$dir/vectors", "$source/test/envelope/vectors.c", @envelope, '-ljansson', '-lcrypto'),
