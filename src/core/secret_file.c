@@ -15,7 +15,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 
 #include "core/secret_file.h"
@@ -100,6 +102,23 @@ make_text(char *content, size_t length)
 	return NULL;
 }
 
+void
+padlock_refuse_server_file(int sqlstate, const char *path, const char *setting,
+						   const char *problem, const char *hint)
+{
+	/* outside a transaction nobody calls but the server's own processes */
+	if (!IsTransactionState() || superuser_arg(GetOuterUserId()))
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("file \"%s\" of %s %s", path, setting, problem),
+				 hint != NULL ? errhint("%s", hint) : 0));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIG_FILE_ERROR),
+			 errmsg("a file of the server's configuration cannot be used"),
+			 errdetail_log("File \"%s\" of %s %s.", path, setting, problem),
+			 errhint("Tell the operator of the server; its log says more.")));
+}
+
 static char *
 read_file(const char *path, const char *setting, int max, bool secret)
 {
@@ -108,18 +127,17 @@ read_file(const char *path, const char *setting, int max, bool secret)
 	PadlockSecretFile file;
 
 	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\" of %s: %m", path, setting)));
+	{
+		int			sqlstate = errno == ENOENT ? ERRCODE_UNDEFINED_FILE : ERRCODE_IO_ERROR;
+
+		padlock_refuse_server_file(sqlstate, path, setting, psprintf("cannot be opened: %m"), NULL);
+	}
 	if (load(fd, content, max, secret, &file))
 		file.problem = make_text(content, file.length);
 	if (file.problem != NULL)
 	{
 		explicit_bzero(content, max);
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("file \"%s\" of %s %s", path, setting, file.problem),
-				 file.hint ? errhint("%s", file.hint) : 0));
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path, setting, file.problem, file.hint);
 	}
 	return content;
 }

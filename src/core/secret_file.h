@@ -35,8 +35,8 @@ extern bool padlock_load_secret_file(const char *path, char *content, int max,
  *
  * Errors: of class 58 (58P01 for a missing one) when it cannot be opened,
  * F0000 when it is not a regular file, not the server user's own, open to
- * others, longer than max, empty or not UTF-8 text.  May be called without a
- * transaction.
+ * others, longer than max, empty or not UTF-8 text; see
+ * padlock_refuse_server_file.  May be called without a transaction.
  */
 extern char *padlock_read_secret_file(const char *path, const char *setting, int max);
 
@@ -45,5 +45,14 @@ extern char *padlock_read_secret_file(const char *path, const char *setting, int
  * does not matter.
  */
 extern char *padlock_read_public_file(const char *path, const char *setting, int max);
+
+/*
+ * Stop because the file that a setting names cannot be used.  Sessions of any
+ * role come to this: superusers and the server's log get the SQLSTATE, the
+ * file's name, the problem (to follow the name) and the hint (or NULL); all
+ * others F0000, which a gateway answers with 500, and no more than that.
+ */
+extern void padlock_refuse_server_file(int sqlstate, const char *path, const char *setting,
+									   const char *problem, const char *hint) pg_attribute_noreturn();
 
 #endif							/* PADLOCK_SECRET_FILE_H */

@@ -78,10 +78,8 @@ check_file_exists(void)
 
 	if (lstat(path(), &status) == 0 || errno != ENOENT)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_FILE),
-			 errmsg("file \"%s\" of %s does not exist", path(), SETTING),
-			 errhint("Put it back from its copy; in a new installation, run SELECT padlock.init_keyring().")));
+	padlock_refuse_server_file(ERRCODE_UNDEFINED_FILE, path(), SETTING, "does not exist",
+							   "Put it back from its copy; in a new installation, run SELECT padlock.init_keyring().");
 }
 
 /* Read the file's key.  The caller wipes it. */
@@ -101,10 +99,8 @@ read_key(uint8 *key)
 	explicit_bzero(text, strlen(text));
 	pfree(text);
 	if (!good)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("file \"%s\" of %s does not hold a key", path(), SETTING),
-				 errdetail("A key is %d hexadecimal digits.", KEY_DIGITS)));
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path(), SETTING, "does not hold a key",
+								   psprintf("A key is %d hexadecimal digits: put the right file back from its copy.", KEY_DIGITS));
 }
 
 /* Write the bytes to a new file that only the server's user may read; errno on failure. */
@@ -265,9 +261,7 @@ key_file_unwrap(const char *name, const bytea *wrapped, uint8 *kek)
 	done = unwrap(name, wrapped, file_key, kek);
 	envelope_wipe(file_key, sizeof(file_key));
 	if (!done)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("the key in file \"%s\" of %s is not the one that wrapped key \"%s\"",
-						path(), SETTING, name),
-				 errhint("Put the right file back from its copy.")));
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path(), SETTING,
+								   psprintf("holds a key, but is not the one that wrapped key \"%s\"", name),
+								   "Put the right file back from its copy.");
 }

@@ -88,6 +88,11 @@ rename($file, "$file.away") or die;
 is(query($open), 'marker', 'an unlocked key does not need the file');
 restart();
 like(failure($open), qr/does not exist.*Put it back from its copy/s, 'a lost file');
+query(q{CREATE ROLE reader; GRANT USAGE ON SCHEMA padlock TO reader; GRANT EXECUTE ON FUNCTION padlock.decrypt(bytea, jsonb) TO reader; GRANT SELECT ON sealed TO reader});
+my $told = failure("SET ROLE reader; \\set VERBOSITY verbose\n$open");
+like($told, qr/F0000: +a file of the server's configuration cannot be used/, 'who is no superuser is told so much');
+unlike($told, qr/documents\.key|key_file|init_keyring/, 'and neither where it lies nor what it is');
+like(slurp_file($node->logfile), qr/DETAIL:  File ".*documents\.key" of padlock\.key_file does not exist\./, 'the log says it');
 like(failure('SELECT padlock.init_keyring()'), qr/does not exist/, 'none is made where keys depend on one');
 ok(!-e $file, 'in fact');
 
