@@ -127,17 +127,18 @@ read_file(const char *path, const char *setting, int max, bool secret)
 	PadlockSecretFile file;
 
 	if (fd < 0)
-	{
-		int			sqlstate = errno == ENOENT ? ERRCODE_UNDEFINED_FILE : ERRCODE_IO_ERROR;
-
-		padlock_refuse_server_file(sqlstate, path, setting, psprintf("cannot be opened: %m"), NULL);
-	}
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\" of %s: %m", path, setting)));
 	if (load(fd, content, max, secret, &file))
 		file.problem = make_text(content, file.length);
 	if (file.problem != NULL)
 	{
 		explicit_bzero(content, max);
-		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path, setting, file.problem, file.hint);
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("file \"%s\" of %s %s", path, setting, file.problem),
+				 file.hint ? errhint("%s", file.hint) : 0));
 	}
 	return content;
 }

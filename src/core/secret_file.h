@@ -35,8 +35,8 @@ extern bool padlock_load_secret_file(const char *path, char *content, int max,
  *
  * Errors: of class 58 (58P01 for a missing one) when it cannot be opened,
  * F0000 when it is not a regular file, not the server user's own, open to
- * others, longer than max, empty or not UTF-8 text; see
- * padlock_refuse_server_file.  May be called without a transaction.
+ * others, longer than max, empty or not UTF-8 text.  May be called without a
+ * transaction.
  */
 extern char *padlock_read_secret_file(const char *path, const char *setting, int max);
 
