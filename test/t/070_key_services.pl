@@ -236,11 +236,12 @@ foreach my $case ([ "https://127.0.0.1:$tls_port", "''", 'could not be asked: th
 # A new key whose wrapped form the service cannot open again is never used.
 foreach my $provider (@providers)
 {
-	mode($provider, 'wrongkey');
-	query("SELECT padlock.rotate_key('$provider')");
-	problem_like($provider, '/2: .* gave another key than the one that it wrapped', "$provider: another key in its place is noticed");
+	# in this order: an attempt that one of the two modes begins must not succeed in the other
 	mode($provider, 'badcipher');
+	query("SELECT padlock.rotate_key('$provider')");
 	problem_like($provider, '/2: ', "$provider: a wrapped key is tried before it is kept");
+	mode($provider, 'wrongkey');
+	problem_like($provider, '/2: .* gave another key than the one that it wrapped', "$provider: another key in its place is noticed");
 	is(query("SELECT string_agg(version || ' ' || state, ', ' ORDER BY version) FROM padlock.keys WHERE key_id = '$provider'"), '1 active, 2 pending', "$provider: the key before stays");
 	mode($provider, 'ok');
 	ok(is_unlocked("$provider/2"), "$provider: it is made when the service is well");
