@@ -86,6 +86,28 @@ ROLLBACK TO s;
 INSERT INTO documents (user_id, title, file_url) SELECT padlock.uid(), 'x', 'https://files.example/many.pdf' FROM generate_series(1, 1000);
 ROLLBACK;
 \set VERBOSITY default
+-- What waits for its content by document_put() is not counted, and costs no worker anything.
+BEGIN;
+SELECT pg_temp.become('authenticated', :'user');
+INSERT INTO documents (title, encrypt) SELECT 'to come', true FROM generate_series(1, 300);
+INSERT INTO documents (title, file_url, encrypt) VALUES ('fetched', 'https://files.example/fetched', true)
+RETURNING encryption_status;
+INSERT INTO documents (title, encrypt) VALUES ('one more', true) RETURNING encryption_status;
+UPDATE documents SET is_encrypted = true WHERE title = 'one more';
+ROLLBACK;
+
+-- An admin is not forgotten before his office has ended.
+BEGIN;
+INSERT INTO admin_users (id, role) VALUES ('d0000000-0000-4000-8000-000000000001', 'super_admin');
+SET LOCAL ROLE service_role;
+SAVEPOINT s;
+SELECT padlock.forget_user('d0000000-0000-4000-8000-000000000001');
+ROLLBACK TO s;
+RESET ROLE;
+DELETE FROM admin_users WHERE id = 'd0000000-0000-4000-8000-000000000001';
+SELECT padlock.forget_user('d0000000-0000-4000-8000-000000000001') ->> 'documents' AS documents;
+SELECT padlock.forget_user(NULL);
+ROLLBACK;
 
 -- A job that fails for good, whoever says so, fails its document.
 UPDATE job_queue SET status = 'failed', error_message = 'lease ended'

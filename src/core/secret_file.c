@@ -102,21 +102,40 @@ make_text(char *content, size_t length)
 	return NULL;
 }
 
+/* The message as a sentence, for a detail. */
+static char *
+sentence(const char *message)
+{
+	char	   *text = psprintf("%s.", message);
+
+	text[0] = pg_toupper((unsigned char) text[0]);
+	return text;
+}
+
 void
-padlock_refuse_server_file(int sqlstate, const char *path, const char *setting,
-						   const char *problem, const char *hint)
+padlock_refuse_server_file(int sqlstate, const char *message, const char *hint)
 {
 	/* outside a transaction nobody calls but the server's own processes */
 	if (!IsTransactionState() || superuser_arg(GetOuterUserId()))
 		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("file \"%s\" of %s %s", path, setting, problem),
+				(errcode(sqlstate), errmsg_internal("%s", message),
 				 hint != NULL ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
 			 errmsg("a file of the server's configuration cannot be used"),
-			 errdetail_log("File \"%s\" of %s %s.", path, setting, problem),
+			 hint != NULL ? errdetail_log("%s %s", sentence(message), hint) :
+			 errdetail_log("%s", sentence(message)),
 			 errhint("Tell the operator of the server; its log says more.")));
+}
+
+/* Stop because a file cannot be opened, by errno; never with 42501, which is about callers. */
+static void pg_attribute_noreturn()
+refuse_to_open(const char *path, const char *setting)
+{
+	int			sqlstate = errno == ENOENT ? ERRCODE_UNDEFINED_FILE : ERRCODE_IO_ERROR;
+
+	padlock_refuse_server_file(sqlstate, psprintf("could not open file \"%s\" of %s: %m", path, setting),
+							   NULL);
 }
 
 static char *
@@ -127,18 +146,15 @@ read_file(const char *path, const char *setting, int max, bool secret)
 	PadlockSecretFile file;
 
 	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\" of %s: %m", path, setting)));
+		refuse_to_open(path, setting);
 	if (load(fd, content, max, secret, &file))
 		file.problem = make_text(content, file.length);
 	if (file.problem != NULL)
 	{
 		explicit_bzero(content, max);
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("file \"%s\" of %s %s", path, setting, file.problem),
-				 file.hint ? errhint("%s", file.hint) : 0));
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR,
+								   psprintf("file \"%s\" of %s %s", path, setting, file.problem),
+								   file.hint);
 	}
 	return content;
 }

@@ -33,10 +33,10 @@ extern bool padlock_load_secret_file(const char *path, char *content, int max,
  *
  * path: absolute.  setting: its name, for messages.  max: bytes.
  *
- * Errors: of class 58 (58P01 for a missing one) when it cannot be opened,
- * F0000 when it is not a regular file, not the server user's own, open to
- * others, longer than max, empty or not UTF-8 text.  May be called without a
- * transaction.
+ * Errors, for superusers; see padlock_refuse_server_file(): of class 58 (58P01
+ * for a missing one) when it cannot be opened, F0000 when it is not a regular
+ * file, not the server user's own, open to others, longer than max, empty or not
+ * UTF-8 text.  May be called without a transaction.
  */
 extern char *padlock_read_secret_file(const char *path, const char *setting, int max);
 
@@ -48,11 +48,11 @@ extern char *padlock_read_public_file(const char *path, const char *setting, int
 
 /*
  * Stop because the file that a setting names cannot be used.  Sessions of any
- * role come to this: superusers and the server's log get the SQLSTATE, the
- * file's name, the problem (to follow the name) and the hint (or NULL); all
- * others F0000, which a gateway answers with 500, and no more than that.
+ * role come to this: superusers get the SQLSTATE, the message, which names the
+ * file, and the hint (or NULL); all others F0000, which a gateway answers with
+ * 500, and no more than that.  The server's log has all of it.
  */
-extern void padlock_refuse_server_file(int sqlstate, const char *path, const char *setting,
-									   const char *problem, const char *hint) pg_attribute_noreturn();
+extern void padlock_refuse_server_file(int sqlstate, const char *message,
+									   const char *hint) pg_attribute_noreturn();
 
 #endif							/* PADLOCK_SECRET_FILE_H */

@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(padlock_forget_user);
 
 /* Run a statement about the user; returns how many rows it was. */
 static uint64
-erase(PadlockStatement *statement, const pg_uuid_t *user)
+run(PadlockStatement *statement, const pg_uuid_t *user)
 {
 	Datum		value = UUIDPGetDatum(user);
 	uint64		count;
@@ -64,7 +64,7 @@ erase_jobs(const pg_uuid_t *user)
 	};
 
 	for (int i = 0; i < lengthof(statements); i++)
-		(void) erase(&statements[i], user);
+		(void) run(&statements[i], user);
 }
 
 /* The password, open mails' tokens and the address: the account stays as a number. */
@@ -90,21 +90,45 @@ erase_account(const pg_uuid_t *user)
 	};
 
 	for (int i = 0; i < lengthof(statements); i++)
-		(void) erase(&statements[i], user);
+		(void) run(&statements[i], user);
+}
+
+/*
+ * Stop unless the user is there and no admin.  An office that was left would be a
+ * nameless account's, so whoever may end it does that first.  The lock keeps
+ * others from making him one until the transaction ends: they refer to the row.
+ */
+static void
+require_plain_user(const pg_uuid_t *user)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT FROM @app@.users WHERE id = $1 FOR UPDATE", .nargs = 1, .argtypes = {UUIDOID}
+	};
+	static PadlockStatement office = {
+		.sql = "SELECT FROM @app@.admin_users WHERE id = $1", .nargs = 1, .argtypes = {UUIDOID}
+	};
+
+	if (run(&find, user) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND), errmsg("user does not exist")));
+	if (run(&office, user) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("user is an admin"),
+				 errdetail("Nobody was erased."),
+				 errhint("Delete the user's row of %s first, as a super admin or the owner of the table, then call padlock.forget_user() again.",
+						 padlock_sql("@app@.admin_users"))));
 }
 
 /*
  * padlock.forget_user(user_id uuid) returns jsonb: erase a user's documents,
  * sessions, password and address, and the personal values in the audit trail,
  * those of this erasure too.  Returns how many of each.  P0002 for an unknown
- * user.
+ * user, 55006 for an admin.
  */
 Datum
 padlock_forget_user(PG_FUNCTION_ARGS)
 {
-	static PadlockStatement find = {
-		.sql = "SELECT FROM @app@.users WHERE id = $1 FOR UPDATE", .nargs = 1, .argtypes = {UUIDOID}
-	};
 	static PadlockStatement documents = {
 		.sql = "DELETE FROM @app@.documents WHERE user_id = $1", .nargs = 1, .argtypes = {UUIDOID}
 	};
@@ -122,12 +146,10 @@ padlock_forget_user(PG_FUNCTION_ARGS)
 	user = PG_GETARG_UUID_P(0);
 	/* as the owner: EXECUTE is the right to do it */
 	padlock_become_owner(&saved);
-	if (erase(&find, user) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND), errmsg("user does not exist")));
+	require_plain_user(user);
 	erase_jobs(user);
-	counts[0] = erase(&documents, user);
-	counts[1] = erase(&sessions, user);
+	counts[0] = run(&documents, user);
+	counts[1] = run(&sessions, user);
 	erase_account(user);
 	audit_rows = padlock_audit_erase_user(user);
 	padlock_restore_user(&saved);

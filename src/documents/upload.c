@@ -148,13 +148,15 @@ padlock_document_unsealed(HeapTuple row, TupleDesc desc, bool to_be_sealed)
 /*
  * Stop when a user has too many documents waiting.  document_upload has its
  * rate limit, but a plain INSERT has none, and each row makes a worker fetch
- * a URL of the user's choice.
+ * a URL of the user's choice.  Rows whose content is still to come by
+ * document_put() cost nobody anything, and may wait for ever.
  */
 static void
 check_pending(HeapTuple row, TupleDesc desc)
 {
 	static PadlockStatement count = {
 		.sql = "SELECT FROM @app@.documents WHERE user_id = $1"
+		" AND file_url IS NOT NULL"
 		" AND (extraction_status = 'pending' OR encryption_status = 'pending') LIMIT $2",
 		.nargs = 2,
 		.argtypes = {UUIDOID, INT4OID}
@@ -214,7 +216,7 @@ mark_row(HeapTuple row, TupleDesc desc)
 	bool		sealed = is_set(row, desc, "is_encrypted");
 	bool		seal = sealed || is_set(row, desc, "encrypt");
 
-	if (pdf || seal)
+	if (pdf || (seal && column_text(row, desc, "file_url") != NULL))
 		check_pending(row, desc);
 	if (pdf)
 		row = mark_pending(row, desc, "extraction_status");
@@ -325,7 +327,7 @@ check_encryption(PadlockBody *body)
 	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, key_name))
 		padlock_http_error(500, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						   "encryption of documents is not set up", NULL,
-						   "The owner of the extension makes the key with padlock.init_keyring().");
+						   "The owner of the extension makes the key with padlock.init_keyring(); where padlock.keyring() shows it as pending, padlock.key_services() tells why.");
 }
 
 Jsonb *

@@ -37,6 +37,10 @@
 #define KEY_DIGITS			(2 * PADLOCK_KEK_SIZE)
 #define MAX_FILE			(KEY_DIGITS + 2)	/* with a line's end */
 
+/* What to do about a missing file: keys depend on it, or perhaps there never was one. */
+#define HINT_LOST			"Put it back from its copy: keys depend on it, and a new file would not open them."
+#define HINT_MISSING		"Put it back from its copy; if there never was one, make it with SELECT padlock.init_keyring()."
+
 static char *key_file = NULL;
 
 static bool
@@ -70,26 +74,32 @@ path(void)
 	return key_file;
 }
 
+/* A message about the file. */
+static char *
+about_file(const char *problem)
+{
+	return psprintf("file \"%s\" of %s %s", path(), SETTING, problem);
+}
+
 /* Say what a missing file means, before the reader says only that it is missing. */
 static void
-check_file_exists(void)
+check_file_exists(const char *hint)
 {
 	struct stat status;
 
 	if (lstat(path(), &status) == 0 || errno != ENOENT)
 		return;
-	padlock_refuse_server_file(ERRCODE_UNDEFINED_FILE, path(), SETTING, "does not exist",
-							   "Put it back from its copy; in a new installation, run SELECT padlock.init_keyring().");
+	padlock_refuse_server_file(ERRCODE_UNDEFINED_FILE, about_file("does not exist"), hint);
 }
 
-/* Read the file's key.  The caller wipes it. */
+/* Read the file's key, or say what to do when there is no file.  The caller wipes it. */
 static void
-read_key(uint8 *key)
+read_key(uint8 *key, const char *hint)
 {
 	char	   *text;
 	bool		good;
 
-	check_file_exists();
+	check_file_exists(hint);
 	text = padlock_read_secret_file(path(), SETTING, MAX_FILE);
 	good = strlen(text) == KEY_DIGITS &&
 		strspn(text, "0123456789abcdefABCDEF") == KEY_DIGITS;
@@ -99,7 +109,7 @@ read_key(uint8 *key)
 	explicit_bzero(text, strlen(text));
 	pfree(text);
 	if (!good)
-		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path(), SETTING, "does not hold a key",
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, about_file("does not hold a key"),
 								   psprintf("A key is %d hexadecimal digits: put the right file back from its copy.", KEY_DIGITS));
 }
 
@@ -180,7 +190,7 @@ key_file_make(bool lost)
 
 	if (lstat(name, &status) == 0 || errno != ENOENT || lost)
 	{
-		read_key(key);			/* or say what is wrong with it */
+		read_key(key, HINT_LOST);	/* or say what is wrong with it */
 		envelope_wipe(key, sizeof(key));
 		return false;
 	}
@@ -221,7 +231,7 @@ key_file_wrap(const char *name, const uint8 *kek)
 	bool		done;
 
 	SET_VARSIZE(wrapped, VARHDRSZ + size);
-	read_key(file_key);
+	read_key(file_key, HINT_MISSING);
 	done = envelope_seal(&draft, (uint8 *) VARDATA(wrapped));
 	envelope_wipe(file_key, sizeof(file_key));
 	if (!done)
@@ -257,11 +267,11 @@ key_file_unwrap(const char *name, const bytea *wrapped, uint8 *kek)
 	uint8		file_key[PADLOCK_KEK_SIZE];
 	bool		done;
 
-	read_key(file_key);
+	read_key(file_key, HINT_LOST);
 	done = unwrap(name, wrapped, file_key, kek);
 	envelope_wipe(file_key, sizeof(file_key));
 	if (!done)
-		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR, path(), SETTING,
-								   psprintf("holds a key, but is not the one that wrapped key \"%s\"", name),
+		padlock_refuse_server_file(ERRCODE_CONFIG_FILE_ERROR,
+								   about_file(psprintf("holds a key, but is not the one that wrapped key \"%s\"", name)),
 								   "Put the right file back from its copy.");
 }

@@ -267,7 +267,7 @@ keyring_active_row(const char *key_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("key \"%s\" is not made yet", key_id),
-				 errhint("A background worker is to make it: see padlock.worker_status() and job_queue.")));
+				 errhint("A background worker is to make it: padlock.key_services() tells what keeps it from that.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("key \"%s\" does not exist", key_id),
@@ -360,7 +360,8 @@ miss_remote(const KeyringRow *row)
 			 errmsg("key \"%s\" is locked", row->name),
 			 keyring_is_locked() ?
 			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.") :
-			 errhint("A background worker is to ask \"%s\" for it; try again.", row->provider)));
+			 errhint("A background worker is to ask \"%s\" for it; try again.  padlock.key_services() tells what keeps it locked.",
+					 row->provider)));
 }
 
 bool

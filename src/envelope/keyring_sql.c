@@ -161,7 +161,7 @@ newest_version(List *rows, const char *key_id, const KeyringRow **newest)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("key \"%s\" is being made", row->name),
-					 errhint("Wait until a background worker has made it.")));
+					 errhint("Wait until a background worker has made it; padlock.key_services() tells what keeps it from that.")));
 		if (row->version > version)
 		{
 			version = row->version;

@@ -108,7 +108,7 @@ guard_update(TriggerData *trigger)
 							trigger->tg_trigger->tgargs[i],
 							RelationGetRelationName(trigger->tg_relation)),
 					 is_id ? errhint("Only service_role may change it.")
-					 : errhint("Only admins and service_role may change it.")));
+					 : errhint("Leave it out: only padlock, admins and service_role set it.")));
 	}
 	return trigger->tg_newtuple;
 }

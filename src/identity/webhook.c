@@ -164,6 +164,7 @@ read_secrets(void)
 			explicit_bzero(text, strlen(text));
 		ereport(LOG,
 				(errmsg("padlock: webhooks are refused: %s", error->message),
+				 error->detail_log ? errdetail("%s", error->detail_log) :
 				 error->hint ? errhint("%s", error->hint) : 0,
 				 errhidestmt(true)));
 		padlock_http_error(500, ERRCODE_CONFIG_FILE_ERROR, "webhook secrets cannot be used", NULL,

@@ -78,8 +78,26 @@ like($err, qr/message could not be decrypted/, 'but opens nothing of the first')
 
 # Troubles: each is an error, and none changes the file or makes another.
 restart();
-chmod(0640, $file);
+query(q{CREATE ROLE reader; GRANT USAGE ON SCHEMA padlock TO reader; GRANT EXECUTE ON FUNCTION padlock.decrypt(bytea, jsonb) TO reader; GRANT SELECT ON sealed TO reader});
+
+# Who is no superuser is told neither where the file lies nor what is wrong with it; the log has it.
+sub is_hidden
+{
+	my ($logged, $what) = @_;
+	my $offset = -s $node->logfile;
+	my $told = failure("SET ROLE reader; \\set VERBOSITY verbose\n$open");
+	like($told, qr/F0000: +a file of the server's configuration cannot be used/, "$what: a reader is told so much");
+	unlike($told, qr/documents\.key|key_file|init_keyring|chmod/, "$what: and no more");
+	like(substr(slurp_file($node->logfile), $offset), $logged, "$what: the log says it");
+}
+
+chmod(0644, $file);
 like(failure($open), qr/can be read or written by others/, 'a file that others may read');
+is_hidden(qr/DETAIL:  File ".*documents\.key" of padlock\.key_file can be read or written by others\. Change its mode/, 'open to others');
+chmod(0000, $file);
+like(failure($open), qr/could not open file ".*documents.key" of padlock.key_file: Permission denied/, 'a file that cannot be read');
+is_hidden(qr/DETAIL:  Could not open file ".*documents\.key" of padlock\.key_file: Permission denied\./, 'unreadable');
+chmod(0644, $file);
 like(failure('SELECT padlock.init_keyring()'), qr/can be read or written by others/, 'nor does init_keyring() take it');
 chmod(0600, $file);
 is(query($open), 'marker', 'set right again, it opens');
@@ -88,12 +106,10 @@ rename($file, "$file.away") or die;
 is(query($open), 'marker', 'an unlocked key does not need the file');
 restart();
 like(failure($open), qr/does not exist.*Put it back from its copy/s, 'a lost file');
-query(q{CREATE ROLE reader; GRANT USAGE ON SCHEMA padlock TO reader; GRANT EXECUTE ON FUNCTION padlock.decrypt(bytea, jsonb) TO reader; GRANT SELECT ON sealed TO reader});
-my $told = failure("SET ROLE reader; \\set VERBOSITY verbose\n$open");
-like($told, qr/F0000: +a file of the server's configuration cannot be used/, 'who is no superuser is told so much');
-unlike($told, qr/documents\.key|key_file|init_keyring/, 'and neither where it lies nor what it is');
-like(slurp_file($node->logfile), qr/DETAIL:  File ".*documents\.key" of padlock\.key_file does not exist\./, 'the log says it');
-like(failure('SELECT padlock.init_keyring()'), qr/does not exist/, 'none is made where keys depend on one');
+is_hidden(qr/DETAIL:  File ".*documents\.key" of padlock\.key_file does not exist\./, 'lost');
+my $lost = failure('SELECT padlock.init_keyring()');
+like($lost, qr/does not exist.*HINT:  Put it back from its copy/s, 'none is made where keys depend on one');
+unlike($lost, qr/init_keyring/, 'and the hint does not lead back here');
 ok(!-e $file, 'in fact');
 
 append_to_file($file, ('0123456789abcdef' x 4) . "\n");
