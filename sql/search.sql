@@ -56,7 +56,7 @@ SELECT product_search(age => '30 years', min_premium => '1e3', page => '0', per_
                       country => 'GBR', company_id => '5e', sort_by => 'name', sort_order => 'up', search_term => repeat('x', 201), max_premium => 'NaN');
 SELECT product_search('{"search_term": "gold"}');
 SELECT product_search('[]'::jsonb);
-SELECT product_search(NULL::jsonb);
+SELECT pg_temp.found(product_search(NULL::jsonb));
 SELECT product_search('{"q": "x", "page": "1", "min_premium": 100, "max_premium": 50, "age": 1.5}'::jsonb);
 
 -- A read-only transaction is enough.
@@ -81,6 +81,17 @@ SELECT w ->> 'word' AS word, jsonb_array_length(w -> 'terms') > 1 AS has_synonym
 SELECT term, pg_temp.found(a) AS found, a ->> 'relaxed' AS relaxed, a ->> 'corrected' AS corrected
   FROM unnest(ARRAY['automobile', 'dentel', 'hospitel cvoer', '"care private"', '"dental hospital" gold', 'gold -dental', '-gold', 'GHC-1 motor', 'zzzzzzzz']) AS term,
        product_search(search_term => term) AS a;
+
+-- A product with the very code comes first, whatever stands around the code or
+-- beside it; a word beside digits is neither corrected nor completed.
+SELECT term, pg_temp.found(a) AS found, a ->> 'relaxed' AS relaxed, a ->> 'corrected' AS corrected
+  FROM unnest(ARRAY['hb-1', '"HB-1"', 'HB-1.', '(hb-1)', '“HB-1”,', 'gold HB-1', 'HB-1 "gold health" MP-1', 'HB-1 -home', 'HB-1 gold -"home basic"',
+                    'HB-1 "silver health"', 'HB-1 -"silver health"', 'gold -hb-1', '"GHC-1" cover', 'MOTER-9', '"moter-9"', 'moter-9.', 'moto-9', 'moter 9', 'hb-01', 'hb 1']) AS term,
+       product_search(search_term => term) AS a;
+SELECT term, sort_by, p ->> 'product_code' AS code, p -> 'highlight' AS highlight, p #> '{explain,score}' = 'null' AS no_score, p #> '{explain,words,0}' AS reason
+  FROM unnest(ARRAY['gold hb-1', 'hb-1']) AS term, unnest('{relevance,premium_amount}'::text[]) AS sort_by,
+       jsonb_array_elements(product_search(search_term => term, sort_by => sort_by, highlight => 'true', explain => 'true') -> 'products') WITH ORDINALITY AS a(p, i)
+ WHERE p ->> 'product_code' = 'HB-1' OR sort_by = 'premium_amount' ORDER BY 1, 2, i;
 
 -- A cursor walks through all of a result, whatever its order.
 CREATE FUNCTION pg_temp.walk(body jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -125,6 +136,13 @@ DELETE FROM insurance_products WHERE product_name IN ('Gondola cover', 'Gondola 
 SET ROLE anon;
 SELECT product_search(cursor => 'x');
 SELECT product_search(cursor => product_search(per_page => '1') ->> 'next_cursor', sort_by => 'premium_amount');
+SELECT pg_temp.found(product_search(search_term => 'cover care', per_page => '20', cursor => a ->> 'next_cursor')) AS page_of_another_size
+  FROM product_search(search_term => 'cover care', per_page => '1') AS a;
+SELECT product_search(search_term => 'cover', cursor => a ->> 'next_cursor') FROM product_search(search_term => 'cover care', per_page => '1') AS a;
+SELECT product_search(policy_type => 'health', cursor => a ->> 'next_cursor') FROM product_search(per_page => '1') AS a;
+SELECT product_search(sort_order => 'asc', cursor => a ->> 'next_cursor') FROM product_search(per_page => '1') AS a;
+SELECT product_search(cursor => overlay(a ->> 'next_cursor' PLACING '+' FROM 10)) FROM product_search(per_page => '1') AS a;
+SELECT product_search(cursor => left(a ->> 'next_cursor', -1)) FROM product_search(per_page => '1') AS a;
 SELECT product_search('{"page": 2, "cursor": "x"}'::jsonb);
 SELECT product_search(facets => 'yes', highlight => '1', explain => 'TRUE');
 

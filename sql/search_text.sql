@@ -47,6 +47,12 @@ SELECT term, found(term)
                     '"fees for dogs"', '"fees of dogs"', '“pet insurance”', '"unclosed car', 'compre', 'xylophonist', 'orthodnotsits']) WITH ORDINALITY AS t(term, i)
  ORDER BY i;
 
+-- words of three letters are never corrected, and no word that some product has
+UPDATE insurance_products SET description = description || '; a broken limb, tarp, let' WHERE product_code = 'W-6';
+SELECT term, found(term)
+  FROM unnest(ARRAY['broken leg', 'leg', 'lett', 'trap', 'tarp', 'pett', 'plam', 'plami', 'doktor', 'dcotro', 'kurtessy']) WITH ORDINALITY AS t(term, i)
+ ORDER BY i;
+
 -- anything may be typed
 SELECT term, found(term)
   FROM unnest(ARRAY['', '   ', 'the of and', '!!! ???', ':*&|!()', '%', '_', '%%__', '''', '''''; DROP TABLE x; --', '\', '"', '""', '"" ""', '-', '--', '- -', '-""', '-"',
@@ -93,6 +99,12 @@ SELECT suggest('ins');
 SELECT suggest('cheap PET'), suggest('pet '), suggest('courtes', '1'), suggest('dentt');
 SELECT suggest(''), suggest('  '), suggest('%'), suggest('"'), suggest('😀'), suggest(E'\x01');
 SELECT suggest(NULL);
+SELECT suggest('{"prefix": "ins"}');
+SELECT suggest('{');
+UPDATE insurance_products SET search_keywords = '{prévoyance,prevoyance,Prévention,привет,Йога,ärzte,ångström,保険}' WHERE product_code = 'W-6';
+UPDATE insurance_products SET search_keywords = '{prévoyance}' WHERE product_code = 'W-7';
+SELECT typed, (SELECT string_agg(concat_ws(' ', s ->> 'text', s ->> 'products'), ', ') FROM jsonb_array_elements(suggest(typed) -> 'suggestions') AS s)
+  FROM unnest('{prev,PRÉV,prévo,preventon,pr,a,ä,arz,йо,ио,при,при7,保,険,zürich cover-9x,dentl-7,dentl}'::text[]) AS typed;
 SELECT suggest('a', '0');
 SELECT suggest('a', 'many');
 SELECT suggest(repeat('x', 201));

@@ -43,16 +43,27 @@ push_members(JsonbParseState **state, const char *text)
 		(void) pushJsonbValue(state, token, &value);
 }
 
-/* Why a hit ranks where it does. */
+/*
+ * Why a hit ranks where it does.  code: the product's, if the query asks for
+ * it, else NULL; there is no score when something else has put it there.
+ */
 static void
 append_explanation(StringInfo json, const SearchView *view, const SearchPlan *plan,
-				   const SearchHit *hit)
+				   const SearchHit *hit, const char *code)
 {
 	const SearchQuery *query = plan->query;
 	const char *separator = "";
 
-	appendStringInfo(json, "{\"score\": %.4g, \"boost\": %.4g, \"words\": [", hit->score,
-					 search_hit_boost(view, hit));
+	if (code == NULL && plan->order == SEARCH_ORDER_RELEVANCE)
+		appendStringInfo(json, "{\"score\": %.4g, ", hit->score);
+	else
+		appendStringInfoString(json, "{\"score\": null, ");
+	appendStringInfo(json, "\"boost\": %.4g, \"words\": [", search_hit_boost(view, hit));
+	if (code != NULL)
+	{
+		appendStringInfo(json, "{\"word\": %s, \"by\": \"code\"}", padlock_json_string(code));
+		separator = ", ";
+	}
 	for (int i = 0; query != NULL && i < query->ngroups; i++)
 	{
 		for (int j = 0; j < query->groups[i].nterms; j++)
@@ -146,10 +157,29 @@ find_row(SearchLookup *lookup, const pg_uuid_t *id)
 			 errhint("Run SELECT padlock.search_rebuild().")));
 }
 
+/* The code of the product at hand if the query asks for it, else NULL. */
+static const char *
+searched_code(ResultPage *page)
+{
+	const SearchQuery *query = page->plan->query;
+	bool		isnull;
+	Datum		value = search_product_value(&page->products.shape, page->products.table.slot,
+											 PRODUCT_CODE, &isnull);
+	const char *code = isnull || query == NULL ? NULL : TextDatumGetCString(value);
+
+	for (int i = 0; code != NULL && i < query->ncodes; i++)
+	{
+		if (strcmp(search_fold_code(code), query->codes[i]) == 0)
+			return code;
+	}
+	return NULL;
+}
+
 /* Push what is asked of a product beyond its row. */
 static void
 push_extras(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 {
+	const char *code = searched_code(page);
 	StringInfoData json;
 
 	initStringInfo(&json);
@@ -160,12 +190,12 @@ push_extras(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 
 		search_product_source(&page->products.shape, page->products.table.slot, &source);
 		appendStringInfoString(&json, "\"highlight\": ");
-		search_highlight(page->highlighter, &source, &json);
+		search_highlight(page->highlighter, &source, code, &json);
 	}
 	if (page->explain)
 	{
 		appendStringInfo(&json, "%s\"explain\": ", page->highlighter != NULL ? ", " : "");
-		append_explanation(&json, page->view, page->plan, hit);
+		append_explanation(&json, page->view, page->plan, hit, code);
 	}
 	appendStringInfoChar(&json, '}');
 	push_members(state, json.data);

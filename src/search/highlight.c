@@ -282,14 +282,27 @@ end_field(SearchHighlighter *highlighter, const char *name, StringInfo json)
 	escape_json(json, highlighter->snippet.data);
 }
 
+static void
+mark_code(SearchHighlighter *highlighter, const char *code)
+{
+	appendStringInfoString(&highlighter->snippet, "<mark>");
+	append_escaped(&highlighter->snippet, code, strlen(code));
+	appendStringInfoString(&highlighter->snippet, "</mark>");
+}
+
 void
-search_highlight(SearchHighlighter *highlighter, const SearchSource *source, StringInfo json)
+search_highlight(SearchHighlighter *highlighter, const SearchSource *source, const char *code,
+				 StringInfo json)
 {
 	strlcpy(highlighter->language, "english", NAMEDATALEN);
 	if (source->language != NULL)
 		text_to_cstring_buffer(source->language, highlighter->language, NAMEDATALEN);
 
 	appendStringInfoChar(json, '{');
+	start_field(highlighter);
+	if (code != NULL)
+		mark_code(highlighter, code);
+	end_field(highlighter, "product_code", json);
 	start_field(highlighter);
 	add_text_value(highlighter, source->name);
 	end_field(highlighter, "product_name", json);

@@ -20,9 +20,11 @@ extern SearchHighlighter *search_highlighter_create(const SearchQuery *query);
 /*
  * Append a JSON object to json: for each of product_name, keywords,
  * description, benefits and coverage with a match a snippet of bounded length,
- * HTML-escaped, with matches in <mark></mark>.  {} when nothing matches.
+ * HTML-escaped, with matches in <mark></mark>.  code: the product's, if the
+ * query asks for it, which is marked as a whole; else NULL.  {} when nothing
+ * matches.
  */
 extern void search_highlight(SearchHighlighter *highlighter, const SearchSource *source,
-							 StringInfo json);
+							 const char *code, StringInfo json);
 
 #endif							/* PADLOCK_SEARCH_HIGHLIGHT_H */

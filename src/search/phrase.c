@@ -123,19 +123,22 @@ open_word(PhraseWord *word, const SearchSegment *segment, const SearchGroup *gro
 }
 
 static void
-open_phrases(PhraseRun *run, const SearchSegment *segment, const SearchQuery *query)
+open_phrases(PhraseRun *run, const SearchSegment *segment, const SearchQuery *query, bool required)
 {
-	run->nphrases = query->nphrases;
 	run->phrases = palloc(query->nphrases * sizeof(PhraseWalk));
 	for (int i = 0; i < query->nphrases; i++)
 	{
 		const SearchPhrase *phrase = &query->phrases[i];
+		PhraseWalk *walk = &run->phrases[run->nphrases];
 
-		run->phrases[i].excluded = phrase->excluded;
-		run->phrases[i].nwords = phrase->ngroups;
-		run->phrases[i].words = palloc(phrase->ngroups * sizeof(PhraseWord));
+		if (!required && !phrase->excluded)
+			continue;
+		run->nphrases++;
+		walk->excluded = phrase->excluded;
+		walk->nwords = phrase->ngroups;
+		walk->words = palloc(phrase->ngroups * sizeof(PhraseWord));
 		for (int j = 0; j < phrase->ngroups; j++)
-			open_word(&run->phrases[i].words[j], segment, &phrase->groups[j],
+			open_word(&walk->words[j], segment, &phrase->groups[j],
 					  phrase->offsets[j] - phrase->offsets[0]);
 	}
 }
@@ -346,11 +349,11 @@ restrict_chunk(PhraseRun *run, uint64 *documents)
 
 void
 search_restrict_to_phrases(const SearchViewSegment *place, const SearchQuery *query,
-						   uint64 *allowed)
+						   bool required, uint64 *allowed)
 {
 	PhraseRun  *run = palloc0(sizeof(PhraseRun));
 
-	open_phrases(run, place->segment, query);
+	open_phrases(run, place->segment, query, required);
 	for (run->chunk = 0; run->chunk < SEARCH_CHUNKS(place->segment->ndocuments); run->chunk++)
 	{
 		CHECK_FOR_INTERRUPTS();

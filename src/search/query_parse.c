@@ -10,6 +10,9 @@
  * written in, then, if the index hardly knows it, the words that it may be a
  * misspelling of, then synonyms.
  *
+ * The whole text may be a product code, and so may each chunk that looks like
+ * one, with or without what stands around it.
+ *
  * A query that finds nothing is relaxed step by step; each step is the same
  * text parsed with one more freedom, if that changes anything.
  *
@@ -17,10 +20,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
-#include "utils/formatting.h"
 
+#include "search/build.h"
 #include "search/languages.h"
 #include "search/query_parse.h"
 #include "search/spelling.h"
@@ -30,12 +32,11 @@
 /* Words of a query from here on are left out. */
 #define MAX_WORDS		32
 
-/*
- * A word that fewer documents have may be misspelt, if there is one like it
- * that so many times more documents have.
- */
-#define KNOWN_WORD		3
-#define MORE_LIKELY		20
+/* Parts of a query that are looked up as product codes. */
+#define MAX_CODES		8
+
+/* A code of digits alone has so many, or it is a number like any other. */
+#define CODE_DIGITS		5
 
 /* How much less a correction counts than what was typed. */
 #define SPELLING_WEIGHT	0.5f
@@ -100,7 +101,7 @@ typedef struct Parser
 	int			allowed;		/* of Freedom */
 	int			taken;			/* those that made a difference */
 	int			words;			/* read so far */
-	bool		in_code;		/* the words at hand stand beside digits: AUT-02 */
+	bool		in_code;		/* the word at hand stands as in AUT-02 */
 	SearchQuery *query;
 	SearchWalks *walks;
 	StringInfoData corrected;	/* the text so far, with corrections */
@@ -244,18 +245,16 @@ find_spellings(Parser *parser, const SearchSplit *word, SearchSpellingReach reac
 }
 
 /*
- * Add a word's corrections to its group, which frequency documents match as it
- * is.  False when there are none, or none that would make a difference.
+ * Add a word's corrections to its group.  False when there are none, or none
+ * that would make a difference.
  */
 static bool
-correct(Parser *parser, SearchGroup *group, const SearchSplit *word, uint32 frequency,
-		SearchSpellingReach reach)
+correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpellingReach reach)
 {
 	const Walked *walked = find_spellings(parser, word, reach);
 	int			nterms = group->nterms;
 
-	if (walked == NULL || walked->nfound == 0 ||
-		walked->found[0].frequency < frequency * MORE_LIKELY)
+	if (walked == NULL || walked->nfound == 0)
 		return false;
 	add_spellings(parser, group, walked->found, walked->nfound, SPELLING_WEIGHT,
 				  SEARCH_MATCH_TYPO);
@@ -334,24 +333,33 @@ add_halves(Parser *parser, const SearchSplit *word)
 	return true;
 }
 
+/* Does any product have a group's word? */
+static bool
+is_known(const Parser *parser, const SearchGroup *group)
+{
+	for (int i = 0; i < group->nterms; i++)
+	{
+		if (search_view_lives(parser->view, group->terms[i].term, group->terms[i].length))
+			return true;
+	}
+	return false;
+}
+
 /*
- * Add to a group what its word may be instead, if it is hardly known.  False
- * when the word became groups of its own.
+ * Add to a group what its word may be instead, if it is unknown.  False when
+ * the word became groups of its own.
  */
 static bool
 correct_word(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
-	uint32		frequency = group_frequency(parser, group);
-
-	if (frequency >= KNOWN_WORD || word->has_digit || parser->in_code ||
-		search_has_synonyms(group))
+	if (parser->in_code || is_known(parser, group) || search_has_synonyms(group))
 		return true;
-	if (correct(parser, group, word, frequency, SEARCH_SPELLING_NEAR) || frequency > 0)
+	if (correct(parser, group, word, SEARCH_SPELLING_NEAR))
 		return true;
 	if (add_halves(parser, word))
 		return false;
 	if ((parser->allowed & FREE_SPELLING) != 0 &&
-		correct(parser, group, word, frequency, SEARCH_SPELLING_WIDE))
+		correct(parser, group, word, SEARCH_SPELLING_WIDE))
 		parser->taken |= FREE_SPELLING;
 	return true;
 }
@@ -365,8 +373,8 @@ add_word(Parser *parser, const SearchSplit *word)
 	make_group(parser, &group, word->form, word->form_length);
 	if (!correct_word(parser, &group, word))
 		return;
-	if ((parser->allowed & FREE_ENDINGS) != 0 && group_frequency(parser, &group) == 0 &&
-		complete(parser, &group, word))
+	if ((parser->allowed & FREE_ENDINGS) != 0 && (!parser->in_code || word->has_digit) &&
+		group_frequency(parser, &group) == 0 && complete(parser, &group, word))
 		parser->taken |= FREE_ENDINGS;
 	add_group(parser, &group);
 }
@@ -409,32 +417,70 @@ add_phrase(Parser *parser, const Chunk *chunk)
 		query->phrases[query->nphrases++] = phrase;
 }
 
-static bool
-has_digit(const Chunk *chunk)
-{
-	for (const char *s = chunk->start; s < chunk->end; s++)
-	{
-		if (*s >= '0' && *s <= '9')
-			return true;
-	}
-	return false;
-}
-
 /* Add the words of a chunk that are scored. */
 static void
 add_words(Parser *parser, const Chunk *chunk)
 {
 	SearchSplit word;
 
-	parser->in_code = !chunk->quoted && has_digit(chunk);
 	search_split(&word, chunk->start, chunk->end - chunk->start);
 	while (parser->words < MAX_WORDS && search_split_next(&word))
 	{
 		if (is_stop_word(parser, word.form, word.form_length))
 			continue;
 		parser->words++;
+		parser->in_code = search_split_in_code(&word);
 		add_word(parser, &word);
 	}
+}
+
+/* Add a part of the text as a code. */
+static void
+add_code(SearchQuery *query, const char *text, int length)
+{
+	char	   *code = search_fold_code(pnstrdup(text, length));
+
+	if (*code == '\0' || query->ncodes == MAX_CODES)
+		return;
+	for (int i = 0; i < query->ncodes; i++)
+	{
+		if (strcmp(query->codes[i], code) == 0)
+			return;
+	}
+	query->codes[query->ncodes++] = code;
+}
+
+/* Add a part of the text as a code, as it is and from its first word to its last. */
+static void
+add_codes(SearchQuery *query, const char *text, int length)
+{
+	SearchSplit word;
+	int			start = -1;
+
+	add_code(query, text, length);
+	search_split(&word, text, length);
+	while (search_split_next(&word))
+	{
+		if (start < 0)
+			start = word.start;
+	}
+	if (start >= 0)
+		add_code(query, text + start, word.end - start);
+}
+
+/* Does a chunk look like a code, among other words? */
+static bool
+looks_like_code(const Chunk *chunk)
+{
+	int			digits = 0;
+	bool		has_letter = false;
+
+	for (const char *s = chunk->start; s < chunk->end; s++)
+	{
+		digits += (*s >= '0' && *s <= '9');
+		has_letter |= IS_HIGHBIT_SET(*s) || (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z');
+	}
+	return digits >= (has_letter ? 1 : CODE_DIGITS);
 }
 
 /* Read a chunk; the words of a required phrase are scored as well. */
@@ -443,6 +489,8 @@ add_chunk(Parser *parser, const Chunk *chunk)
 {
 	int			words = parser->words;
 
+	if (!chunk->excluded && looks_like_code(chunk))
+		add_codes(parser->query, chunk->start, chunk->end - chunk->start);
 	if (chunk->excluded)
 		add_phrase(parser, chunk);
 	else if (chunk->quoted && (parser->allowed & FREE_PHRASES) == 0)
@@ -527,20 +575,6 @@ next_chunk(const char **at, Chunk *chunk)
 	return true;
 }
 
-/* The whole text, trimmed and in lower case, as a product's code; NULL if blank. */
-static char *
-read_code(const char *term)
-{
-	int			length;
-
-	while (is_blank(*term) && *term != '\0')
-		term++;
-	length = strlen(term);
-	while (length > 0 && is_blank(term[length - 1]))
-		length--;
-	return length == 0 ? NULL : str_tolower(term, length, DEFAULT_COLLATION_OID);
-}
-
 static SearchQuery *
 make_query(const char *term)
 {
@@ -550,7 +584,8 @@ make_query(const char *term)
 	query->groups = palloc(sizeof(SearchGroup) * MAX_WORDS * 2);
 	query->excluded = palloc(sizeof(SearchGroup) * MAX_WORDS);
 	query->phrases = palloc(sizeof(SearchPhrase) * MAX_WORDS);
-	query->code = read_code(term);
+	query->codes = palloc(sizeof(char *) * MAX_CODES);
+	add_codes(query, term, strlen(term));
 	return query;
 }
 

@@ -60,8 +60,9 @@ typedef struct SearchQuery
 	int			nphrases;
 	float	   *coordination;	/* [0 .. ngroups]: factor of a document's score by
 								 * how many groups it matches */
-	char	   *code;			/* the whole term, trimmed, lower case: a product
-								 * with this code comes first */
+	char	  **codes;			/* parts of the text that may be product codes,
+								 * folded: a product with one comes first */
+	int			ncodes;
 	bool		empty;			/* no word left (stop words, punctuation): no
 								 * product matches but by code */
 	char	   *relaxed;		/* what was given up to find something, or NULL;

@@ -237,21 +237,14 @@ has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
 	return !isnull && strcmp(search_fold_code(TextDatumGetCString(value)), code) == 0;
 }
 
-/* Find the documents with the code searched for; hashes may deceive. */
-static void
-find_coded(Run *run)
+/* The first of the segment's codes whose hash is not less. */
+static uint32
+first_code(const SearchSegment *segment, uint32 hash)
 {
-	const SearchCode *codes = SEARCH_SECTION(run->segment, SECTION_CODES, SearchCode);
-	const char *code = run->plan->query != NULL ? run->plan->query->code : NULL;
-	uint32		hash;
+	const SearchCode *codes = SEARCH_SECTION(segment, SECTION_CODES, SearchCode);
 	uint32		low = 0;
-	uint32		high = run->segment->ncodes;
-	SearchProducts products;
+	uint32		high = segment->ncodes;
 
-	run->ncoded = 0;
-	if (code == NULL || *code == '\0' || high == 0)
-		return;
-	hash = search_code_hash(code, strlen(code));
 	while (low < high)
 	{
 		uint32		middle = low + (high - low) / 2;
@@ -261,11 +254,29 @@ find_coded(Run *run)
 		else
 			high = middle;
 	}
-	if (low == run->segment->ncodes || codes[low].hash != hash)
+	return low;
+}
+
+/* Find the documents with a code searched for; hashes may deceive. */
+static void
+find_code(Run *run, const char *code)
+{
+	const SearchCode *codes = SEARCH_SECTION(run->segment, SECTION_CODES, SearchCode);
+	uint32		hash = search_code_hash(code, strlen(code));
+	uint32		low = first_code(run->segment, hash);
+	uint32		end = low;
+	SearchProducts products;
+
+	while (end < run->segment->ncodes && codes[end].hash == hash)
+		end++;
+	if (low == end)
 		return;
-	run->coded = palloc((run->segment->ncodes - low) * sizeof(uint32));
+	if (run->coded == NULL)
+		run->coded = palloc((end - low) * sizeof(uint32));
+	else
+		run->coded = repalloc(run->coded, (run->ncoded + end - low) * sizeof(uint32));
 	search_products_open(&products, GetActiveSnapshot());
-	for (; low < run->segment->ncodes && codes[low].hash == hash; low++)
+	for (; low < end; low++)
 	{
 		const pg_uuid_t *ids = SEARCH_SECTION(run->segment, SECTION_IDS, pg_uuid_t);
 
@@ -274,6 +285,38 @@ find_coded(Run *run)
 			run->coded[run->ncoded++] = codes[low].document;
 	}
 	search_products_close(&products);
+}
+
+/* Forget the documents found by code that hold an excluded phrase. */
+static void
+exclude_coded(Run *run)
+{
+	uint64	   *allowed = palloc0(SEARCH_BITMAP_WORDS(run->segment->ndocuments) * sizeof(uint64));
+	int			ncoded = run->ncoded;
+
+	for (int i = 0; i < ncoded; i++)
+		allowed[run->coded[i] / 64] |= UINT64CONST(1) << (run->coded[i] % 64);
+	search_restrict_to_phrases(&run->view->segments[run->place], run->plan->query, false, allowed);
+	run->ncoded = 0;
+	for (int i = 0; i < ncoded; i++)
+	{
+		if (allowed[run->coded[i] / 64] >> (run->coded[i] % 64) & 1)
+			run->coded[run->ncoded++] = run->coded[i];
+	}
+	pfree(allowed);
+}
+
+/*
+ * Find the documents with a code searched for; they need not hold what is
+ * quoted, but nothing that is excluded.
+ */
+static void
+find_coded(Run *run)
+{
+	for (int i = 0; i < run->plan->query->ncodes; i++)
+		find_code(run, run->plan->query->codes[i]);
+	if (run->ncoded > 0 && run->plan->query->nphrases > 0)
+		exclude_coded(run);
 }
 
 /* Set the bits of a chunk's documents that have a use of a term. */
@@ -661,7 +704,7 @@ restrict_run(Run *run)
 	}
 	find_coded(run);
 	if (query->nphrases > 0)
-		search_restrict_to_phrases(&run->view->segments[run->place], query, run->restricted);
+		search_restrict_to_phrases(&run->view->segments[run->place], query, true, run->restricted);
 }
 
 /* Run over one segment. */

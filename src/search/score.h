@@ -101,9 +101,9 @@ extern bool search_filter_chunk(SearchFilterWalk *walk, uint32 chunk, uint64 *wo
 /* Do filters leave anything out, but what does not live? */
 extern bool search_filter_is_any(const SearchFilters *filters);
 
-/* Take out documents that lack a phrase, or hold an excluded one. */
+/* Take out documents that hold an excluded phrase and, if required, those that lack another. */
 extern void search_restrict_to_phrases(const SearchViewSegment *segment, const SearchQuery *query,
-									   uint64 *allowed);
+									   bool required, uint64 *allowed);
 
 /* Set the bits of documents with any term of a group. */
 extern void search_mark_group(const SearchSegment *segment, const SearchGroup *group,

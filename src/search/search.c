@@ -18,6 +18,7 @@
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
@@ -70,6 +71,7 @@ typedef struct ProductSearch
 	bool		facets;
 	bool		highlight;
 	bool		explain;
+	char	   *filters;		/* those in force, words and order, as JSON text */
 	SearchPlan	plan;
 } ProductSearch;
 
@@ -143,21 +145,59 @@ order_of(const char *sort_by)
 	return strcmp(sort_by, "relevance") == 0 ? SEARCH_ORDER_RELEVANCE : SEARCH_ORDER_POPULARITY;
 }
 
-/*
- * A cursor is where a page ended: its order, and the last product's key and
- * id, in hexadecimal.
- */
-#define CURSOR_FORMAT	"%c%c%016llx"
-#define CURSOR_LENGTH	(2 + 16 + 2 * UUID_LEN)
-
-static char
-order_letter(const SearchPlan *plan)
+/* The filters in force, as JSON text. */
+static char *
+filters_applied(ProductSearch *search)
 {
-	return "rpvc"[plan->order];
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; i < FILTER_FIELDS; i++)
+	{
+		BodyValue  *value = &search->body.values[i];
+
+		if (!value->present)
+			continue;
+		appendStringInfo(&json, "\"%s\": ", search_fields[i].name);
+		switch (search_fields[i].type)
+		{
+			case BODY_INTEGER:
+				appendStringInfo(&json, "%d, ", DatumGetInt32(value->value));
+				break;
+			case BODY_NUMERIC:
+				appendStringInfo(&json, "%s, ",
+								 DatumGetCString(DirectFunctionCall1(numeric_out, value->value)));
+				break;
+			case BODY_UUID:
+				appendStringInfo(&json, "\"%s\", ",
+								 DatumGetCString(DirectFunctionCall1(uuid_out, value->value)));
+				break;
+			default:
+				escape_json(&json, TextDatumGetCString(value->value));
+				appendStringInfoString(&json, ", ");
+		}
+	}
+	appendStringInfo(&json, "\"sort_by\": \"%s\", \"sort_order\": \"%s\"}", search->sort_by,
+					 search->sort_order);
+	return json.data;
+}
+
+/*
+ * A cursor is where a page ended: a hash of the words, filters and order it is
+ * of, and the last product's key and id, in hexadecimal.
+ */
+#define CURSOR_FORMAT	"%08x%016llx"
+#define CURSOR_LENGTH	(8 + 16 + 2 * UUID_LEN)
+
+static uint32
+search_hash(const ProductSearch *search)
+{
+	return hash_bytes((const unsigned char *) search->filters, strlen(search->filters));
 }
 
 static char *
-write_cursor(const SearchView *view, const SearchPlan *plan, const SearchHit *hit)
+write_cursor(const SearchView *view, const ProductSearch *search, const SearchHit *hit)
 {
 	StringInfoData cursor;
 	const pg_uuid_t *id = search_hit_id(view, hit);
@@ -165,29 +205,29 @@ write_cursor(const SearchView *view, const SearchPlan *plan, const SearchHit *hi
 
 	memcpy(&key, &hit->key, sizeof(key));
 	initStringInfo(&cursor);
-	appendStringInfo(&cursor, CURSOR_FORMAT, order_letter(plan), plan->ascending ? 'a' : 'd', key);
+	appendStringInfo(&cursor, CURSOR_FORMAT, search_hash(search), key);
 	for (int i = 0; i < UUID_LEN; i++)
 		appendStringInfo(&cursor, "%02x", id->data[i]);
 	return cursor.data;
 }
 
-/* Read a cursor of the same order into the plan; false if it is none. */
+/* Read a cursor of the same search into its plan; false if it is none. */
 static bool
-parse_cursor(SearchPlan *plan, const char *cursor)
+parse_cursor(ProductSearch *search, const char *cursor)
 {
+	SearchPlan *plan = &search->plan;
+	unsigned int hash;
 	unsigned long long key;
 
-	if (strlen(cursor) != CURSOR_LENGTH || cursor[0] != order_letter(plan) ||
-		cursor[1] != (plan->ascending ? 'a' : 'd') ||
-		strspn(cursor + 2, "0123456789abcdef") != CURSOR_LENGTH - 2 ||
-		sscanf(cursor + 2, "%16llx", &key) != 1)
+	if (strlen(cursor) != CURSOR_LENGTH || strspn(cursor, "0123456789abcdef") != CURSOR_LENGTH ||
+		sscanf(cursor, "%8x%16llx", &hash, &key) != 2 || hash != search_hash(search))
 		return false;
 	memcpy(&plan->cursor_key, &key, sizeof(key));
 	for (int i = 0; i < UUID_LEN; i++)
 	{
 		unsigned int byte;
 
-		if (sscanf(cursor + 2 + 16 + 2 * i, "%2x", &byte) != 1)
+		if (sscanf(cursor + 8 + 16 + 2 * i, "%2x", &byte) != 1)
 			return false;
 		plan->cursor_id.data[i] = byte;
 	}
@@ -205,9 +245,9 @@ read_cursor(ProductSearch *search)
 		return;
 	if (padlock_body_value(body, "page")->present)
 		padlock_body_problem(body, "cursor", "does not go together with page");
-	else if (!parse_cursor(&search->plan, text_or(body, "cursor", "")))
+	else if (!parse_cursor(search, text_or(body, "cursor", "")))
 		padlock_body_problem(body, "cursor",
-							 "must be the next_cursor of a search with the same order");
+							 "must be the next_cursor of a search with the same words, filters and order");
 }
 
 /* What the order and the page make of the plan. */
@@ -247,6 +287,7 @@ read_search(ProductSearch *search, Jsonb *json, BodyMode mode)
 		search->term = padlock_body_value(body, "search_term")->present
 			? padlock_body_text(body, "search_term") : NULL;
 		read_page(search);
+		search->filters = filters_applied(search);
 		read_cursor(search);
 	}
 	padlock_body_finish(body);
@@ -315,44 +356,6 @@ run_search(ProductSearch *search, SearchView *view, SearchResult *result)
 		search->plan.query = query;
 }
 
-/* The filters in force, as JSON text. */
-static char *
-filters_applied(ProductSearch *search)
-{
-	StringInfoData json;
-
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	for (int i = 0; i < FILTER_FIELDS; i++)
-	{
-		BodyValue  *value = &search->body.values[i];
-
-		if (!value->present)
-			continue;
-		appendStringInfo(&json, "\"%s\": ", search_fields[i].name);
-		switch (search_fields[i].type)
-		{
-			case BODY_INTEGER:
-				appendStringInfo(&json, "%d, ", DatumGetInt32(value->value));
-				break;
-			case BODY_NUMERIC:
-				appendStringInfo(&json, "%s, ",
-								 DatumGetCString(DirectFunctionCall1(numeric_out, value->value)));
-				break;
-			case BODY_UUID:
-				appendStringInfo(&json, "\"%s\", ",
-								 DatumGetCString(DirectFunctionCall1(uuid_out, value->value)));
-				break;
-			default:
-				escape_json(&json, TextDatumGetCString(value->value));
-				appendStringInfoString(&json, ", ");
-		}
-	}
-	appendStringInfo(&json, "\"sort_by\": \"%s\", \"sort_order\": \"%s\"}", search->sort_by,
-					 search->sort_order);
-	return json.data;
-}
-
 static void
 append_pagination(StringInfo json, const ProductSearch *search, const SearchResult *result,
 				  bool more)
@@ -390,10 +393,10 @@ make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"success\": true, \"pagination\": ");
 	append_pagination(&json, search, result, more);
-	appendStringInfo(&json, ", \"filters_applied\": %s", filters_applied(search));
+	appendStringInfo(&json, ", \"filters_applied\": %s", search->filters);
 	if (more)
 		appendStringInfo(&json, ", \"next_cursor\": \"%s\"",
-						 write_cursor(view, &search->plan, &result->hits[result->nhits - 1]));
+						 write_cursor(view, search, &result->hits[result->nhits - 1]));
 	append_relaxation(&json, search->plan.query);
 	if (search->facets)
 	{
@@ -436,13 +439,15 @@ product_search(Jsonb *json, BodyMode mode)
 
 /*
  * product_search(jsonb) returns jsonb: active products of active companies
- * that match all filters and words, one page.  200; errors 400, 429.
+ * that match all filters and words, one page; NULL is no filter and no word.
+ * 200; errors 400, 429.
  */
 Datum
 padlock_product_search(PG_FUNCTION_ARGS)
 {
 	padlock_limit_request("product_search");
-	PG_RETURN_JSONB_P(product_search(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), BODY_CREATE));
+	PG_RETURN_JSONB_P(product_search(PG_ARGISNULL(0) ? padlock_answer("{}") : PG_GETARG_JSONB_P(0),
+									 BODY_CREATE));
 }
 
 /* A body passed as text by mistake lands in the first argument. */

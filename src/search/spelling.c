@@ -8,7 +8,8 @@
  * common beginning are kept from word to word, and a beginning that is too far
  * from the form already ends its whole branch.  The distance is that of
  * optimal string alignment: an insertion, a deletion, a replacement or a
- * transposition of neighbours counts one.
+ * transposition of neighbours counts one.  Letters are compared without their
+ * accents.
  *
  * The index keeps words of products that are gone until it is rebuilt, and
  * those of companies that are not active.  Visitors are not told of them: a
@@ -24,12 +25,15 @@
 #include "search/languages.h"
 #include "search/spelling.h"
 
-/* Characters from which on a word may have one typo, and two. */
-#define ONE_TYPO	3
+/*
+ * Characters from which on a word may have one typo, and two, as other search
+ * engines have it: any word of three letters is one typo from another.
+ */
+#define ONE_TYPO	4
 #define TWO_TYPOS	8
 
 /* Of shorter words anything would be a typo, if it were one typo more. */
-#define WIDE_TYPOS	5
+#define WIDE_TYPOS	6
 
 /* Branches that begin within so many bytes are worth a search for their end. */
 #define JUMP_BYTES	4
@@ -47,6 +51,8 @@ typedef struct Found
 /* The state of a walk. */
 typedef struct Walk
 {
+	const char *word;			/* the form as it is */
+	int			length;
 	pg_wchar	form[SEARCH_FORM_MAX + 1];
 	int			nform;
 	int			limit;			/* distance allowed */
@@ -70,7 +76,10 @@ start_found(Found *found, const SearchView *view, SearchSpelling *words)
 	found->count = 0;
 }
 
-/* Decode a word; offsets, if wanted, get one more element than there are characters. */
+/*
+ * Decode a word, without accents; offsets, if wanted, get one more element than
+ * there are characters.
+ */
 static int
 decode(const char *form, int length, pg_wchar *points, int *offsets)
 {
@@ -86,7 +95,7 @@ decode(const char *form, int length, pg_wchar *points, int *offsets)
 		if (bytes == 1 || GetDatabaseEncoding() != PG_UTF8)
 			points[n++] = (unsigned char) form[at];
 		else
-			points[n++] = utf8_to_unicode((const unsigned char *) form + at);
+			points[n++] = search_fold_letter(utf8_to_unicode((const unsigned char *) form + at));
 		at += bytes;
 	}
 	if (offsets != NULL)
@@ -213,7 +222,8 @@ visit_word(const char *term, int length, uint32 frequency, void *arg)
 		return false;
 	}
 	distance = walk->rows[n][walk->nform];
-	if (distance > 0 && distance <= walk->limit)
+	if (distance <= walk->limit &&
+		(length - 1 != walk->length || memcmp(term + 1, walk->word, walk->length) != 0))
 		keep(&walk->found, term + 1, Min(length - 1, SEARCH_FORM_MAX), distance, frequency);
 	return true;
 }
@@ -267,6 +277,8 @@ search_spellings(const SearchView *view, const char *form, int length, SearchSpe
 	int			prefix_length = 1;
 	int			limit;
 
+	walk.word = form;
+	walk.length = length;
 	walk.nform = decode(form, Min(length, SEARCH_FORM_MAX), walk.form, NULL);
 	start_found(&walk.found, view, found);
 	limit = distance_limit(walk.nform, reach);
@@ -283,35 +295,114 @@ search_spellings(const SearchView *view, const char *form, int length, SearchSpe
 	return count_nearest(found, walk.found.count);
 }
 
-/* What visit_completion() fills. */
+/* A walk through the words that begin like a form. */
 typedef struct Completions
 {
-	int			length;			/* of the form */
+	pg_wchar	form[SEARCH_FORM_MAX + 1];
+	int			nform;
+	char		jump[SEARCH_FORM_MAX + 4];	/* where to go on when a scan ended */
+	int			jump_length;	/* 0: nowhere */
 	Found		found;
 } Completions;
 
-/* SearchTermVisitor */
+/* Prepare to go on with the character c in the place of the one at length. */
+static void
+jump_to(Completions *completions, const char *term, int length, pg_wchar c)
+{
+	unsigned char bytes[4];
+	int			nbytes;
+
+	unicode_to_utf8(c, bytes);
+	nbytes = pg_utf_mblen(bytes);
+	memcpy(completions->jump, term, length);
+	memcpy(completions->jump + length, bytes, nbytes);
+	completions->jump_length = length + nbytes;
+}
+
+/* Prepare to go on behind all words that begin with the first length bytes. */
+static void
+jump_behind(Completions *completions, const char *term, int length)
+{
+	/* behind the mark alone there are no words */
+	if (length == 1)
+		return;
+	memcpy(completions->jump, term, length);
+	completions->jump[length - 1]++;
+	completions->jump_length = length;
+}
+
+/*
+ * Prepare to go on after a word that is unlike the form in its character at an
+ * offset.  What is folded to an ASCII letter stands behind all of ASCII, and
+ * nothing is folded to or from SEARCH_UNFOLDED on.
+ */
+static void
+choose_jump(Completions *completions, const char *term, int offset, pg_wchar wanted)
+{
+	pg_wchar	c = utf8_to_unicode((const unsigned char *) term + offset);
+
+	if (c < wanted && (wanted < 0x80 || wanted >= SEARCH_UNFOLDED))
+		jump_to(completions, term, offset, wanted);
+	else if (c < 0x80)
+		jump_to(completions, term, offset, 0x80);
+	else if (c >= SEARCH_UNFOLDED)
+		jump_behind(completions, term, offset);
+	else
+		jump_behind(completions, term, offset + pg_utf_mblen((const unsigned char *) term + offset));
+}
+
+/* SearchTermVisitor: look at one word; false to go on elsewhere. */
 static bool
 visit_completion(const char *term, int length, uint32 frequency, void *arg)
 {
 	Completions *completions = arg;
+	pg_wchar	path[SEARCH_FORM_MAX + 1];
+	int			offsets[SEARCH_FORM_MAX + 2];
+	int			n = decode(term + 1, Min(length - 1, SEARCH_FORM_MAX), path, offsets);
+	int			common = 0;
 
-	if (length - 1 <= SEARCH_FORM_MAX)
-		keep(&completions->found, term + 1, length - 1, length - 1 == completions->length ? 0 : 1,
-			 frequency);
+	while (common < Min(n, completions->nform) && path[common] == completions->form[common])
+		common++;
+	if (common < completions->nform && common < n)
+	{
+		choose_jump(completions, term, 1 + offsets[common], completions->form[common]);
+		return false;
+	}
+	if (common == completions->nform && length - 1 <= SEARCH_FORM_MAX)
+		keep(&completions->found, term + 1, length - 1, n == completions->nform ? 0 : 1, frequency);
 	return true;
 }
 
 int
 search_completions(const SearchView *view, const char *form, int length, SearchSpelling *found)
 {
-	Completions completions = {length};
-	char		prefix[SEARCH_FORM_MAX + 1];
+	Completions completions = {.jump_length = 0};
+	char		prefix[SEARCH_FORM_MAX + 1] = {SEARCH_WORD_MARK};
+	int			prefix_length = 1;
 
 	start_found(&completions.found, view, found);
 	length = Min(length, SEARCH_FORM_MAX);
-	prefix[0] = SEARCH_WORD_MARK;
-	memcpy(prefix + 1, form, length);
-	search_view_scan(view, prefix, length + 1, NULL, 0, visit_completion, &completions);
+	completions.nform = decode(form, length, completions.form, NULL);
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		/* there are no accents to leave out */
+		memcpy(prefix + 1, form, length);
+		prefix_length += length;
+	}
+	else if (completions.form[0] < 0x80 || completions.form[0] >= SEARCH_UNFOLDED)
+		jump_to(&completions, prefix, 1, completions.form[0]);
+	else
+		jump_to(&completions, prefix, 1, 0x80);
+	do
+	{
+		char		from[SEARCH_FORM_MAX + 4];
+		int			from_length = completions.jump_length;
+
+		CHECK_FOR_INTERRUPTS();
+		memcpy(from, completions.jump, from_length);
+		completions.jump_length = 0;
+		search_view_scan(view, prefix, prefix_length, from_length > 0 ? from : NULL, from_length,
+						 visit_completion, &completions);
+	} while (completions.jump_length > 0);
 	return completions.found.count;
 }

@@ -19,7 +19,6 @@
 
 #include "catalog/pg_collation.h"
 #include "common/unicode_norm.h"
-#include "mb/pg_wchar.h"
 #include "utils/formatting.h"
 
 #include "search/split.h"
@@ -310,9 +309,24 @@ search_split_next(SearchSplit *split)
 	return false;
 }
 
+bool
+search_split_in_code(const SearchSplit *split)
+{
+	int			at = split->start;
+
+	while (at > 0 && (unsigned char) split->text[at - 1] > ' ')
+		at--;
+	for (; at < split->length && (unsigned char) split->text[at] > ' '; at++)
+	{
+		if (digit_at(split, at))
+			return true;
+	}
+	return false;
+}
+
 /* Letters with a stroke, and the dotless i, which no normalisation takes apart. */
 static pg_wchar
-fold_letter(pg_wchar letter)
+without_stroke(pg_wchar letter)
 {
 	switch (letter)
 	{
@@ -331,25 +345,52 @@ fold_letter(pg_wchar letter)
 	}
 }
 
+/* Code points, taken apart, without accents; palloc'd. */
+static pg_wchar *
+without_accents(const pg_wchar *points)
+{
+	pg_wchar   *parts = unicode_normalize(UNICODE_NFKD, points);
+	int			kept = 0;
+
+	for (int i = 0; parts[i] != 0; i++)
+	{
+		/* U+0300 to U+036F: combining diacritical marks */
+		if (parts[i] < 0x0300 || parts[i] > 0x036F)
+			parts[kept++] = without_stroke(parts[i]);
+	}
+	parts[kept] = 0;
+	return parts;
+}
+
 int
 search_fold_accents(char *form, int length)
 {
 	pg_wchar	points[SEARCH_FORM_MAX + 1];
 	pg_wchar   *parts;
-	int			kept = 0;
 
 	if (GetDatabaseEncoding() != PG_UTF8 || is_ascii(form, length))
 		return length;
 	to_code_points(form, length, points, SEARCH_FORM_MAX);
-	parts = unicode_normalize(UNICODE_NFKD, points);
-	for (int i = 0; parts[i] != 0; i++)
-	{
-		/* U+0300 to U+036F: combining diacritical marks */
-		if (parts[i] < 0x0300 || parts[i] > 0x036F)
-			parts[kept++] = fold_letter(parts[i]);
-	}
-	parts[kept] = 0;
+	parts = without_accents(points);
 	length = from_code_points(parts, form);
 	pfree(parts);
 	return length;
+}
+
+pg_wchar
+search_fold_letter(pg_wchar letter)
+{
+	static uint16 folded[SEARCH_UNFOLDED];	/* 0: not looked up yet */
+
+	if (letter < 0x80 || letter >= SEARCH_UNFOLDED)
+		return letter;
+	if (folded[letter] == 0)
+	{
+		pg_wchar	points[2] = {letter, 0};
+		pg_wchar   *parts = without_accents(points);
+
+		folded[letter] = parts[0] != 0 && parts[1] == 0 ? parts[0] : letter;
+		pfree(parts);
+	}
+	return folded[letter];
 }

@@ -4,7 +4,8 @@
  *	  Words while a visitor types: endpoint suggest.
  *
  * The last word of what was typed is completed from the words of the index,
- * or corrected when no word starts like it; the words before it stay.
+ * or corrected when no word starts like it; the words before it stay.  Accents
+ * need not be typed.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +16,7 @@
 #include "utils/json.h"
 
 #include "core/body.h"
+#include "core/errors.h"
 #include "limits/limits.h"
 #include "search/spelling.h"
 #include "search/split.h"
@@ -51,6 +53,16 @@ read_arguments(PadlockBody *body, FunctionCallInfo fcinfo)
 	padlock_body_finish(body);
 }
 
+/* A body passed by mistake lands in the prefix. */
+static void
+check_not_body(const char *prefix)
+{
+	if (prefix[strspn(prefix, " \t\r\n")] == '{' && strstr(prefix, "\"prefix\"") != NULL)
+		padlock_http_error(400, ERRCODE_INVALID_PARAMETER_VALUE, "request is not valid",
+						   "prefix: must be what was typed so far, not a JSON body",
+						   "Pass arguments: suggest(prefix => 'den', max_suggestions => '5').");
+}
+
 /* Find the last word of a text, if the text ends with it. */
 static bool
 find_last_word(const char *text, SearchSplit *last)
@@ -67,6 +79,25 @@ find_last_word(const char *text, SearchSplit *last)
 	return found && last->end == last->length;
 }
 
+/* Is a word among those before it but for accents? */
+static bool
+is_repeated(const SearchSpelling *found, int at)
+{
+	char		form[SEARCH_FORM_MAX + 1];
+	char		other[SEARCH_FORM_MAX + 1];
+
+	strlcpy(form, found[at].form, sizeof(form));
+	search_fold_accents(form, found[at].length);
+	for (int i = 0; i < at; i++)
+	{
+		strlcpy(other, found[i].form, sizeof(other));
+		search_fold_accents(other, found[i].length);
+		if (strcmp(form, other) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What the last word may become. */
 static int
 find_words(const SearchSplit *last, SearchSpelling *found)
@@ -74,7 +105,7 @@ find_words(const SearchSplit *last, SearchSpelling *found)
 	SearchView *view = search_view_acquire();
 	int			nfound = search_completions(view, last->form, last->form_length, found);
 
-	if (nfound == 0)
+	if (nfound == 0 && !search_split_in_code(last))
 		nfound = search_spellings(view, last->form, last->form_length, SEARCH_SPELLING_NEAR,
 								  found);
 	search_view_release(view);
@@ -89,12 +120,15 @@ make_suggestions(const char *text, int most)
 	SearchSplit last;
 	StringInfoData json;
 	int			nfound = find_last_word(text, &last) ? find_words(&last, found) : 0;
+	int			told = 0;
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '[');
-	for (int i = 0; i < Min(nfound, most); i++)
+	for (int i = 0; i < nfound && told < most; i++)
 	{
-		appendStringInfo(&json, "%s{\"text\": ", i > 0 ? ", " : "");
+		if (is_repeated(found, i))
+			continue;
+		appendStringInfo(&json, "%s{\"text\": ", told++ > 0 ? ", " : "");
 		escape_json(&json, psprintf("%.*s%s", last.start, text, found[i].form));
 		appendStringInfo(&json, ", \"products\": %u}", found[i].frequency);
 	}
@@ -114,6 +148,8 @@ padlock_suggest(PG_FUNCTION_ARGS)
 	BodyValue  *most;
 
 	padlock_limit_request("suggest");
+	if (!PG_ARGISNULL(0))
+		check_not_body(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_arguments(&body, fcinfo);
 	most = padlock_body_value(&body, "max_suggestions");
 	PG_RETURN_JSONB_P(padlock_answer("{\"success\": true, \"suggestions\": %s}",
