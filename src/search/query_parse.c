@@ -7,7 +7,7 @@
  * between blanks, each perhaps behind a minus.  Whatever else is in it only
  * separates words, so there is nothing that can be a syntax error.  A word
  * becomes a group of terms: its lexemes in each language that products are
- * written in, then, if the index hardly knows it, the words that it may be a
+ * written in, then, if no product has it, the words that it may be a
  * misspelling of, then synonyms.
  *
  * The whole text may be a product code, and so may each chunk that looks like
