@@ -733,9 +733,10 @@ COMMENT ON FUNCTION padlock.destroy_key(text) IS 'Forget a key that is not activ
 
 CREATE FUNCTION padlock.lock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_lock_keyring';
 REVOKE ALL ON FUNCTION padlock.lock_keyring() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.lock_keyring() IS 'Wipe this database''s keys from memory at once, until unlock_keyring(); returns how many';
+COMMENT ON FUNCTION padlock.lock_keyring() IS 'Wipe this database''s keys from memory at once, and use none until unlock_keyring(), over restarts too; returns how many';
 
 CREATE FUNCTION padlock.unlock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1614,6 +1615,19 @@ CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATE
 CREATE SEQUENCE padlock.key_wraps AS bigint INCREMENT BY 64 MINVALUE 0 START WITH 0;
 COMMENT ON SEQUENCE padlock.key_wraps IS 'padlock: how many data keys were wrapped, at most';
 REVOKE ALL ON SEQUENCE padlock.key_wraps FROM PUBLIC, anon, authenticated, service_role;
+
+-- A keyring that lock_keyring() has locked stays so over restarts.
+CREATE TABLE padlock.keyring_lock (
+    only_row boolean PRIMARY KEY DEFAULT true CONSTRAINT keyring_lock_only_row CHECK (only_row),
+    locked_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    locked_by text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE padlock.keyring_lock IS 'padlock: has a row while the keyring is locked';
+ALTER TABLE padlock.keyring_lock ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.keyring_lock FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.keyring_lock FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER keyring_lock_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keyring_lock FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER keyring_lock_audit_truncate AFTER TRUNCATE ON padlock.keyring_lock FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 CREATE TYPE @app@.policy_type_enum AS ENUM ('health', 'auto', 'life', 'home', 'other');
 COMMENT ON TYPE @app@.policy_type_enum IS 'padlock: kinds of insurance';

@@ -9,7 +9,18 @@ SELECT format('ALTER SYSTEM SET padlock.key_file = %L', current_setting('data_di
 :set_file;
 SELECT pg_reload_conf();
 SELECT pg_sleep(1);	-- for the signal to come
+SELECT padlock.lock_keyring() AS wiped;	-- before there is any key
 SELECT padlock.init_keyring() IS NOT NULL AS made_or_there;
+SET client_min_messages = warning;
+BEGIN;
+SELECT padlock.create_key('letters');
+ROLLBACK;
+SET client_min_messages = error;
+SELECT padlock.encrypt('x', 'documents', '{}');
+SELECT only_row, locked_by = session_user AS by_me FROM padlock.keyring_lock;
+SELECT padlock.unlock_keyring();
+SELECT count(*) FROM padlock.keyring_lock;
+SELECT table_name, action FROM audit_logs WHERE table_name = 'keyring_lock' ORDER BY created_at;
 SELECT padlock.init_keyring();
 SELECT key_name, state, provider, provider_key_id, wraps FROM padlock.keyring();
 
@@ -136,7 +147,9 @@ SELECT padlock.lock_keyring() > 0 AS wiped;
 BEGIN;
 UPDATE padlock.keys k SET wrapped = o.wrapped FROM padlock.keys o WHERE k.key_id = 'letters' AND k.version = 1 AND o.key_id = 'letters' AND o.version = 2;
 SELECT pg_temp.state_of('SELECT padlock.unlock_keyring()');
+SELECT padlock.encrypt('x', 'letters', '{}');	-- it is locked still
 ROLLBACK;
+SELECT count(*) FROM padlock.keyring_lock;
 SELECT pg_temp.state_of('SELECT padlock.unlock_keyring()');
 
 -- a key that has wrapped as much as it may

@@ -52,9 +52,10 @@ COMMENT ON FUNCTION padlock.destroy_key(text) IS 'Forget a key that is not activ
 
 CREATE FUNCTION padlock.lock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_lock_keyring';
 REVOKE ALL ON FUNCTION padlock.lock_keyring() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.lock_keyring() IS 'Wipe this database''s keys from memory at once, until unlock_keyring(); returns how many';
+COMMENT ON FUNCTION padlock.lock_keyring() IS 'Wipe this database''s keys from memory at once, and use none until unlock_keyring(), over restarts too; returns how many';
 
 CREATE FUNCTION padlock.unlock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE

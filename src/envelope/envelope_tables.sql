@@ -39,3 +39,16 @@ CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATE
 CREATE SEQUENCE padlock.key_wraps AS bigint INCREMENT BY 64 MINVALUE 0 START WITH 0;
 COMMENT ON SEQUENCE padlock.key_wraps IS 'padlock: how many data keys were wrapped, at most';
 REVOKE ALL ON SEQUENCE padlock.key_wraps FROM PUBLIC, anon, authenticated, service_role;
+
+-- A keyring that lock_keyring() has locked stays so over restarts.
+CREATE TABLE padlock.keyring_lock (
+    only_row boolean PRIMARY KEY DEFAULT true CONSTRAINT keyring_lock_only_row CHECK (only_row),
+    locked_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    locked_by text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE padlock.keyring_lock IS 'padlock: has a row while the keyring is locked';
+ALTER TABLE padlock.keyring_lock ENABLE ROW LEVEL SECURITY;
+ALTER TABLE padlock.keyring_lock FORCE ROW LEVEL SECURITY;
+REVOKE ALL ON TABLE padlock.keyring_lock FROM PUBLIC, anon, authenticated, service_role;
+CREATE TRIGGER keyring_lock_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keyring_lock FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();
+CREATE TRIGGER keyring_lock_audit_truncate AFTER TRUNCATE ON padlock.keyring_lock FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();

@@ -47,12 +47,21 @@ typedef struct KeyringRow
 	TimestampTz created_at;
 } KeyringRow;
 
+/* Was the keyring locked by lock_keyring()? */
+typedef enum KeyringLock
+{
+	KEYRING_LOCK_UNKNOWN = 0,	/* nobody has asked the table since the start */
+	KEYRING_UNLOCKED,
+	KEYRING_LOCKED
+} KeyringLock;
+
 /*
  * keyring_memory.c: unlocked KEKs of this database in shared memory.  See there
  * for the locking.
  */
 extern void keyring_memory_init(void);
-extern bool keyring_is_locked(void);
+extern KeyringLock keyring_lock_known(void);
+extern KeyringLock keyring_lock_learn(KeyringLock lock);	/* from the table, unless it is known */
 extern void keyring_forget(const pg_uuid_t *id);
 extern int	keyring_lock_all(void);	/* wipe, and keep others from putting; returns how many */
 extern void keyring_allow(void);	/* the contrary */
@@ -74,6 +83,9 @@ extern bool keyring_try_lock(int patience_ms);
 
 /* All its rows as they are committed now, or written by this transaction. */
 extern List *keyring_rows(Relation keys);
+
+/* Is the keyring locked?  After a start the table says so, padlock.keyring_lock. */
+extern bool keyring_is_locked(void);
 
 /* The row of a KEK, or NULL. */
 extern KeyringRow *keyring_row(List *rows, const char *name);

@@ -13,10 +13,10 @@
  * Locking contract: one LWLock, shared to copy a key out, exclusive to change
  * anything; nothing is called and no error raised while it is held.
  *
- * Crash contract: the memory is a cache.  A crash restart begins with an empty
- * one, and keys are unlocked again when they are needed, in a keyring that was
- * locked by lock_keyring() too: a crash forgets that.  The postmaster wipes the
- * memory when it exits.
+ * Crash contract: the memory is a cache.  A start and a crash restart begin with
+ * an empty one, and keys are unlocked again when they are needed; whether the
+ * keyring was locked by lock_keyring() is read from its table then (see
+ * keyring_is_locked()).  The postmaster wipes the memory when it exits.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +49,7 @@ typedef struct KeyringSlot
 typedef struct KeyringDatabase
 {
 	Oid			database;		/* InvalidOid: free, as are all after it */
-	bool		locked;			/* by lock_keyring() */
+	KeyringLock lock;			/* unknown until somebody has read the table */
 	bool		wanted;			/* a session missed a key service's KEK */
 } KeyringDatabase;
 
@@ -183,12 +183,32 @@ find_database(bool make)
 	return NULL;
 }
 
-static bool
-is_locked(void)
+KeyringLock
+keyring_lock_known(void)
 {
-	KeyringDatabase *entry = find_database(false);
+	KeyringDatabase *entry;
+	KeyringLock lock;
 
-	return entry != NULL && entry->locked;
+	LWLockAcquire(memory_lock, LW_SHARED);
+	entry = find_database(false);
+	lock = entry != NULL ? entry->lock : KEYRING_LOCK_UNKNOWN;
+	LWLockRelease(memory_lock);
+	return lock;
+}
+
+KeyringLock
+keyring_lock_learn(KeyringLock lock)
+{
+	KeyringDatabase *entry;
+
+	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
+	entry = find_database(true);
+	if (entry != NULL && entry->lock == KEYRING_LOCK_UNKNOWN)
+		entry->lock = lock;
+	if (entry != NULL)
+		lock = entry->lock;
+	LWLockRelease(memory_lock);
+	return lock;
 }
 
 bool
@@ -209,12 +229,14 @@ padlock_keyring_get(const pg_uuid_t *id, uint8 *kek)
 bool
 padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek)
 {
+	KeyringDatabase *entry;
 	bool		put;
 
 	if (memory == NULL)
 		return false;
 	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
-	put = !is_locked();
+	entry = find_database(false);
+	put = entry == NULL || entry->lock != KEYRING_LOCKED;
 	if (put)
 	{
 		KeyringSlot *slot = find_slot(id);
@@ -227,17 +249,6 @@ padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek)
 	}
 	LWLockRelease(memory_lock);
 	return put;
-}
-
-bool
-keyring_is_locked(void)
-{
-	bool		locked;
-
-	LWLockAcquire(memory_lock, LW_SHARED);
-	locked = is_locked();
-	LWLockRelease(memory_lock);
-	return locked;
 }
 
 void
@@ -267,7 +278,7 @@ keyring_lock_all(void)
 		}
 	entry = find_database(true);
 	if (entry != NULL)
-		entry->locked = true;
+		entry->lock = KEYRING_LOCKED;
 	LWLockRelease(memory_lock);
 
 	if (entry == NULL)
@@ -284,9 +295,9 @@ keyring_allow(void)
 	KeyringDatabase *entry;
 
 	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
-	entry = find_database(false);
+	entry = find_database(true);
 	if (entry != NULL)
-		entry->locked = false;
+		entry->lock = KEYRING_UNLOCKED;
 	LWLockRelease(memory_lock);
 }
 

@@ -336,6 +336,46 @@ keyring_named_row(const char *name)
 	return keyring_row(cached_rows, name);
 }
 
+/* Has padlock.keyring_lock its row? */
+static bool
+is_lock_noted(void)
+{
+	Relation	table = table_open(internal_relation("keyring_lock"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	bool		noted = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, AccessShareLock);
+	return noted;
+}
+
+/*
+ * Memory knows, once the table was read: it is changed first, at once, whatever
+ * becomes of the transaction that changes the table.
+ */
+bool
+keyring_is_locked(void)
+{
+	KeyringLock lock = keyring_lock_known();
+
+	if (lock == KEYRING_LOCK_UNKNOWN)
+		lock = keyring_lock_learn(is_lock_noted() ? KEYRING_LOCKED : KEYRING_UNLOCKED);
+	return lock == KEYRING_LOCKED;
+}
+
+static void pg_attribute_noreturn()
+refuse_locked(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("keyring is locked"),
+			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.")));
+}
+
 /* Unwrap a row's KEK by the key file and put it into memory. */
 static void
 unlock_local(const KeyringRow *row, uint8 *kek)
@@ -344,10 +384,7 @@ unlock_local(const KeyringRow *row, uint8 *kek)
 	if (padlock_keyring_put(&row->id, kek))
 		return;
 	envelope_wipe(kek, PADLOCK_KEK_SIZE);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("keyring is locked"),
-			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.")));
+	refuse_locked();			/* since a moment */
 }
 
 /* Ask a worker for a key service's KEK, and say so. */
@@ -358,8 +395,6 @@ miss_remote(const KeyringRow *row)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("key \"%s\" is locked", row->name),
-			 keyring_is_locked() ?
-			 errhint("Run SELECT padlock.unlock_keyring() as the owner of the extension.") :
 			 errhint("A background worker is to ask \"%s\" for it; try again.  padlock.key_services() tells what keeps it locked.",
 					 row->provider)));
 }
@@ -375,6 +410,8 @@ keyring_kek(const KeyringRow *row, uint8 *kek)
 		return false;
 	if (padlock_keyring_get(&row->id, kek))
 		return true;
+	if (keyring_is_locked())
+		refuse_locked();
 	keys = keyring_open_table(RowShareLock);
 	now = keyring_row(keyring_rows(keys), row->name);
 	found = now != NULL && now->wrapped != NULL &&

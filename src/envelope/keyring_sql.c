@@ -15,6 +15,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -197,6 +198,17 @@ insert_row(const char *key_id, int version, const char *provider, const char *pr
 	(void) change(&insert, values, nulls);
 }
 
+/* A key can be made while the keyring is locked, but not used; say so. */
+static void
+warn_if_locked(const char *name)
+{
+	if (keyring_is_locked())
+		ereport(WARNING,
+				(errmsg("keyring is locked"),
+				 errdetail("Key \"%s\" can be used once the keyring is unlocked.", name),
+				 errhint("Run SELECT padlock.unlock_keyring().")));
+}
+
 /* Make a version of a key, at once or by a worker; returns its name. */
 static char *
 make_version(const char *key_id, int version, const char *provider, const char *provider_key_id)
@@ -216,6 +228,7 @@ make_version(const char *key_id, int version, const char *provider, const char *
 	insert_row(key_id, version, provider, provider_key_id, wrapped);
 	if (wrapped == NULL)
 		enqueue_job();
+	warn_if_locked(name);
 	return name;
 }
 
@@ -483,16 +496,37 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Have the lock last over restarts, or end it; a replica has it in memory only. */
+static void
+note_lock(bool locked)
+{
+	static PadlockStatement note = {
+		.sql = "INSERT INTO padlock.keyring_lock DEFAULT VALUES ON CONFLICT DO NOTHING"
+	};
+	static PadlockStatement forget = {.sql = "DELETE FROM padlock.keyring_lock"};
+
+	if (!RecoveryInProgress())
+		(void) change(locked ? &note : &forget, NULL, NULL);
+}
+
 /*
  * padlock.lock_keyring() returns integer: wipe this database's KEKs from
  * memory, at once and whatever becomes of the transaction, and let none in
- * until unlock_keyring() or a restart.  Returns how many were there.
+ * until unlock_keyring(), over restarts too if it commits.  Returns how many
+ * were there.
  */
 Datum
 padlock_lock_keyring(PG_FUNCTION_ARGS)
 {
+	PadlockUserContext saved;
+	int			wiped;
+
 	padlock_require_preload("the keyring");
-	PG_RETURN_INT32(keyring_lock_all());
+	wiped = keyring_lock_all();
+	padlock_become_owner(&saved);
+	note_lock(true);
+	padlock_restore_user(&saved);
+	PG_RETURN_INT32(wiped);
 }
 
 /* Unlock the KEKs that the key file wrapped; returns how many, and sets *others. */
@@ -521,22 +555,45 @@ unlock_all_local(bool *others)
 	return count;
 }
 
+/* The same for a locked keyring, which an error leaves locked. */
+static int
+unlock_or_stay_locked(bool *others)
+{
+	volatile int count = 0;
+
+	PG_TRY();
+	{
+		count = unlock_all_local(others);
+	}
+	PG_CATCH();
+	{
+		(void) keyring_lock_all();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return count;
+}
+
 /*
  * padlock.unlock_keyring() returns integer: unlock this database's KEKs, those
  * of the key file at once, those of key services by a worker.  Returns how many
- * of the first there are.  Errors: those of the file.
+ * of the first there are.  Errors: those of the file; the keyring stays locked
+ * then.
  */
 Datum
 padlock_unlock_keyring(PG_FUNCTION_ARGS)
 {
 	PadlockUserContext saved;
 	bool		others = false;
+	bool		was_locked;
 	int			count;
 
 	padlock_require_preload("the keyring");
 	padlock_become_owner(&saved);
+	was_locked = keyring_is_locked();
+	note_lock(false);
 	keyring_allow();
-	count = unlock_all_local(&others);
+	count = was_locked ? unlock_or_stay_locked(&others) : unlock_all_local(&others);
 	if (others)
 		enqueue_job();
 	padlock_restore_user(&saved);

@@ -46,9 +46,9 @@ is_unlocked(const pg_uuid_t *id)
 	return unlocked;
 }
 
-/* What a row needs of a key service, or NULL. */
+/* What a row needs of a key service, or NULL; of a locked keyring no key is unlocked. */
 static PadlockKeyTask *
-task_of(const KeyringRow *row)
+task_of(const KeyringRow *row, bool locked)
 {
 	bool		local = strcmp(row->provider, PADLOCK_LOCAL_PROVIDER) == 0;
 	bool		unlocked = is_unlocked(&row->id);
@@ -60,7 +60,7 @@ task_of(const KeyringRow *row)
 	if (row->rewrap_provider != NULL && unlocked)
 		return make_task(PADLOCK_KEY_REWRAP, row, row->rewrap_provider,
 						 row->rewrap_provider_key_id);
-	if (!local && !unlocked && !keyring_is_locked())
+	if (!local && !unlocked && !locked)
 		return make_task(PADLOCK_KEY_UNLOCK, row, row->provider, row->provider_key_id);
 	return NULL;
 }
@@ -69,12 +69,13 @@ List *
 padlock_keyring_tasks(void)
 {
 	Relation	keys = keyring_open_table(AccessShareLock);
+	bool		locked = keyring_is_locked();
 	List	   *tasks = NIL;
 	ListCell   *cell;
 
 	foreach(cell, keyring_rows(keys))
 	{
-		PadlockKeyTask *task = task_of(lfirst(cell));
+		PadlockKeyTask *task = task_of(lfirst(cell), locked);
 
 		if (task != NULL)
 			tasks = lappend(tasks, task);

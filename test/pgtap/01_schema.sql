@@ -14,7 +14,7 @@ CREATE TEMP VIEW ours AS
 SELECT set_eq('SELECT schema || ''.'' || name FROM ours WHERE NOT relispartition',
               ARRAY['public.users', 'public.insurance_companies', 'public.insurance_products', 'public.policies', 'public.claims',
                     'public.documents', 'public.audit_logs', 'public.admin_users', 'public.job_queue', 'padlock.api_keys', 'padlock.email_templates', 'padlock.job_handlers',
-                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.document_contents', 'padlock.audit_seals',
+                    'public.rate_limits', 'public.rate_limit_rules', 'padlock.credentials', 'padlock.sessions', 'padlock.one_time_tokens', 'padlock.keys', 'padlock.keyring_lock', 'padlock.document_contents', 'padlock.audit_seals',
                     'padlock.search_segments', 'padlock.search_blocks', 'padlock.search_changes', 'public.search_synonyms', 'public.search_log',
 
                     'padlock.jobs', 'padlock.jobs_1', 'padlock.job_outcomes', 'padlock.job_outcomes_1', 'padlock.job_generations', 'padlock.job_tallies',
@@ -110,6 +110,7 @@ INSERT INTO wanted VALUES
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
     'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
 ('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone']),
+('padlock.keyring_lock', 0, ARRAY['only_row boolean not null default true', 'locked_at timestamp with time zone not null default now()', 'locked_by text not null default SESSION_USER']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
     'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint',
@@ -143,7 +144,7 @@ INSERT INTO key VALUES
     ('search_synonyms', 'PRIMARY KEY (id)'), ('search_log', 'PRIMARY KEY (day, terms)'),
     ('padlock.one_time_tokens', 'PRIMARY KEY (token_hash)'), ('padlock.one_time_tokens', 'FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE'),
     ('padlock.document_contents', 'PRIMARY KEY (document_id)'), ('padlock.document_contents', 'FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE'),
-    ('padlock.keys', 'PRIMARY KEY (key_id, version)'), ('padlock.keys', 'UNIQUE (id)'), ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
+    ('padlock.keyring_lock', 'PRIMARY KEY (only_row)'), ('padlock.keys', 'PRIMARY KEY (key_id, version)'), ('padlock.keys', 'UNIQUE (id)'), ('padlock.api_keys', 'UNIQUE (id)'), ('insurance_companies', 'UNIQUE (name)'), ('insurance_products', 'UNIQUE (company_id, product_code)'),
     ('policies', 'UNIQUE (id, user_id)'),
     ('rate_limit_rules', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),
     ('insurance_products', 'FOREIGN KEY (company_id) REFERENCES insurance_companies(id) ON DELETE CASCADE'),

@@ -188,9 +188,21 @@ SKIP:
 	is($everything, 0, 'and is nowhere then');
 }
 like(failure($open), qr/keyring is locked/, 'a locked keyring opens nothing, for anybody');
-restart();
-is(query($open), 'marker', 'a restart unlocks it');
 $session->quit;
+restart();
+like(failure($open), qr/keyring is locked/, 'a restart leaves it locked');
+is(query('SELECT count(*) FROM padlock.keyring() WHERE unlocked'), '0', 'no key is in memory');
+$node->stop('immediate');
+$node->start;
+like(failure($seal), qr/keyring is locked/, 'and so does a crash');
+is(query('SELECT padlock.unlock_keyring()'), '1', 'it is unlocked');
+is(query($open), 'marker', 'and opens');
+restart();
+is(query($open), 'marker', 'after a restart, too');
+query('BEGIN; SELECT padlock.lock_keyring(); ROLLBACK');
+like(failure($open), qr/keyring is locked/, 'locked at once, whatever becomes of the transaction');
+restart();
+is(query($open), 'marker', 'but what was rolled back does not outlive the server');
 
 # Shutting down wipes them.  One process has the pages and outlives the
 # postmaster: the log's collector, when it was started again, and is stopped.
