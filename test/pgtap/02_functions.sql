@@ -156,7 +156,7 @@ SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''sea
                     'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.forget_admins', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.audit_personal_digest', 'padlock.audit_row_digest', 'padlock.audit_seal_digest',
                     'padlock.audit_entries', 'padlock.drop_provenance', 'padlock.job_types_changed', 'padlock.may_use_queue',
                     'enqueue_job', 'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
-                    'padlock.encrypt', 'padlock.decrypt', 'padlock.lock_keyring', 'padlock.keyring_changed', 'padlock.keep_document',
+                    'padlock.encrypt', 'padlock.decrypt', 'padlock.keyring_changed', 'padlock.keep_document',
                     'padlock.jwks', 'padlock.authenticate', 'padlock.check_request', 'padlock.create_jwt_keys', 'padlock.rotate_jwt_key', 'padlock.prepare_jwt_key'],
               'the search_path is pinned, pg_temp last, but for these');
 SELECT is_empty('SELECT name FROM ours WHERE prosecdef', 'no function is SECURITY DEFINER');
