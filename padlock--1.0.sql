@@ -898,6 +898,13 @@ AS 'MODULE_PATHNAME', 'padlock_search_synonyms_changed';
 REVOKE ALL ON FUNCTION padlock.search_synonyms_changed() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.search_synonyms_changed() IS 'Statement trigger: every session reads the synonyms again';
 
+CREATE FUNCTION padlock.search_synonyms_check() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_synonyms_check';
+REVOKE ALL ON FUNCTION padlock.search_synonyms_check() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_synonyms_check() IS 'Row trigger: refuses synonyms that no search could match';
+
 -- room documents
 CREATE FUNCTION padlock.queue_document() RETURNS trigger
 LANGUAGE C
@@ -1855,6 +1862,7 @@ CREATE POLICY search_synonyms_admin ON @app@.search_synonyms FOR ALL TO authenti
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
 REVOKE ALL ON TABLE @app@.search_synonyms FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @app@.search_synonyms TO authenticated, service_role;
+CREATE TRIGGER search_synonyms_check BEFORE INSERT OR UPDATE OF words, language ON @app@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.search_synonyms_check();
 CREATE TRIGGER search_synonyms_touch BEFORE UPDATE ON @app@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER search_synonyms_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @app@.search_synonyms FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_synonyms_changed();
 CREATE TRIGGER search_synonyms_audit AFTER INSERT OR UPDATE OR DELETE ON @app@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();

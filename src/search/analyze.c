@@ -194,17 +194,17 @@ intern_marked(SearchAnalyzer *analyzer, char mark, const char *string, int lengt
 	return search_intern(analyzer, term, length + 1);
 }
 
-/* The text search configuration of that name, or else "simple". */
+/* The text search configuration of that name, or InvalidOid. */
 static Oid
 find_configuration(const char *name)
 {
-	Oid			config = get_ts_config_oid(list_make2(makeString("pg_catalog"),
-													  makeString(pstrdup(name))), true);
+	return get_ts_config_oid(list_make2(makeString("pg_catalog"), makeString(pstrdup(name))), true);
+}
 
-	if (!OidIsValid(config))
-		config = get_ts_config_oid(list_make2(makeString("pg_catalog"), makeString("simple")),
-								   false);
-	return config;
+bool
+search_language_exists(const char *language)
+{
+	return OidIsValid(find_configuration(language));
 }
 
 static const Language *
@@ -225,6 +225,8 @@ find_language(SearchAnalyzer *analyzer, const char *name)
 	language = &analyzer->languages[analyzer->nlanguages++];
 	strlcpy(language->name, name, NAMEDATALEN);
 	language->config = find_configuration(language->name);
+	if (!OidIsValid(language->config))
+		language->config = find_configuration("simple");
 	language->term = intern_marked(analyzer, SEARCH_LANGUAGE_MARK, language->name,
 								   strlen(language->name));
 	return language;

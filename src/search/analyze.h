@@ -89,6 +89,9 @@ extern const char *search_term(const SearchAnalyzer *analyzer, uint32 number, in
 extern int	search_lexemes(SearchAnalyzer *analyzer, const char *language, const char *form,
 						   int length, uint32 *terms);
 
+/* Is there a text search configuration of that name in pg_catalog? */
+extern bool search_language_exists(const char *language);
+
 /* Analyse a product; never raises an error for what the texts hold. */
 extern void search_analyze(SearchAnalyzer *analyzer, const SearchSource *source,
 						   SearchDocument *document);

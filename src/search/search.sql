@@ -94,3 +94,10 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_search_synonyms_changed';
 REVOKE ALL ON FUNCTION padlock.search_synonyms_changed() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.search_synonyms_changed() IS 'Statement trigger: every session reads the synonyms again';
+
+CREATE FUNCTION padlock.search_synonyms_check() RETURNS trigger
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'padlock_search_synonyms_check';
+REVOKE ALL ON FUNCTION padlock.search_synonyms_check() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_synonyms_check() IS 'Row trigger: refuses synonyms that no search could match';

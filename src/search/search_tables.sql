@@ -65,6 +65,7 @@ CREATE POLICY search_synonyms_admin ON @extschema@.search_synonyms FOR ALL TO au
     USING (padlock.is_privileged()) WITH CHECK (padlock.is_privileged());
 REVOKE ALL ON TABLE @extschema@.search_synonyms FROM PUBLIC, anon, authenticated, service_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.search_synonyms TO authenticated, service_role;
+CREATE TRIGGER search_synonyms_check BEFORE INSERT OR UPDATE OF words, language ON @extschema@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.search_synonyms_check();
 CREATE TRIGGER search_synonyms_touch BEFORE UPDATE ON @extschema@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.touch_updated_at();
 CREATE TRIGGER search_synonyms_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.search_synonyms FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_synonyms_changed();
 CREATE TRIGGER search_synonyms_audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.search_synonyms FOR EACH ROW EXECUTE FUNCTION padlock.audit_row();

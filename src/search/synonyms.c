@@ -29,6 +29,11 @@
 #include "search/synonyms.h"
 
 PG_FUNCTION_INFO_V1(padlock_search_synonyms_changed);
+PG_FUNCTION_INFO_V1(padlock_search_synonyms_check);
+
+/* Expressions of a row. */
+#define MIN_EXPRESSIONS	2
+#define MAX_EXPRESSIONS	20
 
 /* Words of an expression; longer ones are left out. */
 #define MAX_TERMS		4
@@ -308,6 +313,119 @@ search_add_synonyms(SearchGroup *groups, int ngroups)
 				add_row(groups + i, j, weight);
 		}
 	}
+}
+
+static bool
+same_expression(const Expression *a, const Expression *b)
+{
+	if (a->nterms != b->nterms)
+		return false;
+	for (int i = 0; i < a->nterms; i++)
+	{
+		if (strcmp(a->terms[i], b->terms[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+check_language(const char *language)
+{
+	if (!search_language_exists(language))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("column \"language\" of search_synonyms must be a text search configuration"),
+				 errdetail("There is no \"%s\" in pg_catalog.", language),
+				 errhint("SELECT cfgname FROM pg_ts_config shows them; \"simple\" leaves words as they are.")));
+}
+
+/* Read an expression that is to be written; an error if no query could say it. */
+static void
+check_expression(SearchAnalyzer *analyzer, const char *language, text *words,
+				 Expression *expression)
+{
+	if (read_expression(analyzer, language, words, expression))
+		return;
+	if (expression->nterms == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("column \"words\" of search_synonyms must not have an expression without a word"),
+				 errdetail("\"%s\" is nothing but stop words of language \"%s\" and punctuation.",
+						   text_to_cstring(words), language),
+				 errhint("Leave it out, or give the row the language \"simple\", which has no stop words.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("column \"words\" of search_synonyms must not have an expression of more than %d words",
+					MAX_TERMS),
+			 errdetail("\"%s\" has more, stop words not counted.", text_to_cstring(words)),
+			 errhint("Choose the words that matter.")));
+}
+
+static void
+check_words(const char *language, ArrayType *words)
+{
+	SearchAnalyzer *analyzer = search_analyzer_create(CurrentMemoryContext);
+	Expression	first;
+	Datum	   *elements;
+	int			count;
+	bool		differ = false;
+
+	if (ARR_NDIM(words) != 1 || ARR_HASNULL(words) || ARR_DIMS(words)[0] < MIN_EXPRESSIONS ||
+		ARR_DIMS(words)[0] > MAX_EXPRESSIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("column \"words\" of search_synonyms must be a list of %d to %d expressions",
+						MIN_EXPRESSIONS, MAX_EXPRESSIONS),
+				 errhint("For example ARRAY['moped', 'scooter', '50cc bike'].")));
+	deconstruct_array(words, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		Expression	expression;
+
+		check_expression(analyzer, language, DatumGetTextPP(elements[i]), &expression);
+		if (i == 0)
+			first = expression;
+		differ |= !same_expression(&first, &expression);
+	}
+	if (!differ)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("column \"words\" of search_synonyms must have expressions that differ"),
+				 errdetail("In language \"%s\" all of them are read as \"%s\".", language,
+						   first.terms[0]),
+				 errhint("Words that differ in their endings only are found without a synonym.")));
+}
+
+/*
+ * padlock.search_synonyms_check(): row trigger of search_synonyms, before a
+ * row is written.  Errors: 23514 when it says what no query could match.
+ */
+Datum
+padlock_search_synonyms_check(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+	TupleDesc	desc;
+	Datum		words;
+	Datum		language;
+	bool		no_words;
+	bool		no_language;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("padlock.search_synonyms_check() may only be called as a trigger")));
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	desc = RelationGetDescr(trigger->tg_relation);
+	words = SPI_getbinval(row, desc, SPI_fnumber(desc, "words"), &no_words);
+	language = SPI_getbinval(row, desc, SPI_fnumber(desc, "language"), &no_language);
+	/* what is missing is refused by NOT NULL */
+	if (!no_words && !no_language)
+	{
+		check_language(TextDatumGetCString(language));
+		check_words(TextDatumGetCString(language), DatumGetArrayTypeP(words));
+	}
+	return PointerGetDatum(row);
 }
 
 /*

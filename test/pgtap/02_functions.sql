@@ -93,6 +93,7 @@ INSERT INTO wanted VALUES
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''),
     ('padlock.job_queue_change', '', 'trigger', 'v', 'u', ''), ('padlock.job_types_changed', '', 'trigger', 'v', 'u', ''),
     ('padlock.search_note_changes', '', 'trigger', 'v', 'u', ''), ('padlock.search_synonyms_changed', '', 'trigger', 'v', 'u', ''),
+    ('padlock.search_synonyms_check', '', 'trigger', 'v', 'u', ''),
     -- search
     ('padlock.search_start', '', 'boolean', 'v', 'u', ''), ('padlock.search_rebuild', '', 'bigint', 'v', 'u', 's'),
     ('padlock.search_merge', '', 'boolean', 'v', 'u', 's'),
