@@ -142,7 +142,11 @@ channel_closed(int timeout_ms)
 	return poll(&peer, 1, timeout_ms) > 0;
 }
 
-size_t
+/*
+ * Bytes of the UTF-8 character at text (of `length` bytes): 1 to 4, or 0 if
+ * there is none.  Overlong forms, surrogates and NUL are none.
+ */
+static size_t
 utf8_char_length(const unsigned char *text, size_t length)
 {
 	unsigned char low = 0x80;

@@ -60,12 +60,6 @@ extern bool channel_text(const WireField *field, const unsigned char *value,
 extern void channel_put_text(WireBuffer *buf, WireTag tag, const char *value,
 							 size_t length, size_t max);
 
-/*
- * Bytes of the UTF-8 character at text (of `length` bytes): 1 to 4, or 0 if
- * there is none.  Overlong forms, surrogates and NUL are none.
- */
-extern size_t utf8_char_length(const unsigned char *text, size_t length);
-
 /* Make an empty memfd that can be sealed, close-on-exec; -1 with errno set. */
 extern int	sealed_memfd(const char *name);
 

@@ -22,6 +22,15 @@
 
 #include "core/secret_file.h"
 
+bool
+padlock_check_path(char **newval, void **extra, GucSource source)
+{
+	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errdetail("The path must be absolute.");
+	return false;
+}
+
 /* What keeps an open file from being taken; false when nothing does. */
 static bool
 find_problem(int fd, int max, bool secret, PadlockSecretFile *file)

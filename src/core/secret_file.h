@@ -10,6 +10,8 @@
 
 #include <sys/stat.h>
 
+#include "utils/guc.h"
+
 /* A secret's file as it was found. */
 typedef struct PadlockSecretFile
 {
@@ -18,6 +20,9 @@ typedef struct PadlockSecretFile
 	const char *problem;		/* why it cannot be taken, to follow the file's name */
 	const char *hint;			/* what to do, or NULL */
 } PadlockSecretFile;
+
+/* GUC check hook of settings that name a file: an absolute path or nothing. */
+extern bool padlock_check_path(char **newval, void **extra, GucSource source);
 
 /*
  * Read all of a secret's file, up to max bytes, into memory of the caller's

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "agent/wire.h"
+#include "core/secret_file.h"
 #include "email/email.h"
 
 #define MAX_SMTP_URL	300		/* scheme, a DNS name of at most 255 bytes, port */
@@ -120,16 +121,6 @@ check_user(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* GUC check hook: an absolute path or nothing. */
-static bool
-check_path(char **newval, void **extra, GucSource source)
-{
-	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
-		return true;
-	GUC_check_errdetail("The path must be absolute.");
-	return false;
-}
-
 /* A setting that is a text: one row of the table below. */
 typedef struct TextSetting
 {
@@ -148,10 +139,10 @@ static const TextSetting text_settings[] = {
 	NULL, &padlock_smtp_user, check_user},
 	{"padlock.smtp_password_file", "File with the password at the mail server.",
 		"It must belong to the server's user and be readable by nobody else.",
-	&padlock_smtp_password_file, check_path},
+	&padlock_smtp_password_file, padlock_check_path},
 	{"padlock.smtp_ca_file", "File with the CA certificates (PEM) that the mail server's is checked against.",
 		"Empty means those of the system.",
-	&padlock_smtp_ca_file, check_path},
+	&padlock_smtp_ca_file, padlock_check_path},
 	{"padlock.mail_from", "Sender of all mail: an address, or a name and an address in angle brackets.",
 	NULL, &padlock_mail_from, check_mail_from},
 	{"padlock.site_url", "Address of the web site that links in mails lead to.",

@@ -43,15 +43,6 @@
 
 static char *key_file = NULL;
 
-static bool
-check_path(char **newval, void **extra, GucSource source)
-{
-	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
-		return true;
-	GUC_check_errdetail("The file's path must be absolute.");
-	return false;
-}
-
 void
 key_file_init(void)
 {
@@ -59,7 +50,7 @@ key_file_init(void)
 							   "File with the key that wraps the keys of documents; padlock.init_keyring() makes it.",
 							   "What is encrypted is lost with it: keep a copy elsewhere.",
 							   &key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_path, NULL, NULL);
+							   padlock_check_path, NULL, NULL);
 }
 
 /* The setting, or an error. */

@@ -206,8 +206,9 @@ read_header(const Compact *parts, Header *header)
 	return true;
 }
 
-bool
-jwt_mac(const JwtKey *key, const void *data, size_t length, unsigned char mac[32])
+/* HMAC-SHA-256 of data with an HS256 key; false when libcrypto fails. */
+static bool
+make_mac(const JwtKey *key, const void *data, size_t length, unsigned char mac[32])
 {
 	size_t		written;
 
@@ -222,7 +223,7 @@ verify_mac(const JwtKey *key, const void *data, size_t length,
 		   const unsigned char *signature, size_t signature_length)
 {
 	unsigned char mac[SHA256_LENGTH];
-	bool		same = signature_length == sizeof(mac) && jwt_mac(key, data, length, mac) &&
+	bool		same = signature_length == sizeof(mac) && make_mac(key, data, length, mac) &&
 		CRYPTO_memcmp(mac, signature, sizeof(mac)) == 0;
 
 	OPENSSL_cleanse(mac, sizeof(mac));
@@ -430,7 +431,7 @@ append_signature(StringInfo token, const JwtKey *key, const char *data, size_t l
 
 	if (key->algorithm == JWT_HS256)
 	{
-		good = jwt_mac(key, data, length, signature);
+		good = make_mac(key, data, length, signature);
 		size = SHA256_LENGTH;
 	}
 	else
@@ -485,7 +486,7 @@ jwt_refresh_mac(const void *data, size_t length, unsigned char mac[32])
 	{
 		if (!set->keys[i].is_refresh)
 			continue;
-		if (jwt_mac(&set->keys[i], data, length, mac))
+		if (make_mac(&set->keys[i], data, length, mac))
 			return;
 		ERR_clear_error();
 		ereport(ERROR,

@@ -102,11 +102,6 @@ extern char *jwt_prepare_file(const JwtKey *fresh);
 /* Room set-up, called by padlock_identity_init: settings. */
 extern void jwt_keys_init(void);
 
-/* ---- jwt.c ---- */
-
-/* HMAC-SHA-256 of data with an HS256 key; false when libcrypto fails. */
-extern bool jwt_mac(const JwtKey *key, const void *data, size_t length, unsigned char mac[32]);
-
 /* ---- jwt_claims.c ---- */
 
 /*

@@ -36,16 +36,6 @@
 
 static char *secrets_file;
 
-/* GUC check hook: an absolute path or nothing. */
-static bool
-check_path(char **newval, void **extra, GucSource source)
-{
-	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
-		return true;
-	GUC_check_errdetail("The path must be absolute.");
-	return false;
-}
-
 void
 padlock_webhook_init(void)
 {
@@ -53,7 +43,7 @@ padlock_webhook_init(void)
 							   "File with the secrets of webhooks, one a line, that only the server's user may read.",
 							   "Without it no webhook is let in.",
 							   &secrets_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_path, NULL, NULL);
+							   padlock_check_path, NULL, NULL);
 }
 
 static void

@@ -32,12 +32,12 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
+#include "core/boot.h"
 #include "limits/table.h"
 
 #define STATE_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/padlock_limits.stat"
 #define STATE_FILE_NEW	STATE_FILE ".new"
 #define STATE_MAGIC		0x504c5232	/* "PLR2" */
-#define BOOT_ID_LENGTH	36
 
 typedef struct StateHeader
 {
@@ -46,7 +46,7 @@ typedef struct StateHeader
 	uint64		system;			/* the cluster's identifier */
 	int64		clock;			/* limits_clock() when written */
 	TimestampTz time;			/* wall time when written */
-	char		boot[BOOT_ID_LENGTH];
+	char		boot[PADLOCK_BOOT_ID_LENGTH];
 } StateHeader;
 
 /* A file being written, or a buffer being read, with its running checksum. */
@@ -63,20 +63,6 @@ typedef struct StateReader
 	const char *end;
 	bool		failed;			/* ran over the end */
 } StateReader;
-
-/* The kernel's name for this boot; all zero when it has none. */
-static void
-read_boot_id(char boot[BOOT_ID_LENGTH])
-{
-	FILE	   *file = AllocateFile("/proc/sys/kernel/random/boot_id", "r");
-
-	memset(boot, 0, BOOT_ID_LENGTH);
-	if (file == NULL)
-		return;
-	if (fread(boot, 1, BOOT_ID_LENGTH, file) != BOOT_ID_LENGTH)
-		memset(boot, 0, BOOT_ID_LENGTH);
-	FreeFile(file);
-}
 
 static void
 put(StateWriter *writer, const void *data, size_t length)
@@ -122,7 +108,7 @@ write_state(StateWriter *writer)
 	header.system = GetSystemIdentifier();
 	header.clock = limits_clock();
 	header.time = GetCurrentTimestamp();
-	read_boot_id(header.boot);
+	padlock_read_boot_id(header.boot);
 
 	/* counters come and go meanwhile, so the count is put in at the end */
 	INIT_CRC32C(writer->crc);
@@ -234,11 +220,11 @@ get_counter(StateReader *reader, LimitCounter *counter)
 static int64
 clock_shift(const StateHeader *header)
 {
-	char		boot[BOOT_ID_LENGTH];
+	char		boot[PADLOCK_BOOT_ID_LENGTH];
 	int64		passed = Max(GetCurrentTimestamp() - header->time, 0);
 
-	read_boot_id(boot);
-	if (boot[0] != '\0' && memcmp(boot, header->boot, BOOT_ID_LENGTH) == 0)
+	padlock_read_boot_id(boot);
+	if (boot[0] != '\0' && memcmp(boot, header->boot, PADLOCK_BOOT_ID_LENGTH) == 0)
 		return 0;
 	return limits_clock() - (header->clock + passed);
 }

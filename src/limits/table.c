@@ -32,8 +32,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "common/cryptohash.h"
 #include "common/pg_prng.h"
 #include "common/sha2.h"
@@ -44,6 +42,7 @@
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 
+#include "core/boot.h"
 #include "limits/table.h"
 
 #define PARTITIONS		64
@@ -108,10 +107,7 @@ static LWLockPadded *locks = NULL;
 int64
 limits_clock(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return CLOCK_BASE + (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return CLOCK_BASE + padlock_boot_clock();
 }
 
 static uint32

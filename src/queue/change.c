@@ -192,6 +192,18 @@ move_to_parents(int generation, const pg_uuid_t *id, int64 seq)
 	return row;
 }
 
+/* What the ready list is to know of a job that waits, from a changed row. */
+static void
+make_entry(const QueueChange *change, ItemPointer row, QueueJob *entry)
+{
+	PadlockNewJob job = {.type = change->type, .queue = change->queue,
+		.priority = change->priority, .max_attempts = change->max_attempts};
+
+	queue_job_entry(&job, change->seq, change->generation, entry);
+	entry->attempts = change->attempts;
+	entry->row = *row;
+}
+
 bool
 queue_move_waiting(const pg_uuid_t *id)
 {
@@ -207,7 +219,7 @@ queue_move_waiting(const pg_uuid_t *id)
 	row = move_to_parents(change.generation, id, change.seq);
 	SPI_finish();
 	change.generation = 0;
-	queue_change_entry(&change, &row, &entry);
+	make_entry(&change, &row, &entry);
 	entry.due = change.due;
 	entry.retry = change.attempts > 0;
 	queue_xact_settle(id, QUEUE_WAITS, &entry, NULL);
@@ -225,17 +237,6 @@ queue_change_rows(QueueChange *change)
 		change->generation = 0;
 	}
 	SPI_finish();
-}
-
-void
-queue_change_entry(const QueueChange *change, ItemPointer row, QueueJob *entry)
-{
-	PadlockNewJob job = {.type = change->type, .queue = change->queue,
-		.priority = change->priority, .max_attempts = change->max_attempts};
-
-	queue_job_entry(&job, change->seq, change->generation, entry);
-	entry->attempts = change->attempts;
-	entry->row = *row;
 }
 
 /* The outcome of a job that nobody was at: "cancelled" in place of its last retry. */
@@ -351,7 +352,7 @@ retry(const pg_uuid_t *id, bool twin_ok)
 					 "UPDATE ONLY padlock.jobs%1$s SET max_attempts = $2, run_at = NULL WHERE id = $1 RETURNING ctid",
 					 2, by_id, values, NULL) == 1)
 	{
-		queue_change_entry(&change, QueueDatumGetItemPointer(datum_of(1)), &entry);
+		make_entry(&change, QueueDatumGetItemPointer(datum_of(1)), &entry);
 		queue_xact_settle(id, QUEUE_WAITS, &entry, NULL);
 	}
 	SPI_finish();

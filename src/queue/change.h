@@ -38,9 +38,6 @@ extern bool queue_change_begin(const pg_uuid_t *id, QueueChange *change);
  */
 extern void queue_change_rows(QueueChange *change);
 
-/* What the ready list is to know of a job that waits, from a changed row. */
-extern void queue_change_entry(const QueueChange *change, ItemPointer row, QueueJob *entry);
-
 /*
  * Move a job that waits to generation 0; false when it runs, or somebody is
  * changing it.

@@ -33,6 +33,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "core/boot.h"
 #include "core/errors.h"
 #include "queue/jobs.h"
 
@@ -206,7 +207,7 @@ take_one(QueueHead *head, const char *worker, int64 length, const uint64 *only_t
 	if (only_type != NULL)
 	{
 		lease->started = false;
-		queue_lease_set_deadline(head, lease, queue_clock() + Min(length, AHEAD_USECS));
+		queue_lease_set_deadline(head, lease, padlock_boot_clock() + Min(length, AHEAD_USECS));
 	}
 	queue_xact_claimed(item);
 	taken->id = item->key.id;
@@ -438,7 +439,7 @@ padlock_queue_begin(const PadlockJob *job, int64 lease_ms)
 		lease->started = true;
 		queue_lease_set_start(lease, GetCurrentTimestamp());
 		queue_lease_set_deadline(queue_head(MyDatabaseId), lease,
-								 queue_clock() + lease_ms * 1000);
+								 padlock_boot_clock() + lease_ms * 1000);
 	}
 	LWLockRelease(padlock_queue->lock);
 	return ours;
@@ -472,7 +473,7 @@ padlock_queue_extend(const pg_uuid_t *id, int attempt, int64 lease_ms)
 
 	if (lease != NULL)
 		queue_lease_set_deadline(queue_head(MyDatabaseId), lease,
-								 queue_clock() + lease_ms * 1000);
+								 padlock_boot_clock() + lease_ms * 1000);
 	LWLockRelease(padlock_queue->lock);
 	return lease != NULL;
 }

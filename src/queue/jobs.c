@@ -107,9 +107,9 @@ set_time(Datum *values, bool *nulls, int column, TimestampTz time)
 	values[column] = TimestampTzGetDatum(time);
 }
 
-void
-queue_job_values(const PadlockNewJob *job, const pg_uuid_t *id, int64 seq,
-				 TimestampTz created_at, Datum *values, bool *nulls)
+/* The row of a new job. */
+static void
+make_row(const PadlockNewJob *job, const pg_uuid_t *id, int64 seq, Datum *values, bool *nulls)
 {
 	memset(nulls, false, JOB_COLUMNS * sizeof(bool));
 	values[JOB_SEQ] = Int64GetDatum(seq);
@@ -119,7 +119,7 @@ queue_job_values(const PadlockNewJob *job, const pg_uuid_t *id, int64 seq,
 	values[JOB_PAYLOAD] = JsonbPGetDatum(job->payload);
 	values[JOB_MAX_ATTEMPTS] = Int32GetDatum(job->max_attempts);
 	set_time(values, nulls, JOB_RUN_AT, job->run_at);
-	values[JOB_CREATED_AT] = TimestampTzGetDatum(created_at);
+	values[JOB_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	set_text(values, nulls, JOB_DEDUPE_KEY, job->dedupe_key);
 	set_text(values, nulls, JOB_QUEUE, job->queue);
 }
@@ -158,7 +158,7 @@ append_job(QueueWriter *writer, const PadlockNewJob *job, int generation)
 	int64		seq = queue_next_seq();
 
 	queue_make_id(&id);
-	queue_job_values(job, &id, seq, GetCurrentTransactionStartTimestamp(), values, nulls);
+	make_row(job, &id, seq, values, nulls);
 	queue_job_entry(job, seq, generation, &entry);
 	entry.row = queue_writer_append(writer, values, nulls, false);
 	queue_xact_added(&id, &entry);

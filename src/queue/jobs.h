@@ -19,12 +19,7 @@ extern uint64 queue_hash_text(const char *text);
 /* A new id; ids grow with time, so that their index is filled from the right. */
 extern void queue_make_id(pg_uuid_t *id);
 
-/*
- * The row of a job with all columns given, and its entry in the ready list at
- * commit unless entry is NULL.  Needs a table opened for its generation.
- */
-extern void queue_job_values(const PadlockNewJob *job, const pg_uuid_t *id, int64 seq,
-							 TimestampTz created_at, Datum *values, bool *nulls);
+/* What the ready list is to know of a new job; its row and attempts are left zero. */
 extern void queue_job_entry(const PadlockNewJob *job, int64 seq, int generation, QueueJob *entry);
 
 /* The next seq; the transaction has an id before, see retention.c. */
@@ -68,10 +63,6 @@ typedef struct QueueOutcome
 
 /* Append the outcome of a held lease; and tell the type's watcher if it ended. */
 extern void queue_record(const QueueLease *lease, const QueueOutcome *outcome);
-
-/* The same into an opened table, without the watcher. */
-extern void queue_record_into(QueueWriter *writer, const QueueLease *lease,
-							  const QueueOutcome *outcome);
 
 /* Tell the type's watcher, if there is one, that a leased job ended. */
 extern void queue_tell_watcher_of(const QueueLease *lease, const QueueOutcome *outcome);

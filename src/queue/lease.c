@@ -54,11 +54,11 @@
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 
+#include "core/boot.h"
 #include "queue/state.h"
 
 #define LEASE_FILE		PG_STAT_TMP_DIR "/padlock_leases"
 #define LEASE_MAGIC		0x504c4c32	/* "PLL2" */
-#define BOOT_ID_LENGTH	36
 
 typedef struct LeaseHeader
 {
@@ -69,7 +69,7 @@ typedef struct LeaseHeader
 	uint64		system;			/* the cluster's identifier */
 	uint64		inode;
 	int64		born;			/* when the inode was made; 0: unknown */
-	char		boot[BOOT_ID_LENGTH];
+	char		boot[PADLOCK_BOOT_ID_LENGTH];
 	char		padding[PG_CACHE_LINE_SIZE];
 } LeaseHeader;
 
@@ -102,20 +102,6 @@ header_crc(const LeaseHeader *header)
 	return crc;
 }
 
-/* The kernel's name for this boot; all zero when it has none. */
-static void
-read_boot_id(char boot[BOOT_ID_LENGTH])
-{
-	FILE	   *file = AllocateFile("/proc/sys/kernel/random/boot_id", "r");
-
-	memset(boot, 0, BOOT_ID_LENGTH);
-	if (file == NULL)
-		return;
-	if (fread(boot, 1, BOOT_ID_LENGTH, file) != BOOT_ID_LENGTH)
-		memset(boot, 0, BOOT_ID_LENGTH);
-	FreeFile(file);
-}
-
 /* What the header of today's file must be; fd is -1 for memory. */
 static void
 make_header(LeaseHeader *header, int fd)
@@ -133,7 +119,7 @@ make_header(LeaseHeader *header, int fd)
 		if (info.stx_mask & STATX_BTIME)
 			header->born = info.stx_btime.tv_sec * INT64CONST(1000000000) + info.stx_btime.tv_nsec;
 	}
-	read_boot_id(header->boot);
+	padlock_read_boot_id(header->boot);
 	header->crc = header_crc(header);
 }
 
@@ -189,7 +175,7 @@ adopt_lease(const QueueLease *found, bool rebooted)
 		int64		passed = GetCurrentTimestamp() - found->started_at;
 
 		queue_lease_set_deadline(head, lease,
-								 queue_clock() + Max(found->length - Max(passed, 0), 0));
+								 padlock_boot_clock() + Max(found->length - Max(passed, 0), 0));
 	}
 }
 
@@ -373,7 +359,7 @@ queue_leases_start(void)
 		else
 			adopt_leases((QueueLease *) (old + sizeof(header)),
 						 Min(found->records, room),
-						 memcmp(found->boot, header.boot, BOOT_ID_LENGTH) != 0);
+						 memcmp(found->boot, header.boot, PADLOCK_BOOT_ID_LENGTH) != 0);
 		pfree(old);
 	}
 }
@@ -383,7 +369,7 @@ void
 queue_lease_set_start(QueueLease *lease, TimestampTz started_at)
 {
 	lease->started_at = started_at;
-	lease->started_clock = queue_clock() - (GetCurrentTimestamp() - started_at);
+	lease->started_clock = padlock_boot_clock() - (GetCurrentTimestamp() - started_at);
 	queue_lease_seal(lease);
 }
 
@@ -416,7 +402,7 @@ queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 len
 {
 	int			index = padlock_queue->free_lease;
 	QueueLease *lease;
-	int64		now = queue_clock();
+	int64		now = padlock_boot_clock();
 
 	if (index < 0)
 		return NULL;

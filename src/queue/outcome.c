@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "core/boot.h"
 #include "core/errors.h"
 #include "queue/jobs.h"
 
@@ -64,8 +65,9 @@ clip_error(const char *error)
 	return pnstrdup(error, pg_mbcliplen(error, strlen(error), MAX_ERROR_BYTES));
 }
 
-void
-queue_record_into(QueueWriter *writer, const QueueLease *lease, const QueueOutcome *outcome)
+/* Append an outcome to an opened table. */
+static void
+append_outcome(QueueWriter *writer, const QueueLease *lease, const QueueOutcome *outcome)
 {
 	Datum		values[OUTCOME_COLUMNS];
 	bool		nulls[OUTCOME_COLUMNS] = {false};
@@ -90,7 +92,7 @@ queue_record(const QueueLease *lease, const QueueOutcome *outcome)
 	QueueWriter writer;
 
 	queue_writer_open(&writer, queue_outcomes_table(lease->job.generation), OUTCOME_COLUMNS);
-	queue_record_into(&writer, lease, outcome);
+	append_outcome(&writer, lease, outcome);
 	queue_writer_close(&writer);
 	if (strcmp(outcome->kind, "retry") != 0)
 		queue_tell_watcher_of(lease, outcome);
@@ -168,7 +170,7 @@ queue_complete_many(const pg_uuid_t *ids, const int *attempts, Jsonb **results, 
 			generation = leases[i].job.generation;
 			queue_writer_open(&writer, queue_outcomes_table(generation), OUTCOME_COLUMNS);
 		}
-		queue_record_into(&writer, &leases[i], &outcome);
+		append_outcome(&writer, &leases[i], &outcome);
 	}
 	if (generation >= 0)
 		queue_writer_close(&writer);
@@ -304,7 +306,7 @@ static int
 collect_ended(Reaped *reaped)
 {
 	QueueHead  *head = queue_my_head();
-	int64		now = queue_clock();
+	int64		now = padlock_boot_clock();
 	int64		next = PG_INT64_MAX;
 	int			count = 0;
 
@@ -372,7 +374,7 @@ queue_reap(void)
 	Reaped	   *reaped;
 	int			count;
 
-	if (queue_my_head()->next_end > queue_clock())
+	if (queue_my_head()->next_end > padlock_boot_clock())
 		return;
 	reaped = palloc_array(Reaped, REAP_MAX);
 	queue_xact_reserve(2 * REAP_MAX);

@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "core/boot.h"
 #include "queue/queue_internal.h"
 #include "queue/state.h"
 
@@ -429,7 +430,7 @@ queue_place(QueueHead *head, QueueItem *item)
 	}
 	else if (item->job.retry)
 	{
-		item->due = queue_clock() + (item->job.due - now);
+		item->due = padlock_boot_clock() + (item->job.due - now);
 		item->place = QUEUE_RETRY;
 		queue_tree_add(&head->retry, item, true);
 	}
@@ -575,7 +576,7 @@ queue_next(QueueHead *head, const uint64 *only_type, bool in_server)
 	QueueGroup *group;
 
 	ripen(head, &head->scheduled, GetCurrentTimestamp());
-	ripen(head, &head->retry, queue_clock());
+	ripen(head, &head->retry, padlock_boot_clock());
 	while ((item = first_in_turn(head, in_server)) != NULL)
 	{
 		group = blocking_group(item);
@@ -599,7 +600,7 @@ queue_next(QueueHead *head, const uint64 *only_type, bool in_server)
 static TimestampTz
 wall_time(int64 clock)
 {
-	return GetCurrentTimestamp() + Max(clock - queue_clock(), 0);
+	return GetCurrentTimestamp() + Max(clock - padlock_boot_clock(), 0);
 }
 
 /*
@@ -636,5 +637,5 @@ queue_wants_scan(QueueHead *head, bool found_nothing)
 		return true;
 	if (head->later <= GetCurrentTimestamp())
 		return true;
-	return found_nothing && queue_clock() - head->scanned_at >= IDLE_SCAN_USECS;
+	return found_nothing && padlock_boot_clock() - head->scanned_at >= IDLE_SCAN_USECS;
 }

@@ -39,6 +39,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "core/boot.h"
 #include "core/spi.h"
 #include "queue/jobs.h"
 
@@ -268,7 +269,7 @@ feed_found(QueueScan *scan, QueueHead *head)
 		LWLockAcquire(padlock_queue->lock, LW_EXCLUSIVE);
 	}
 	head->loaded = true;
-	head->scanned_at = queue_clock();
+	head->scanned_at = padlock_boot_clock();
 	LWLockRelease(padlock_queue->lock);
 }
 

@@ -14,12 +14,11 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "core/boot.h"
 #include "queue/queue_internal.h"
 #include "queue/state.h"
 
@@ -29,22 +28,13 @@
 #define RESERVED_ITEMS	16
 
 QueueShared *padlock_queue = NULL;
-HTAB	   *queue_items = NULL;
+static HTAB *queue_items = NULL;
 HTAB	   *queue_groups = NULL;
 int			padlock_queue_max_jobs = 200000;
 int			padlock_queue_max_leases = 4096;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
-
-int64
-queue_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
-}
 
 /* Every lease has an item, whatever the ready list holds. */
 static long
@@ -98,7 +88,7 @@ start_memory(void)
 	{
 		memset(padlock_queue, 0, sizeof(QueueShared));
 		padlock_queue->lock = &GetNamedLWLockTranche(STATE_NAME)->lock;
-		padlock_queue->weight = (uint32) queue_clock();
+		padlock_queue->weight = (uint32) padlock_boot_clock();
 		queue_leases_start();
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -208,7 +198,7 @@ forget_entries(Oid database)
 }
 
 void
-queue_forget_database(Oid database)
+padlock_queue_forget_database(Oid database)
 {
 	if (padlock_queue == NULL)
 		return;
@@ -220,10 +210,4 @@ queue_forget_database(Oid database)
 			padlock_queue->heads[i].database = InvalidOid;
 		}
 	LWLockRelease(padlock_queue->lock);
-}
-
-void
-padlock_queue_forget_database(Oid database)
-{
-	queue_forget_database(database);
 }

@@ -202,17 +202,11 @@ extern int	padlock_queue_max_jobs;
 extern int	padlock_queue_max_leases;
 extern int	padlock_queue_max_running_per_queue;
 
-/* Microseconds of a clock that starts with the machine and is never set. */
-extern int64 queue_clock(void);
-
 /* state.c: reserve and set up; called while the postmaster preloads. */
 extern void queue_state_reserve(void);
 
 /* The head of a database, made when missing; NULL when all are taken. */
 extern QueueHead *queue_head(Oid database);
-
-/* Forget everything of a database that was dropped. */
-extern void queue_forget_database(Oid database);
 
 /* Items by key; create returns NULL when the database may have no more. */
 extern QueueItem *queue_find(const QueueKey *key);
@@ -242,7 +236,6 @@ extern void queue_count_end(QueueHead *head, QueueItem *item);
 extern bool queue_has_unparked(void);
 extern void queue_free_parked(QueueHead *head, QueueGroup *group);
 extern HTAB *queue_groups;
-extern HTAB *queue_items;
 
 /* lease.c: leases and their file. */
 extern void queue_leases_start(void);

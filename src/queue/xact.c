@@ -31,6 +31,7 @@
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
+#include "core/boot.h"
 #include "core/errors.h"
 #include "queue/xact.h"
 
@@ -492,7 +493,7 @@ grant_lease(QueueHead *head, QueueItem *item, const QueueOp *op, const QueueLeas
 		memcpy(lease->message, before->message, sizeof(lease->message));
 	}
 	queue_lease_set_start(lease, op->grant.started_at);
-	queue_lease_set_deadline(head, lease, queue_clock() + op->grant.length);
+	queue_lease_set_deadline(head, lease, padlock_boot_clock() + op->grant.length);
 }
 
 /* Carry out what became of a changed job. */

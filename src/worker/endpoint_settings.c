@@ -13,6 +13,7 @@
 
 #include "utils/guc.h"
 
+#include "core/secret_file.h"
 #include "worker/endpoint_settings.h"
 
 #define MAX_ENDPOINT		500		/* bytes of a URL */
@@ -55,16 +56,6 @@ check_endpoint(char **newval, void **extra, GucSource source)
 	if (valid && strlen(url) <= MAX_ENDPOINT && url[strlen(url) - 1] != '/')
 		return true;
 	GUC_check_errdetail("It must be an http or https URL without a user, a query, a fragment or a slash at its end.");
-	return false;
-}
-
-/* GUC check hook: an absolute path or nothing. */
-static bool
-check_path(char **newval, void **extra, GucSource source)
-{
-	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
-		return true;
-	GUC_check_errdetail("The path must be absolute.");
 	return false;
 }
 
@@ -138,19 +129,19 @@ static const TextSetting text_settings[] = {
 	{"padlock.aws_kms_url", "Endpoint of AWS KMS; empty means AWS's own in the key's region.",
 	NULL, &padlock_aws_kms_url, "", check_endpoint},
 	{"padlock.aws_credentials_file", "File with the access key for AWS KMS, as AWS's own programs keep it.",
-	NULL, &padlock_aws_credentials_file, "", check_path},
+	NULL, &padlock_aws_credentials_file, "", padlock_check_path},
 	{"padlock.google_kms_url", "Endpoint of Google Cloud KMS.",
 	NULL, &padlock_google_kms_url, "https://cloudkms.googleapis.com", check_endpoint},
 	{"padlock.google_credentials_file", "File with a service account's key (JSON), or with an access token that something else keeps fresh.",
-	NULL, &padlock_google_credentials_file, "", check_path},
+	NULL, &padlock_google_credentials_file, "", padlock_check_path},
 	{"padlock.vault_url", "Address of the HashiCorp Vault server, as https://vault.example:8200.",
 	NULL, &padlock_vault_url, "", check_endpoint},
 	{"padlock.vault_token_file", "File with the token for Vault.",
-	NULL, &padlock_vault_token_file, "", check_path},
+	NULL, &padlock_vault_token_file, "", padlock_check_path},
 	{"padlock.vault_namespace", "Namespace at the Vault server; empty means none.",
 	NULL, &padlock_vault_namespace, "", check_namespace},
 	{"padlock.vault_ca_file", "File with the CA certificates (PEM) that the Vault server's is checked against.",
-	"Empty means those of the system.", &padlock_vault_ca_file, "", check_path},
+	"Empty means those of the system.", &padlock_vault_ca_file, "", padlock_check_path},
 	{"padlock.s3_url", "Address of the S3-compatible object store, without the bucket.",
 	NULL, &padlock_s3_url, "", check_endpoint},
 	{"padlock.s3_bucket", "Bucket that documents are kept in.",
@@ -160,9 +151,9 @@ static const TextSetting text_settings[] = {
 	{"padlock.s3_prefix", "What the names of objects begin with.",
 	NULL, &padlock_s3_prefix, "", check_prefix},
 	{"padlock.s3_credentials_file", "File with the access key for the object store, as AWS's own programs keep it.",
-	NULL, &padlock_s3_credentials_file, "", check_path},
+	NULL, &padlock_s3_credentials_file, "", padlock_check_path},
 	{"padlock.s3_ca_file", "File with the CA certificates (PEM) that the object store's is checked against.",
-	"Empty means those of the system.", &padlock_s3_ca_file, "", check_path},
+	"Empty means those of the system.", &padlock_s3_ca_file, "", padlock_check_path},
 };
 
 void

@@ -41,7 +41,6 @@
 #include "queue/queue.h"
 #include "worker/launcher.h"
 #include "worker/state.h"
-#include "worker/worker.h"
 
 /* How long a statement waits for workers; PostgreSQL then waits 5 s more. */
 #define STOP_WAIT_MS 5000
@@ -280,19 +279,18 @@ padlock_worker_watch_statements(void)
 	ProcessUtility_hook = process_utility;
 }
 
-void
-padlock_worker_announce(void)
-{
-	if (padlock_workers == NULL)
-		return;
-	watch_transaction();
-	announce_at_commit = true;
-}
-
-/* padlock.announce(): see padlock_worker_announce(). */
+/*
+ * padlock.announce() returns void: tell the launcher, when the current
+ * transaction commits, that this database has padlock.  Does nothing when
+ * padlock is not preloaded.
+ */
 Datum
 padlock_announce(PG_FUNCTION_ARGS)
 {
-	padlock_worker_announce();
+	if (padlock_workers != NULL)
+	{
+		watch_transaction();
+		announce_at_commit = true;
+	}
 	PG_RETURN_VOID();
 }

@@ -12,7 +12,7 @@
  * server with many databases does not run out of max_worker_processes.
  *
  * The launcher sleeps on its latch.  It is set by a worker that ends, by
- * padlock_worker_announce(), by the end of a statement that held a database
+ * padlock.announce(), by the end of a statement that held a database
  * (hold.c) and by SIGHUP; a rescan every minute finds what nobody told.
  *
  * Locking contract: see state.c.  Nothing is held while pg_database is read

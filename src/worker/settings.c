@@ -20,7 +20,7 @@
 #include "worker/settings.h"
 
 int			padlock_worker_count = 2;
-char	   *padlock_databases = NULL;
+static char *padlock_databases = NULL;	/* comma list, '' = all */
 
 int			padlock_handler_timeout = 30 * 1000;
 int			padlock_handler_memory = 1024;

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 extern int	padlock_worker_count;	/* workers a database */
-extern char *padlock_databases; /* comma list, '' = all */
 
 extern int	padlock_handler_timeout;	/* ms */
 extern int	padlock_handler_memory; /* MB */

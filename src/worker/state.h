@@ -32,7 +32,7 @@ typedef struct PadlockDatabase
 {
 	Oid			oid;			/* InvalidOid: a free entry */
 	PadlockPresence presence;
-	uint32		announcements;	/* counts padlock_worker_announce() */
+	uint32		announcements;	/* counts padlock.announce() */
 	int			holds;			/* statements that need the database empty */
 } PadlockDatabase;
 

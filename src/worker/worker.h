@@ -14,10 +14,4 @@
  */
 extern void padlock_worker_init(void);
 
-/*
- * Tell the launcher, when the current transaction commits, that this database
- * has padlock.  Does nothing when padlock is not preloaded.
- */
-extern void padlock_worker_announce(void);
-
 #endif							/* PADLOCK_WORKER_H */
