@@ -116,12 +116,15 @@ make_uuid(void)
 	return UUIDPGetDatum(uuid);
 }
 
-/* What stands in every audit row: its id, its salt, and who did it. */
+/* Begin an audit row with what stands in every one; the rest is null. */
 static void
-set_common(Datum *values, char *nulls)
+begin_row(Datum *values, char *nulls, const char *action, const char *table)
 {
 	const PadlockCaller *caller = padlock_caller();
 
+	memset(nulls, 'n', AUDIT_PARAMS);
+	set_text(values, nulls, AUDIT_ACTION, action);
+	set_text(values, nulls, AUDIT_TABLE_NAME, table);
 	values[AUDIT_ID] = make_uuid();
 	values[AUDIT_SALT] = make_uuid();
 	nulls[AUDIT_ID] = nulls[AUDIT_SALT] = ' ';
@@ -154,6 +157,19 @@ set_record_id(Datum *values, char *nulls, HeapTuple row, TupleDesc desc)
 		nulls[AUDIT_RECORD_ID] = ' ';
 }
 
+/* Insert an audit row as the owner. */
+static void
+insert_row(PadlockStatement *insert, Datum *values, const char *nulls)
+{
+	PadlockUserContext saved;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	padlock_spi_execute(insert, values, nulls, false);
+	SPI_finish();
+	padlock_restore_user(&saved);
+}
+
 /* Insert the audit row for a change; before and after may be NULL. */
 static void
 record_change(TriggerData *trigger, const char *action, HeapTuple before, HeapTuple after)
@@ -169,12 +185,8 @@ record_change(TriggerData *trigger, const char *action, HeapTuple before, HeapTu
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	Datum		values[AUDIT_PARAMS] = {0};
 	char		nulls[AUDIT_PARAMS];
-	PadlockUserContext saved;
 
-	memset(nulls, 'n', sizeof(nulls));
-	set_common(values, nulls);
-	set_text(values, nulls, AUDIT_ACTION, action);
-	set_text(values, nulls, AUDIT_TABLE_NAME, RelationGetRelationName(trigger->tg_relation));
+	begin_row(values, nulls, action, RelationGetRelationName(trigger->tg_relation));
 	values[AUDIT_OMITTED] = omitted_columns(trigger->tg_trigger);
 	nulls[AUDIT_OMITTED] = ' ';
 	if (before != NULL)
@@ -189,12 +201,7 @@ record_change(TriggerData *trigger, const char *action, HeapTuple before, HeapTu
 	}
 	if (before != NULL || after != NULL)
 		set_record_id(values, nulls, after != NULL ? after : before, desc);
-
-	padlock_become_owner(&saved);
-	SPI_connect();
-	padlock_spi_execute(&insert, values, nulls, false);
-	SPI_finish();
-	padlock_restore_user(&saved);
+	insert_row(&insert, values, nulls);
 }
 
 /*
@@ -239,20 +246,11 @@ record_event(const char *action, const char *table, const pg_uuid_t *record)
 	};
 	Datum		values[AUDIT_PARAMS] = {0};
 	char		nulls[AUDIT_PARAMS];
-	PadlockUserContext saved;
 
-	memset(nulls, 'n', sizeof(nulls));
-	set_common(values, nulls);
-	set_text(values, nulls, AUDIT_ACTION, action);
-	set_text(values, nulls, AUDIT_TABLE_NAME, table);
+	begin_row(values, nulls, action, table);
 	values[AUDIT_RECORD_ID] = UUIDPGetDatum(record);
 	nulls[AUDIT_RECORD_ID] = ' ';
-
-	padlock_become_owner(&saved);
-	SPI_connect();
-	padlock_spi_execute(&insert, values, nulls, false);
-	SPI_finish();
-	padlock_restore_user(&saved);
+	insert_row(&insert, values, nulls);
 }
 
 void

@@ -100,19 +100,6 @@ sub read_state
 	return scalar <$handle>;
 }
 
-# CRC-32C, bit by bit.
-sub crc32c
-{
-	my ($bytes) = @_;
-	my $crc = 0xffffffff;
-	for my $byte (unpack 'C*', $bytes)
-	{
-		$crc ^= $byte;
-		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
-	}
-	return $crc ^ 0xffffffff;
-}
-
 # Start with these bytes as the file; return the log of the start.
 sub start_with
 {

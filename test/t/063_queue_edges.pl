@@ -219,20 +219,6 @@ SKIP:
 	is(value("SELECT count(*) FROM job_queue WHERE status = 'processing'", 'first'), '0', 'a copy in the place of the file is one');
 }
 
-# CRC-32C, of a header without its checksum.
-sub crc32c
-{
-	my ($bytes) = @_;
-	my $crc = 0xffffffff;
-
-	foreach my $byte (unpack 'C*', $bytes)
-	{
-		$crc ^= $byte;
-		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
-	}
-	return $crc ^ 0xffffffff;
-}
-
 # Put the end of the lease of five minutes that is in the file ten days off,
 # as another boot's clock would; and say that it is of another boot.
 sub forge_leases

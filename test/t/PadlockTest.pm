@@ -22,7 +22,8 @@ use Test::More ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
-  become claims sql_literal wait_for fill api_key one_time_token table_sums schema_dump is_text);
+  become claims sql_literal wait_for fill api_key one_time_token table_sums schema_dump is_text
+  crc32c);
 
 my $json = JSON::PP->new->canonical->utf8(0);
 
@@ -337,6 +338,20 @@ END
 		waitpid($pid, 0);
 	}
 	$? = $status;
+}
+
+# CRC-32C of bytes: what guards the files that the server keeps.
+sub crc32c
+{
+	my ($bytes) = @_;
+	my $crc = 0xffffffff;
+
+	for my $byte (unpack 'C*', $bytes)
+	{
+		$crc ^= $byte;
+		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
+	}
+	return $crc ^ 0xffffffff;
 }
 
 1;
