@@ -192,7 +192,25 @@ ROLLBACK;
 BEGIN;
 ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update;
 UPDATE insurance_products SET premium_amount = 1, search_keywords = '{unheard}' WHERE product_code = 'MP-1';
-SELECT differences, replace(detail, id::text, 'MP-1') AS detail FROM padlock.search_check(), insurance_products WHERE product_code = 'MP-1';
+SELECT differences, kinds, replace(detail, id::text, 'MP-1') AS detail FROM padlock.search_check(), insurance_products WHERE product_code = 'MP-1';
+ROLLBACK;
+BEGIN;
+ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update, DISABLE TRIGGER insurance_products_search_insert,
+    DISABLE TRIGGER insurance_products_search_delete;
+UPDATE insurance_products SET popularity_score = 1, currency = 'USD', available_countries = '{AT}', product_code = 'MP-2', maximum_age = 90,
+    created_at = '2026-03-01', description = 'Dental work after an accident included; car' WHERE product_code = 'MP-1';
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT id, 'Unnoticed', 'other', 5 FROM insurance_companies, generate_series(1, 4) WHERE name = 'Search One';
+DELETE FROM insurance_products WHERE product_code = 'HB-1';
+SELECT products, indexed, differences, kinds, length(detail) > 50 AS told FROM padlock.search_check();
+ROLLBACK;
+
+-- Neither merges nor rebuilds with an old snapshot.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT padlock.search_rebuild();
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT padlock.search_merge();
 ROLLBACK;
 
 -- And bytes that are not as they were written, wherever: an error, no crash.

@@ -70,8 +70,9 @@ oldest_running(Snapshot snapshot)
 }
 
 /*
- * Begin a merge: take the lock, then a snapshot, so that it sees all that the
- * merge before did.  False when another session has the lock.
+ * Begin a merge or, waiting for one that runs, a rebuild: take the lock, then a
+ * snapshot, so that it sees all that the merge before did.  False when another
+ * session has the lock.
  */
 static bool
 begin_merge(bool wait)
@@ -79,7 +80,9 @@ begin_merge(bool wait)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("the search index can only be merged in a READ COMMITTED transaction")));
+				 errmsg("the search index can only be %s in a READ COMMITTED transaction",
+						wait ? "rebuilt" : "merged"),
+				 errhint("Start it with BEGIN ISOLATION LEVEL READ COMMITTED.")));
 	if (!search_store_lock(wait))
 		return false;
 	CommandCounterIncrement();

@@ -53,13 +53,14 @@ REVOKE ALL ON FUNCTION padlock.search_merge() FROM PUBLIC, anon, authenticated, 
 GRANT EXECUTE ON FUNCTION padlock.search_merge() TO service_role;
 COMMENT ON FUNCTION padlock.search_merge() IS 'Take changes up into the search index, as the workers do; false when there is nothing to do';
 
-CREATE FUNCTION padlock.search_check(OUT products bigint, OUT indexed bigint, OUT differences bigint, OUT detail text) RETURNS record
+CREATE FUNCTION padlock.search_check(OUT products bigint, OUT indexed bigint, OUT differences bigint,
+    OUT kinds jsonb, OUT detail text) RETURNS record
 LANGUAGE C STABLE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_search_check';
 REVOKE ALL ON FUNCTION padlock.search_check() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.search_check() TO service_role;
-COMMENT ON FUNCTION padlock.search_check() IS 'Compare the search index with the table';
+COMMENT ON FUNCTION padlock.search_check() IS 'Compare the search index with the table: differences in all, by what differs, and the first of them';
 
 CREATE FUNCTION padlock.search_status(OUT built boolean, OUT segments integer, OUT documents bigint, OUT changes integer, OUT size bigint,
     OUT memory_used bigint, OUT memory bigint, OUT phase text, OUT done bigint, OUT total bigint) RETURNS record
@@ -68,7 +69,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_search_status';
 REVOKE ALL ON FUNCTION padlock.search_status() FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.search_status() TO service_role, pg_monitor;
-COMMENT ON FUNCTION padlock.search_status() IS 'The search index: its size, its memory, and the progress of a rebuild';
+COMMENT ON FUNCTION padlock.search_status() IS 'The search index: segments, their documents and size (bytes), changes not merged, padlock.search_memory used and in all (bytes), and phase, products done and total of a rebuild that runs';
 
 CREATE FUNCTION @extschema@.suggest(prefix text DEFAULT NULL, max_suggestions text DEFAULT NULL) RETURNS jsonb
 LANGUAGE C STABLE

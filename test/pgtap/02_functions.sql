@@ -97,7 +97,7 @@ INSERT INTO wanted VALUES
     -- search
     ('padlock.search_start', '', 'boolean', 'v', 'u', ''), ('padlock.search_rebuild', '', 'bigint', 'v', 'u', 's'),
     ('padlock.search_merge', '', 'boolean', 'v', 'u', 's'),
-    ('padlock.search_check', 'OUT products bigint, OUT indexed bigint, OUT differences bigint, OUT detail text', 'record', 's', 'u', 's'),
+    ('padlock.search_check', 'OUT products bigint, OUT indexed bigint, OUT differences bigint, OUT kinds jsonb, OUT detail text', 'record', 's', 'u', 's'),
     ('padlock.search_status', 'OUT built boolean, OUT segments integer, OUT documents bigint, OUT changes integer, OUT size bigint, OUT memory_used bigint,'
         ' OUT memory bigint, OUT phase text, OUT done bigint, OUT total bigint', 'record', 's', 'u', 'ms'),
     ('padlock.search_terms', 'string text, language text DEFAULT ''english''::text, OUT pos integer, OUT word text, OUT term text', 'SETOF record', 's', 's', 's'),

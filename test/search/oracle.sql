@@ -12,8 +12,22 @@ CREATE FUNCTION oracle.random_words(n integer) RETURNS text LANGUAGE sql VOLATIL
     SELECT string_agg((oracle.vocabulary())[1 + floor(power(random(), 2) * 26 + 0 * i)::integer], ' ')
       FROM generate_series(1, n) AS i $$;
 
+-- The same with stop words among them, over which a phrase has to step.
+CREATE FUNCTION oracle.random_text(n integer) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT string_agg(CASE WHEN random() < 0.15 THEN (ARRAY['of', 'the', 'and'])[1 + floor(random() * 3)::integer] || ' ' ELSE '' END
+                      || oracle.random_words(1 + 0 * i), ' ')
+      FROM generate_series(1, n) AS i $$;
+
 CREATE FUNCTION oracle.random_list(n integer) RETURNS text[] LANGUAGE sql VOLATILE AS $$
-    SELECT array_agg(oracle.random_words(1 + i % 2)) FROM generate_series(1, n) AS i $$;
+    SELECT array_agg(oracle.random_text(1 + i % 3)) FROM generate_series(1, n) AS i $$;
+
+-- Coverage with all that JSON has: what is false or null is not covered.
+CREATE FUNCTION oracle.random_coverage() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+    SELECT jsonb_build_object(oracle.random_words(2), 'yes', 'includes', oracle.random_text(4), oracle.random_words(1), random() < 0.5,
+                              'extras', jsonb_build_object(oracle.random_words(1), oracle.random_text(3), oracle.random_words(2), NULL,
+                                                           oracle.random_words(1), 7, oracle.random_words(3), '[]'::jsonb,
+                                                           'parts', jsonb_build_array(oracle.random_text(3), false, NULL, 5, oracle.random_text(2),
+                                                                                      jsonb_build_object(oracle.random_words(2), true)))) $$;
 
 -- n new products of a company.
 CREATE FUNCTION oracle.insert_products(company uuid, n integer) RETURNS void LANGUAGE sql VOLATILE AS $$
@@ -23,11 +37,11 @@ CREATE FUNCTION oracle.insert_products(company uuid, n integer) RETURNS void LAN
     SELECT company, oracle.random_words(1 + floor(random() * 4)::integer),
            CASE WHEN random() < 0.3 THEN 'C' || substr(gen_random_uuid()::text, 1, 7) END,
            (ARRAY['health', 'auto', 'life', 'home', 'other'])[1 + floor(random() * 5)::integer]::policy_type_enum,
-           CASE WHEN random() < 0.9 THEN oracle.random_words(floor(random() * 30 + 0 * i)::integer) END,
+           CASE WHEN random() < 0.9 THEN oracle.random_text(floor(random() * 30 + 0 * i)::integer) END,
            (1 + floor(random() * 1000))::numeric / 4, (ARRAY['GBP', 'EUR', 'USD'])[1 + floor(random() * 3)::integer],
            oracle.random_list(floor(random() * 4)::integer), oracle.random_list(floor(random() * 3)::integer),
            CASE WHEN random() < 0.5 THEN jsonb_build_object('includes', oracle.random_list(floor(random() * 3)::integer)) END,
-           CASE WHEN random() < 0.5 THEN jsonb_build_object(oracle.random_words(1), 'yes', 'includes', oracle.random_words(2)) END,
+           CASE WHEN random() < 0.5 + 0 * i THEN oracle.random_coverage() END,
            random() < 0.9, floor(random() * 101)::integer,
            CASE WHEN random() < 0.8 THEN (ARRAY['{GB}', '{GB,DE}', '{FR}', '{US,DE,FR}', '{}'])[1 + floor(random() * 5)::integer]::text[] END,
            CASE WHEN random() < 0.7 THEN floor(random() * 40)::integer END,
@@ -35,14 +49,33 @@ CREATE FUNCTION oracle.insert_products(company uuid, n integer) RETURNS void LAN
            now() - random() * interval '400 days'
       FROM generate_series(1, n) AS i $$;
 
+-- The strings of a JSON value, and the names of members but of those that are
+-- false or null.
+CREATE FUNCTION oracle.json_texts(content jsonb) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
+    WITH RECURSIVE parts(part) AS (
+        SELECT content
+        UNION ALL
+        SELECT child FROM parts, LATERAL (
+            SELECT value FROM jsonb_each(CASE jsonb_typeof(part) WHEN 'object' THEN part ELSE '{}' END)
+            UNION ALL SELECT value FROM jsonb_array_elements(CASE jsonb_typeof(part) WHEN 'array' THEN part ELSE '[]' END)) AS c(child))
+    SELECT part #>> '{}' FROM parts WHERE jsonb_typeof(part) = 'string'
+    UNION ALL
+    SELECT key FROM parts, jsonb_each(CASE jsonb_typeof(part) WHEN 'object' THEN part ELSE '{}' END)
+     WHERE value <> 'false' AND value <> 'null' $$;
+
 -- The texts of a product that a phrase may stand in.
 CREATE FUNCTION oracle.texts(p insurance_products) RETURNS SETOF text LANGUAGE sql STABLE AS $$
     SELECT p.product_name UNION ALL SELECT p.description UNION ALL SELECT unnest(p.search_keywords)
      UNION ALL SELECT unnest(p.ai_tags)
-     UNION ALL SELECT s #>> '{}' FROM jsonb_path_query(p.benefits, 'strict $.** ? (@.type() == "string")') AS s
-     UNION ALL SELECT jsonb_object_keys(p.benefits)
-     UNION ALL SELECT s #>> '{}' FROM jsonb_path_query(p.coverage_details, 'strict $.** ? (@.type() == "string")') AS s
-     UNION ALL SELECT jsonb_object_keys(p.coverage_details) $$;
+     UNION ALL SELECT oracle.json_texts(p.benefits) UNION ALL SELECT oracle.json_texts(p.coverage_details) $$;
+
+-- n words that stand side by side in a text of some product, or fewer.
+CREATE FUNCTION oracle.real_phrase(n integer) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT array_to_string(words[start : start + n - 1], ' ')
+      FROM (SELECT words, 1 + floor(random() * greatest(cardinality(words) - n + 1, 1))::integer AS start
+              FROM (SELECT p FROM insurance_products AS p WHERE p.is_active ORDER BY random() LIMIT 1) AS one,
+                   oracle.texts(one.p) AS t, regexp_split_to_array(t, ' ') AS words
+             WHERE t ~ ' ' ORDER BY random() LIMIT 1) AS cut $$;
 
 -- Does any text have any of the words, or all of them as a phrase?  What has
 -- not even the letters of a word is spared the parsing.
@@ -53,7 +86,8 @@ CREATE FUNCTION oracle.says(p insurance_products, words text, phrase boolean) RE
                                                             ELSE to_tsquery('english', replace(words, ' ', ' | ')) END) $$;
 
 -- The products that a request is about.  Of the request: words (one of them is
--- enough), phrase, minus, code, and the filters by their own names.
+-- enough), phrase and phrase2, minus (a phrase) and without (a word), code, and
+-- the filters by their own names.
 CREATE FUNCTION oracle.found(request jsonb, loosely boolean) RETURNS SETOF insurance_products LANGUAGE sql STABLE AS $$
     SELECT p.*
       FROM insurance_products AS p JOIN insurance_companies AS c ON c.id = p.company_id
@@ -67,26 +101,34 @@ CREATE FUNCTION oracle.found(request jsonb, loosely boolean) RETURNS SETOF insur
             OR request->>'country' = ANY (p.available_countries))
        AND (request->>'age' IS NULL OR ((request->>'age')::integer >= coalesce(p.minimum_age, 0)
                                         AND (request->>'age')::integer <= coalesce(p.maximum_age, 200)))
-       AND (NOT request ?| '{words,phrase,minus,code}'
+       AND (NOT request ?| '{words,phrase,phrase2,minus,without,code}'
             OR (request ? 'code' AND lower(p.product_code) = lower(request->>'code'))
             OR (NOT request ? 'code'
-                AND (NOT request ?| '{words,phrase}'
-                     OR oracle.says(p, concat_ws(' ', request->>'words', request->>'phrase'), false))
+                AND (NOT request ?| '{words,phrase,phrase2}'
+                     OR oracle.says(p, concat_ws(' ', request->>'words', request->>'phrase', request->>'phrase2'), false))
                 AND (loosely OR NOT request ? 'phrase' OR oracle.says(p, request->>'phrase', true))
+                AND (loosely OR NOT request ? 'phrase2' OR oracle.says(p, request->>'phrase2', true))
+                AND (NOT request ? 'without' OR NOT oracle.says(p, request->>'without', false))
                 AND (NOT request ? 'minus' OR NOT oracle.says(p, request->>'minus', true)))) $$;
 
 -- The same request as a body for product_search.
 CREATE FUNCTION oracle.body(request jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT request - 'words' - 'phrase' - 'minus' - 'code'
-           || CASE WHEN request ?| '{words,phrase,minus,code}' THEN jsonb_build_object('search_term', concat_ws(' ', request->>'words',
-                   '"' || (request->>'phrase') || '"', '-"' || (request->>'minus') || '"', request->>'code')) ELSE '{}' END $$;
+    SELECT request - '{words,phrase,phrase2,minus,without,code}'::text[]
+           || CASE WHEN request ?| '{words,phrase,phrase2,minus,without,code}'
+                   THEN jsonb_build_object('search_term', concat_ws(' ', request->>'words', '"' || (request->>'phrase') || '"', '-' || (request->>'without'),
+                                                                    '-"' || (request->>'minus') || '"', '"' || (request->>'phrase2') || '"', request->>'code'))
+                   ELSE '{}' END $$;
 
 -- A random request.
 CREATE FUNCTION oracle.random_request() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'words', CASE WHEN random() < 0.6 THEN oracle.random_words(1 + floor(random() * 3)::integer) END,
-        'phrase', CASE WHEN random() < 0.15 THEN oracle.random_words(2 + floor(random() * 2)::integer) END,
-        'minus', CASE WHEN random() < 0.15 THEN oracle.random_words(1 + floor(random() * 2)::integer) END,
+        'phrase', CASE WHEN random() < 0.1 THEN oracle.random_words(2 + floor(random() * 2)::integer)
+                       WHEN random() < 0.2 THEN oracle.real_phrase(2 + floor(random() * 3)::integer) END,
+        'phrase2', CASE WHEN random() < 0.05 THEN oracle.real_phrase(2) END,
+        'minus', CASE WHEN random() < 0.15 THEN oracle.random_words(1 + floor(random() * 2)::integer)
+                      WHEN random() < 0.15 THEN oracle.real_phrase(2 + floor(random() * 2)::integer) END,
+        'without', CASE WHEN random() < 0.1 THEN oracle.random_words(1) END,
         'policy_type', CASE WHEN random() < 0.25 THEN (ARRAY['health', 'auto', 'life', 'home', 'other'])[1 + floor(random() * 5)::integer] END,
         'min_premium', CASE WHEN random() < 0.2 THEN floor(random() * 100) END,
         'max_premium', CASE WHEN random() < 0.2 THEN 100 + floor(random() * 150) END,
@@ -133,7 +175,7 @@ DECLARE
     pages record;
     sign integer := CASE WHEN request->>'sort_order' = 'asc' THEN 1 ELSE -1 END;
 BEGIN
-    IF cardinality(truth) = 0 AND request ? 'phrase' THEN
+    IF cardinality(truth) = 0 AND request ?| '{phrase,phrase2}' THEN
         truth := ARRAY(SELECT id FROM oracle.found(request, true));
     END IF;
     pages := oracle.all_pages(oracle.body(request));
@@ -159,10 +201,8 @@ CREATE FUNCTION oracle.fields(OUT id uuid, OUT field integer, OUT words tsvector
            LATERAL (VALUES (1, p.product_name),
                            (2, array_to_string(p.search_keywords || p.ai_tags, ' ')),
                            (3, p.description),
-                           (4, (SELECT string_agg(t, ' ') FROM (SELECT s #>> '{}' FROM jsonb_path_query(p.benefits, 'strict $.** ? (@.type() == "string")') AS s
-                                                                 UNION ALL SELECT jsonb_object_keys(p.benefits)) AS texts(t))),
-                           (5, (SELECT string_agg(t, ' ') FROM (SELECT s #>> '{}' FROM jsonb_path_query(p.coverage_details, 'strict $.** ? (@.type() == "string")') AS s
-                                                                 UNION ALL SELECT jsonb_object_keys(p.coverage_details)) AS texts(t)))) AS f(field, content)
+                           (4, (SELECT string_agg(t, ' ') FROM oracle.json_texts(p.benefits) AS t)),
+                           (5, (SELECT string_agg(t, ' ') FROM oracle.json_texts(p.coverage_details) AS t))) AS f(field, content)
      WHERE p.is_active $$;
 
 -- BM25F as doc/search.md has it, without boosts, of the products with any of the words.

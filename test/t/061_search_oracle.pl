@@ -56,7 +56,8 @@ sub own_products
 
 my @changes = (
 	"product_name = oracle.random_words(3)",
-	"description = oracle.random_words(20)",
+	"description = oracle.random_text(20)",
+	"coverage_details = oracle.random_coverage()",
 	"premium_amount = premium_amount + 1",
 	"is_active = NOT is_active",
 	"popularity_score = (popularity_score + 17) % 100",
