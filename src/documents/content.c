@@ -377,35 +377,91 @@ padlock_content_open(const pg_uuid_t *id, PadlockContentPart part)
 	return stored;
 }
 
-bool
-padlock_content_next_stale(pg_uuid_t *id)
+int64
+padlock_content_count_stale(const char *key_name)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT id FROM @app@.documents"
-		" WHERE id > $1 AND is_encrypted AND encryption_key_id <> $2 ORDER BY id LIMIT 1",
-		.nargs = 2,
-		.argtypes = {UUIDOID, TEXTOID}
+		.sql = "SELECT count(*) FROM @app@.documents"
+		" WHERE encryption_key_id IS NOT NULL AND encryption_key_id <> $1",
+		.nargs = 1,
+		.argtypes = {TEXTOID}
 	};
-	char		key_name[PADLOCK_KEY_NAME_SIZE];
-	Datum		values[2];
+	Datum		value = CStringGetTextDatum(key_name);
 	PadlockUserContext saved;
-	bool		found = false;
+	int64		count;
 	bool		isnull;
 
-	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, key_name))
-		return false;
-	values[0] = UUIDPGetDatum(id);
-	values[1] = CStringGetTextDatum(key_name);
 	padlock_become_owner(&saved);
 	SPI_connect();
-	if (padlock_spi_execute(&find, values, NULL, true) > 0)
-	{
-		*id = *DatumGetUUIDP(padlock_spi_datum(0, 1, &isnull));
-		found = true;
-	}
+	(void) padlock_spi_execute(&find, &value, NULL, true);
+	count = DatumGetInt64(padlock_spi_datum(0, 1, &isnull));
 	SPI_finish();
 	padlock_restore_user(&saved);
+	return count;
+}
+
+/*
+ * The documents after the walk's place, connected to SPI: how many rows.  One
+ * descent of the index on these two columns, in its order, so that nothing
+ * behind is looked at again.
+ */
+static int
+find_after(const PadlockStaleWalk *walk)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT id, encryption_key_id FROM @app@.documents"
+		" WHERE (encryption_key_id, id) > ($1, $2) AND encryption_key_id IS NOT NULL"
+		" ORDER BY encryption_key_id, id LIMIT " CppAsString2(PADLOCK_STALE_BATCH),
+		.nargs = 2,
+		.argtypes = {TEXTOID, UUIDOID}
+	};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(walk->key_name);
+	values[1] = UUIDPGetDatum(&walk->last);
+	return (int) padlock_spi_execute(&find, values, NULL, true);
+}
+
+/* Take the rows found up to the first under the active key, and go there; how many. */
+static int
+take_stale(PadlockStaleWalk *walk, const char *active, pg_uuid_t *ids, int found)
+{
+	bool		isnull;
+
+	for (int i = 0; i < found; i++)
+	{
+		text_to_cstring_buffer(DatumGetTextPP(padlock_spi_datum(i, 2, &isnull)), walk->key_name,
+							   sizeof(walk->key_name));
+		if (strcmp(walk->key_name, active) == 0)
+		{
+			memset(&walk->last, 0xff, sizeof(walk->last));	/* behind all of that key */
+			return i;
+		}
+		walk->last = ids[i] = *DatumGetUUIDP(padlock_spi_datum(i, 1, &isnull));
+	}
 	return found;
+}
+
+int
+padlock_content_next_stale(PadlockStaleWalk *walk, pg_uuid_t *ids)
+{
+	char		active[PADLOCK_KEY_NAME_SIZE];
+	PadlockUserContext saved;
+	int			found;
+	int			taken = 0;
+
+	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, active))
+		return 0;
+	padlock_become_owner(&saved);
+	SPI_connect();
+	do
+	{
+		found = find_after(walk);
+		taken = take_stale(walk, active, ids, found);
+	} while (found > 0 && taken == 0);
+	SPI_finish();
+	padlock_restore_user(&saved);
+	return taken;
 }
 
 /* Open a part and seal it under the active key; NULL stays NULL. */
@@ -463,19 +519,25 @@ void
 padlock_content_reseal(const pg_uuid_t *id)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT content, text FROM padlock.document_contents WHERE document_id = $1",
-		.nargs = 1,
-		.argtypes = {UUIDOID}
+		.sql = "SELECT c.content, c.text FROM padlock.document_contents c"
+		" JOIN @app@.documents d ON d.id = c.document_id"
+		" WHERE d.id = $1 AND d.encryption_key_id <> $2",
+		.nargs = 2,
+		.argtypes = {UUIDOID, TEXTOID}
 	};
-	Datum		value = UUIDPGetDatum(id);
 	char		key_name[PADLOCK_KEY_NAME_SIZE];
+	Datum		values[2];
 	PadlockUserContext saved;
 	Document	document;
 
+	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, key_name))
+		return;
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(key_name);
 	padlock_become_owner(&saved);
 	SPI_connect();
 	if (lock_document(id, &document) && document.sealed &&
-		padlock_spi_execute(&find, &value, NULL, false) > 0)
+		padlock_spi_execute(&find, values, NULL, false) > 0)
 	{
 		bytea	   *content = row_bytes(1);
 		bytea	   *text = row_bytes(2);

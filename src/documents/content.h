@@ -17,6 +17,8 @@
 
 #include "utils/uuid.h"
 
+#include "envelope/envelope.h"
+
 /* The largest content, in bytes. */
 #define PADLOCK_MAX_CONTENT		(100 * 1024 * 1024)
 
@@ -54,13 +56,29 @@ extern bool padlock_content_store_text(const pg_uuid_t *document, const char *te
 extern bytea *padlock_content_open(const pg_uuid_t *document, PadlockContentPart part);
 
 /*
- * The first document after *document whose seals are not under the active key;
- * false after the last.
+ * The place of a walk through the documents whose seals are not under the active
+ * key, in the order of keys and ids.  All zero: before the first.
  */
-extern bool padlock_content_next_stale(pg_uuid_t *document);
+typedef struct PadlockStaleWalk
+{
+	char		key_name[PADLOCK_KEY_NAME_SIZE];
+	pg_uuid_t	last;
+} PadlockStaleWalk;
+
+/* Documents that are given at a time, at most. */
+#define PADLOCK_STALE_BATCH		100
 
 /*
- * Seal a document's parts under the active key, if they are sealed at all.
+ * Give the walk's next documents: their ids, which are PADLOCK_STALE_BATCH at
+ * most, and how many; 0 after the last.
+ */
+extern int	padlock_content_next_stale(PadlockStaleWalk *walk, pg_uuid_t *ids);
+
+/* How many documents are sealed under another key than this one. */
+extern int64 padlock_content_count_stale(const char *key_name);
+
+/*
+ * Seal a document's parts under the active key, if they are sealed under another.
  * 55000 when its content is in the object store (again): bring it back first.
  */
 extern void padlock_content_reseal(const pg_uuid_t *document);

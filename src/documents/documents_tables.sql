@@ -129,7 +129,7 @@ CREATE INDEX documents_user_id_idx ON @extschema@.documents (user_id);
 CREATE INDEX documents_document_type_idx ON @extschema@.documents (document_type);
 CREATE INDEX documents_extraction_status_idx ON @extschema@.documents (extraction_status, user_id) WHERE extraction_status IN ('pending', 'failed');
 CREATE INDEX documents_encryption_status_idx ON @extschema@.documents (encryption_status, user_id) WHERE encryption_status IN ('pending', 'failed');
-CREATE INDEX documents_encryption_key_id_idx ON @extschema@.documents (encryption_key_id) WHERE encryption_key_id IS NOT NULL;
+CREATE INDEX documents_encryption_key_id_idx ON @extschema@.documents (encryption_key_id, id) WHERE encryption_key_id IS NOT NULL;
 CREATE INDEX documents_created_at_idx ON @extschema@.documents (created_at);
 ALTER TABLE @extschema@.documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.documents FORCE ROW LEVEL SECURITY;

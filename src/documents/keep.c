@@ -21,6 +21,7 @@
 
 #include "core/body.h"
 #include "core/spi.h"
+#include "documents/content.h"
 #include "documents/upload.h"
 #include "envelope/envelope.h"
 #include "queue/queue.h"
@@ -157,11 +158,17 @@ is_key_used(const char *key_name)
 	return used;
 }
 
+/*
+ * Have the documents sealed anew that are under another key than this one.  The
+ * payload says how many, so that each attempt knows how many are done already.
+ */
 static pg_uuid_t
-enqueue_reseal(void)
+enqueue_reseal(const char *active)
 {
-	return padlock_queue_enqueue(RESEAL_JOB, padlock_answer("{}"), RESEAL_PRIORITY,
-								 RESEAL_ATTEMPTS);
+	return padlock_queue_enqueue(RESEAL_JOB,
+								 padlock_answer("{\"documents\": " INT64_FORMAT "}",
+												padlock_content_count_stale(active)),
+								 RESEAL_PRIORITY, RESEAL_ATTEMPTS);
 }
 
 /*
@@ -187,7 +194,7 @@ padlock_keep_document_key(PG_FUNCTION_ARGS)
 	name = psprintf("%s/%s", key_id, SPI_getvalue(trigger->tg_newtuple, desc,
 												  SPI_fnumber(desc, "version")));
 	if (strcmp(state, "decrypt-only") == 0)
-		(void) enqueue_reseal();
+		(void) enqueue_reseal("");	/* none is under the key that follows yet */
 	else if (strcmp(state, "destroyed") == 0 && is_key_used(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -204,7 +211,10 @@ Datum
 padlock_reseal_documents(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *job = palloc(sizeof(pg_uuid_t));
+	char		active[PADLOCK_KEY_NAME_SIZE];
 
-	*job = enqueue_reseal();
+	if (!padlock_active_key(PADLOCK_DOCUMENT_KEY, active))
+		active[0] = '\0';
+	*job = enqueue_reseal(active);
 	PG_RETURN_UUID_P(job);
 }

@@ -10,11 +10,12 @@
  * helper's memory file straight into the cipher.  The URL is one that the
  * document's owner named: robots.txt is not asked, the address guard holds.
  *
- * document_reseal: payload {}, result {"sealed"}.  One document a transaction,
- * in the order of their ids; what is done stays done, so that a later attempt
- * goes on where this one ended.  A content in the object store is fetched, and
- * goes back there by itself.  A document that does not open is passed over
- * and fails the attempt at its end.
+ * document_reseal: payload {"documents"}, how many there were when it was queued,
+ * result {"sealed"}, how many of them all attempts together have seen to.  One
+ * document a transaction; what is done stays done, so that a later attempt goes
+ * on where this one ended.  A content in the object store is fetched, and goes
+ * back there by itself.  A document that does not open is passed over and fails
+ * the attempt at its end.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +28,9 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 
 #include "core/spi.h"
 #include "documents/content.h"
@@ -169,16 +172,16 @@ note_failure(const PadlockJob *job, const char *error, bool final)
 	SPI_finish();
 }
 
-/* The next document to seal anew. */
-static bool
-next_stale(pg_uuid_t *id)
+/* The next documents to seal anew; how many. */
+static int
+next_stale(PadlockStaleWalk *walk, pg_uuid_t *ids)
 {
-	bool		found;
+	int			count;
 
 	padlock_worker_begin();
-	found = padlock_content_next_stale(id);
+	count = padlock_content_next_stale(walk, ids);
 	padlock_worker_commit();
-	return found;
+	return count;
 }
 
 /* Seal a document anew in a transaction of its own; false, with a line in the log, when it does not open. */
@@ -236,33 +239,85 @@ wait_for_rotation(void)
 	padlock_worker_commit();
 }
 
+/* How far a job is. */
+typedef struct Progress
+{
+	int64		done;			/* by earlier attempts too */
+	int64		total;
+	int			failed;			/* in this attempt */
+} Progress;
+
+/* How many documents there were when the job was queued; 0 when it does not say. */
+static int64
+documents_of(const PadlockJob *job)
+{
+	JsonbValue	value;
+
+	if (job->payload == NULL || !JB_ROOT_IS_OBJECT(job->payload) ||
+		getKeyJsonValueFromContainer(&job->payload->root, "documents", strlen("documents"),
+									 &value) == NULL || value.type != jbvNumeric)
+		return 0;
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric)));
+}
+
+/* What is left when an attempt begins tells what others have done. */
+static void
+begin_progress(const PadlockJob *job, Progress *progress)
+{
+	char		active[PADLOCK_KEY_NAME_SIZE];
+	int64		left = 0;
+
+	padlock_worker_begin();
+	if (padlock_active_key(PADLOCK_DOCUMENT_KEY, active))
+		left = padlock_content_count_stale(active);
+	progress->total = Max(documents_of(job), left);
+	progress->done = progress->total - left;
+	progress->failed = 0;
+	padlock_worker_commit();
+	(void) padlock_queue_report(&job->id, job->attempt, progress->done, progress->total, NULL);
+}
+
+/* Seal one document anew, and say so. */
+static void
+reseal_one(const PadlockJob *job, const pg_uuid_t *id, Progress *progress)
+{
+	padlock_document_bring_back(job, id);
+	if (reseal(id))
+		progress->done++;
+	else
+		progress->failed++;
+	/* some may have come since they were counted */
+	progress->total = Max(progress->total, progress->done + progress->failed);
+	(void) padlock_queue_report(&job->id, job->attempt, progress->done, progress->total, NULL);
+}
+
 static Jsonb *
 run_document_reseal(const PadlockJob *job)
 {
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "padlock document",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext whole = MemoryContextSwitchTo(each);
-	pg_uuid_t	id = {{0}};
-	int			sealed = 0;
-	int			failed = 0;
+	PadlockStaleWalk walk = {{0}};
+	pg_uuid_t	ids[PADLOCK_STALE_BATCH];
+	Progress	progress;
+	int			count;
 
 	wait_for_rotation();
-	while (next_stale(&id))
-	{
-		padlock_document_bring_back(job, &id);
-		if (reseal(&id))
-			sealed++;
-		else
-			failed++;
-		MemoryContextReset(each);
-	}
+	begin_progress(job, &progress);
+	while ((count = next_stale(&walk, ids)) > 0)
+		for (int i = 0; i < count; i++)
+		{
+			reseal_one(job, &ids[i], &progress);
+			MemoryContextReset(each);
+		}
 	MemoryContextSwitchTo(whole);
-	if (failed > 0)
+	if (progress.failed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("%d documents could not be decrypted; the server's log names them", failed)));
+				 errmsg("%d documents could not be decrypted; the server's log names them",
+						progress.failed)));
 	padlock_worker_begin();
-	return padlock_job_result(psprintf("{\"sealed\": %d}", sealed));
+	return padlock_job_result(psprintf("{\"sealed\": " INT64_FORMAT "}", progress.done));
 }
 
 const PadlockJobType padlock_job_document_seal = {

@@ -173,7 +173,7 @@ INSERT INTO wanted_index VALUES
     ('documents', 'btree', 'encryption_status', '(encryption_status = ANY (ARRAY[''pending''::text, ''failed''::text]))'),
     ('padlock.document_contents', 'btree', 'object_key', '(object_key IS NOT NULL)'),
     ('padlock.document_contents', 'btree', 'put_key', '(put_key IS NOT NULL)'),
-    ('documents', 'btree', 'encryption_key_id', '(encryption_key_id IS NOT NULL)'),
+    ('documents', 'btree', 'encryption_key_id, id', '(encryption_key_id IS NOT NULL)'),
     ('policies', 'btree', 'created_at', NULL), ('claims', 'btree', 'created_at', NULL), ('documents', 'btree', 'created_at', NULL),
     ('insurance_products', 'btree', 'created_at', NULL), ('insurance_products', 'btree', 'last_crawled_at', NULL),
     ('insurance_products', 'btree', 'company_id, source_url', NULL), ('insurance_products', 'btree', 'company_id, product_code', NULL),

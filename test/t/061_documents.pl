@@ -288,12 +288,22 @@ is(gateway($node, { user => $maya }, "SELECT length(document_content('$url'))")-
 # A worker that is killed while it seals anew: the next goes on.
 query("SET session_replication_role = replica; INSERT INTO documents (user_id, title, encrypt) SELECT '$noah', 'bulk ' || n, true FROM generate_series(1, 300) AS n");
 query("DO \$\$ DECLARE d record; BEGIN FOR d IN SELECT id FROM documents WHERE title LIKE 'bulk %' LOOP PERFORM document_put(d.id, convert_to(repeat('x', 5000), 'UTF8')); END LOOP; END \$\$");
+my $last = query("SELECT id FROM documents WHERE is_encrypted ORDER BY id OFFSET 150 LIMIT 1");
+my $holding = $node->background_psql('postgres', on_error_stop => 0);
+$holding->query_safe("BEGIN; SELECT FROM documents WHERE id = '$last' FOR UPDATE");
 query("SELECT padlock.rotate_key('documents')");
-my $worker = query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy') LIMIT 1");
+my $all = query("SELECT count(*) FROM documents WHERE is_encrypted");
+ok(wait_for($node, 'postgres', "SELECT done || ' of ' || total FROM padlock.job_progress WHERE job_type = 'document_reseal'", "150 of $all"), 'the job says how far it is') or diag(query('SELECT * FROM padlock.job_progress'));
+my $worker = query("SELECT pid FROM padlock.worker_status() WHERE state = 'busy' LIMIT 1");
 query("SELECT pg_terminate_backend($worker)");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $worker", '0'), 'its worker ends');
 query("UPDATE job_queue SET locked_until = now() - interval '1 second' WHERE status = 'processing'");   # not to wait for the lease's end
+ok(wait_for($node, 'postgres', "SELECT done || ' of ' || total FROM padlock.job_progress WHERE job_type = 'document_reseal'", "150 of $all"), 'the next attempt goes on where that one was') or diag(query('SELECT * FROM padlock.job_progress'));
+$holding->query_safe('COMMIT');
+$holding->quit;
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/4'", '0', 120), 'all are sealed anew in the end');
 is(query("SELECT count(*) FROM documents WHERE title LIKE 'bulk %' AND encryption_key_id = 'documents/4'"), '300', 'every one');
+ok(wait_for($node, 'postgres', "SELECT result->>'sealed' FROM job_queue WHERE job_type = 'document_reseal' ORDER BY created_at DESC LIMIT 1", $all), 'the result is that of all attempts');
 
 # One whose content leaves for the object store while it is to be sealed anew: the attempt fails.
 my $moving = $node->background_psql('postgres', on_error_stop => 0);
