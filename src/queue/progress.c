@@ -33,12 +33,9 @@ padlock_queue_set_current(const PadlockJob *job)
 	current_job = job;
 }
 
-/*
- * Note how far a claimed job is; total is negative when not known, message may
- * be NULL.  False if the claim is lost.
- */
-static bool
-report(const pg_uuid_t *id, int attempt, int64 done, int64 total, const char *message)
+bool
+padlock_queue_report(const pg_uuid_t *id, int attempt, int64 done, int64 total,
+					 const char *message)
 {
 	QueueKey	key;
 	QueueItem  *item;
@@ -152,7 +149,7 @@ report_arguments(FunctionCallInfo fcinfo, int first, const pg_uuid_t *id, int at
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("progress must not be negative")));
-	return report(id, attempt, done, total, message);
+	return padlock_queue_report(id, attempt, done, total, message);
 }
 
 /*

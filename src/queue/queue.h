@@ -119,6 +119,13 @@ extern bool padlock_queue_fail(const pg_uuid_t *id, int attempt,
 							   const char *error, bool permanent);
 
 /*
+ * Report how far a claimed job is; total is negative when not known, message
+ * may be NULL.  False if the claim is lost.  Needs no transaction.
+ */
+extern bool padlock_queue_report(const pg_uuid_t *id, int attempt, int64 done, int64 total,
+								 const char *message);
+
+/*
  * Say which job this background worker is at, for padlock.report_progress();
  * NULL: none.
  */
