@@ -53,6 +53,22 @@ DELETE FROM job_queue;
 SELECT count(*), count(DISTINCT id) FROM enqueue_jobs((SELECT jsonb_agg(jsonb_build_object('job_type', 'many', 'payload', '{}'::jsonb, 'dedupe_key', n % 300)) FROM generate_series(1, 400) n)) AS id;
 SELECT count(cancel_job(id)) FROM job_queue;
 SELECT redrive_jobs('many');
+UPDATE job_queue SET status = 'failed', error_message = 'why';
+SELECT redrive_jobs('many');
+DELETE FROM job_queue;
+
+-- A cancelled job stays ended, whether it waited or ran; one may be asked for by its id.
+SELECT enqueue_job('crawl', '{"n": 1}') AS cancelled \gset
+SELECT count(enqueue_job('crawl', jsonb_build_object('n', n))) FROM generate_series(2, 3) n;
+SELECT cancel_job(:'cancelled');
+SELECT fail_job(job_id, 'why', permanent_val => true) FROM get_next_job('w');
+SELECT cancel_job(job_id) FROM get_next_job('w');
+SELECT redrive_jobs('crawl');
+SELECT payload, status, error_message FROM job_queue ORDER BY enqueue_order;
+SELECT retry_job(:'cancelled');
+SELECT cancel_job(:'cancelled');
+SELECT cardinality(array_agg(job_id)) AS claimed, cardinality(complete_jobs(array_agg(job_id), array_agg(attempts))) AS refused FROM get_next_jobs('w');
+SELECT redrive_jobs('crawl');
 DELETE FROM job_queue;
 
 -- Many at once, all or none.
@@ -62,7 +78,33 @@ SELECT enqueue_jobs('[1]');
 SELECT enqueue_jobs('[{"job_type": "a", "payload": {}, "color": 1}]');
 SELECT enqueue_jobs('[{"job_type": "a", "payload": {}}, {"payload": {}}]');
 SELECT enqueue_jobs('[{"job_type": "a", "payload": []}]');
+SELECT enqueue_jobs('[{"job_type": "a", "payload": {}}, 1]');
+SELECT enqueue_jobs('[{"job_type": "a", "payload": {}}, {"job_type": "a", "payload": {}, "color": 1}]');
+-- Whatever is wrong, the error says in which element.
+DO $$
+DECLARE
+    wrong jsonb;
+    said text;
+    more text;
+BEGIN
+    FOREACH wrong IN ARRAY ARRAY['{"job_type": ""}', '{"job_type": null}', '{"payload": null}', '{"payload": 1}', '{"priority": "high"}',
+        '{"priority": 1.5}', '{"priority": 2147483648}', '{"priority": 99999999999999999999}', '{"priority": true}', '{"priority": {}}', '{"priority": ""}',
+        '{"max_attempts": 0}', '{"max_attempts": "x"}', '{"run_at": "soon"}', '{"run_at": "2100-02-30"}', '{"run_at": "infinity"}',
+        '{"run_at": "-infinity"}', '{"run_at": 5}', '{"dedupe_key": ""}', '{"queue": ""}']::jsonb[]
+    LOOP
+        BEGIN
+            PERFORM enqueue_jobs(jsonb_build_array('{"job_type": "a", "payload": {}}'::jsonb, '{"job_type": "a", "payload": {}}'::jsonb || wrong));
+            RAISE WARNING '% is taken', wrong;
+        EXCEPTION WHEN data_exception THEN
+            GET STACKED DIAGNOSTICS said = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL;
+            RAISE WARNING '%: % % %', wrong, SQLSTATE, said, more;
+        END;
+    END LOOP;
+END $$;
 SELECT enqueue_jobs(NULL);
+SELECT count(*) FROM enqueue_jobs('[{"job_type": "c", "payload": {}, "priority": "-7", "max_attempts": null, "run_at": "2000-01-01", "dedupe_key": null, "queue": null}]');
+SELECT priority, max_attempts, next_retry_at = '2000-01-01', dedupe_key, queue FROM job_queue WHERE job_type = 'c';
+DELETE FROM job_queue WHERE job_type = 'c';
 SELECT job_type, priority, max_attempts, queue FROM job_queue ORDER BY enqueue_order;
 
 -- Batches: in order; what is refused comes back.
@@ -73,6 +115,9 @@ SELECT cardinality(complete_jobs(array_agg(id), NULL, array_agg('{"r": 1}'::json
 SELECT complete_jobs(ARRAY[NULL::uuid]);
 SELECT complete_jobs(array_agg(id), ARRAY[1, 2, 3]) FROM job_queue;
 SELECT complete_jobs(NULL);
+-- An id that no job has is a mistake, but must not cost the others of a batch their end.
+SELECT complete_job('00000000-0000-0000-0000-000000000009');
+SELECT complete_jobs(ARRAY['00000000-0000-0000-0000-000000000009'::uuid]);
 SELECT job_type, status, result FROM job_queue ORDER BY enqueue_order;
 DELETE FROM job_queue;
 
@@ -118,6 +163,7 @@ DELETE FROM job_queue;
 DELETE FROM padlock.job_types;
 
 -- A paused type waits, and nobody else with it.
+INSERT INTO padlock.job_types (job_type) VALUES ('crawl');
 SELECT pause_job_type('crawl'), pause_job_type('crawl') AS again;
 SELECT count(enqueue_job('crawl', '{}', 9)), count(enqueue_job('mail', '{}'));
 SELECT job_type FROM get_next_jobs('w', 10);
@@ -126,6 +172,26 @@ SELECT job_type FROM get_next_jobs('w', 10);
 SELECT pause_job_type('');
 DELETE FROM job_queue;
 DELETE FROM padlock.job_types;
+
+-- A type that is nowhere is a typing error; one of padlock's own, one with a row or a job is not.
+SELECT pause_job_type('crawls');
+SELECT resume_job_type('crawls');
+SELECT count(*) FROM padlock.job_types;
+SELECT pause_job_type('ai_crawl'), resume_job_type('ai_crawl'), resume_job_type('pdf_extraction');
+SELECT enqueue_job('render', '{}') IS NOT NULL AS added;
+SELECT resume_job_type('render'), pause_job_type('render');
+DELETE FROM job_queue;
+SELECT resume_job_type('render');
+DELETE FROM padlock.job_types;
+
+-- Times without end.
+SELECT enqueue_job('job', '{}', run_at_val => 'infinity');
+SELECT enqueue_job('job', '{}', run_at_val => '-infinity');
+INSERT INTO job_queue (job_type, next_retry_at) VALUES ('job', 'infinity');
+INSERT INTO job_queue (job_type) VALUES ('job');
+UPDATE job_queue SET next_retry_at = '-infinity';
+SELECT status, next_retry_at FROM job_queue;
+DELETE FROM job_queue;
 
 -- A worker's name is cut between characters.
 SELECT enqueue_job('job', '{}') AS job \gset
@@ -164,7 +230,7 @@ SELECT extend_job(:'running', 0);
 
 -- Failed jobs wait again, keep what is known of them and get new attempts.
 SELECT retry_job(:'waiting'), retry_job(:'waiting') AS again;
-SELECT redrive_jobs('job');
+SELECT retry_job(:'running');
 SELECT status, attempts, max_attempts, error_message FROM job_queue ORDER BY enqueue_order;
 SELECT attempts FROM get_next_jobs('w', 10);
 SELECT fail_job(:'running', 'for good', attempt_val => 2, permanent_val => true);

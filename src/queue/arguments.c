@@ -56,6 +56,22 @@ queue_integer_argument(FunctionCallInfo fcinfo, int number, const char *name, in
 	return value;
 }
 
+/* A finite time. */
+TimestampTz
+queue_time_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	TimestampTz value;
+
+	queue_require_value(fcinfo, number, name);
+	value = PG_GETARG_TIMESTAMPTZ(number);
+	if (TIMESTAMP_NOT_FINITE(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be finite", name),
+				 errhint("To hold jobs back for an unknown time, pause their type.")));
+	return value;
+}
+
 /* A jsonb argument that is an object. */
 Jsonb *
 queue_object_argument(FunctionCallInfo fcinfo, int number, const char *name)

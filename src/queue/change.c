@@ -376,13 +376,16 @@ padlock_retry_job(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(retry(id, false));
 }
 
+/* To the view, a cancelled job has failed, too. */
 static PadlockStatement failed_statement = {
-	"SELECT id, dedupe_key FROM @app@.job_queue WHERE job_type = $1 AND status = 'failed' ORDER BY enqueue_order",
+	"SELECT q.id, q.dedupe_key FROM @app@.job_queue q WHERE q.job_type = $1 AND q.status = 'failed'"
+	" AND NOT EXISTS (SELECT FROM padlock.job_outcomes o WHERE o.job_seq = q.enqueue_order AND o.kind = 'cancelled')"
+	" ORDER BY q.enqueue_order",
 	1, {TEXTOID}
 };
 
 /*
- * The ids of a type's failed jobs, in the caller's memory context; takes the
+ * The ids of a type's failed jobs but the cancelled ones, in the caller's memory context; takes the
  * locks of their dedupe keys.
  */
 static pg_uuid_t *
@@ -416,8 +419,8 @@ failed_jobs(const char *type, uint64 *count)
 
 /*
  * redrive_jobs(job_type_val text) returns integer: retry_job() for all failed
- * jobs of a type but those of whose dedupe key another waits or runs; returns
- * how many.  Errors: 22004 for NULL, 22023 for an empty or long type.
+ * jobs of a type but those that were cancelled, which somebody did not want,
+ * and those of whose dedupe key another waits or runs; returns how many.  Errors: 22004 for NULL, 22023 for an empty or long type.
  */
 Datum
 padlock_redrive_jobs(PG_FUNCTION_ARGS)

@@ -58,11 +58,20 @@ typedef struct PadlockEndedJob
  */
 typedef Jsonb *(*PadlockJobWatcher) (const PadlockEndedJob *job);
 
+/*
+ * Can jobs of a type be done in this database, were it by a user's function?
+ * Called in a transaction, with no SPI connection open.
+ */
+typedef bool (*PadlockJobTypeCheck) (const char *type);
+
 /* Room set-up, called by _PG_init only: shared memory, settings, hooks. */
 extern void padlock_queue_init(void);
 
 /* Have a function called at the end of jobs of a type; for rooms' set-up. */
 extern void padlock_queue_watch(const char *type, PadlockJobWatcher watcher);
+
+/* Have a function tell which types can be done; for the set-up of the room that does them. */
+extern void padlock_queue_set_type_check(PadlockJobTypeCheck check);
 
 /*
  * Add a job and return its id.  It becomes visible, and the workers of this

@@ -84,7 +84,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_complete_jobs';
 REVOKE ALL ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) TO service_role;
-COMMENT ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) IS 'End many claimed jobs; returns those whose claim was lost';
+COMMENT ON FUNCTION @extschema@.complete_jobs(uuid[], integer[], jsonb[]) IS 'End many claimed jobs; returns those whose claim was lost, or that do not exist';
 
 CREATE FUNCTION @extschema@.fail_job(job_id_val uuid, error_message_val text, retry_delay_minutes integer DEFAULT 5, attempt_val integer DEFAULT NULL, permanent_val boolean DEFAULT false) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -132,7 +132,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_redrive_jobs';
 REVOKE ALL ON FUNCTION @extschema@.redrive_jobs(text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.redrive_jobs(text) TO service_role;
-COMMENT ON FUNCTION @extschema@.redrive_jobs(text) IS 'Make all failed jobs of a type wait again; returns how many';
+COMMENT ON FUNCTION @extschema@.redrive_jobs(text) IS 'Make all failed jobs of a type wait again, but for cancelled ones; returns how many';
 
 CREATE FUNCTION @extschema@.pause_job_type(job_type_val text) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -140,7 +140,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_pause_job_type';
 REVOKE ALL ON FUNCTION @extschema@.pause_job_type(text) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION @extschema@.pause_job_type(text) TO service_role;
-COMMENT ON FUNCTION @extschema@.pause_job_type(text) IS 'Let jobs of a type wait; false when it was paused already';
+COMMENT ON FUNCTION @extschema@.pause_job_type(text) IS 'Let jobs of a type wait; false when it was paused already, an error when there is no such type';
 
 CREATE FUNCTION @extschema@.resume_job_type(job_type_val text) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE

@@ -83,6 +83,7 @@ extern void queue_leave_consumers(int code, Datum arg);
 extern void queue_require_value(FunctionCallInfo fcinfo, int number, const char *name);
 extern char *queue_text_argument(FunctionCallInfo fcinfo, int number, const char *name,
 								 int max_length);
+extern TimestampTz queue_time_argument(FunctionCallInfo fcinfo, int number, const char *name);
 extern int	queue_integer_argument(FunctionCallInfo fcinfo, int number, const char *name,
 								   int minimum);
 extern Jsonb *queue_object_argument(FunctionCallInfo fcinfo, int number, const char *name);

@@ -83,7 +83,8 @@ attempt_argument(FunctionCallInfo fcinfo, int number)
  * that waits or runs is returned instead.  Of the jobs with one queue key, a
  * few run at a time.  Errors: 22004 for NULLs, 22023 for a type that is empty
  * or longer than 100 characters, a payload that is no object, fewer than 1
- * attempts, a key that is empty or longer than 200 characters.
+ * attempts, an infinite time, a key that is empty or longer than 200
+ * characters.
  */
 Datum
 padlock_enqueue_job(PG_FUNCTION_ARGS)
@@ -95,7 +96,7 @@ padlock_enqueue_job(PG_FUNCTION_ARGS)
 	job.priority = queue_integer_argument(fcinfo, 2, "priority_val", PG_INT32_MIN);
 	job.max_attempts = queue_integer_argument(fcinfo, 3, "max_attempts_val", 1);
 	if (!PG_ARGISNULL(4))
-		job.run_at = PG_GETARG_TIMESTAMPTZ(4);
+		job.run_at = queue_time_argument(fcinfo, 4, "run_at_val");
 	if (!PG_ARGISNULL(5))
 		job.dedupe_key = queue_text_argument(fcinfo, 5, "dedupe_key_val", MAX_KEY_LENGTH);
 	if (!PG_ARGISNULL(6))

@@ -139,6 +139,8 @@ check_row(const ViewRow *row)
 		violates("job_queue_lease", "A processing job has at least one attempt.");
 	if (is_status(row, "processing") && (is_infinite(row, VIEW_LOCKED_UNTIL) || is_infinite(row, VIEW_STARTED_AT)))
 		violates("job_queue_lease", "The times of a processing job must be finite.");
+	if (is_status(row, "pending") && is_infinite(row, VIEW_NEXT_RETRY_AT))
+		violates("job_queue_next_retry_at", "The next_retry_at of a pending job must be finite.");
 	if (!row->nulls[VIEW_ERROR_MESSAGE] &&
 		VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[VIEW_ERROR_MESSAGE])) > MAX_ERROR_BYTES)
 		violates("job_queue_error_message_length", "The error message is longer than 8192 bytes.");

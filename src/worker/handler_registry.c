@@ -245,6 +245,14 @@ read_registration(const char *job_type, Registration *row)
 }
 
 bool
+padlock_job_type_is_handled(const char *name)
+{
+	Registration row;
+
+	return padlock_job_type_is_builtin(name) || read_registration(name, &row);
+}
+
+bool
 padlock_sql_handler_find(const char *job_type, PadlockSqlHandler *handler)
 {
 	Registration row;

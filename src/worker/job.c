@@ -107,7 +107,8 @@ padlock_job_refuse(const char *format,...)
 void
 padlock_job_refuse_type(const PadlockJob *job)
 {
-	padlock_job_refuse("no worker handles jobs of type \"%s\": register a function for it with padlock.register_job_handler()",
+	padlock_job_refuse("no worker handles jobs of type \"%s\": register a function for it with padlock.register_job_handler(),"
+					   " or if workers of your own do them, name it in padlock.job_types as external",
 					   job->type);
 }
 

@@ -51,6 +51,9 @@ extern const PadlockJobType padlock_job_document_erase;
 /* Is this one of the types above? */
 extern bool padlock_job_type_is_builtin(const char *name);
 
+/* Is it, or is a user's function registered for it?  Must run inside a transaction. */
+extern bool padlock_job_type_is_handled(const char *name);
+
 /* All others: a user's function does them, if one is registered. */
 extern const PadlockJobType padlock_job_registered;
 

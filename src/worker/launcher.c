@@ -45,7 +45,9 @@
 
 #include "core/core.h"
 #include "envelope/envelope.h"
+#include "queue/queue.h"
 #include "worker/endpoint_settings.h"
+#include "worker/job.h"
 #include "worker/key_service.h"
 #include "worker/launcher.h"
 #include "worker/settings.h"
@@ -88,6 +90,7 @@ padlock_worker_init(void)
 	padlock_worker_define_settings();
 	padlock_endpoint_define_settings();
 	padlock_keyring_set_check(padlock_key_service_check);
+	padlock_queue_set_type_check(padlock_job_type_is_handled);
 	if (!padlock_preloaded)
 		return;
 	padlock_worker_reserve_state();

@@ -51,7 +51,7 @@
 
 #define LEASE_MS			60000
 #define HEARTBEAT_MS		15000	/* a quarter: two may fail to be in time */
-#define MAX_ERROR_BYTES		1000
+#define MAX_ERROR_BYTES		1000	/* of each text of an error */
 #define QUICK_USECS			5000	/* a job that takes less is quick */
 #define BATCH_USECS			20000	/* what a batch should take in all */
 #define BATCH_LATE_USECS	100000	/* when it takes longer, the rest is given back */
@@ -204,6 +204,31 @@ padlock_worker_recover(MemoryContext context)
 	return error;
 }
 
+/* A text of an error, cut to fit. */
+static char *
+clip(const char *text)
+{
+	return pnstrdup(text, pg_mbcliplen(text, strlen(text), MAX_ERROR_BYTES));
+}
+
+/*
+ * What a job's row is to say of an error.  Of a user's function, the state and
+ * the detail help to find it; padlock's own handlers say all in the message,
+ * and what is of our own class of states is no error of SQL.
+ */
+static char *
+describe_error(const ErrorData *error, bool builtin)
+{
+	char	   *message = clip(error->message);
+
+	if (builtin || error->sqlerrcode == PADLOCK_ERRCODE_REFUSED ||
+		error->sqlerrcode == PADLOCK_ERRCODE_CLAIM_LOST)
+		return message;
+	message = psprintf("%s (SQLSTATE %s)", message, unpack_sql_state(error->sqlerrcode));
+	return error->detail == NULL ? message
+		: psprintf("%s\nDETAIL: %s", message, clip(error->detail));
+}
+
 /*
  * Report a failed attempt.  The server's log gets the fact and the state
  * only: a message may quote a URL, and a URL may be signed.
@@ -214,9 +239,7 @@ report_failure(const PadlockJob *job, ErrorData *error)
 	const PadlockJobType *type = find_builtin(job->type);
 	bool		permanent = error->sqlerrcode == PADLOCK_ERRCODE_REFUSED;
 	bool		final = permanent || job->attempt >= job->max_attempts;
-	char	   *message = pnstrdup(error->message,
-								   pg_mbcliplen(error->message, strlen(error->message),
-												MAX_ERROR_BYTES));
+	char	   *message = describe_error(error, type != NULL);
 	bool		reported;
 
 	if (!padlock_worker_try_begin())

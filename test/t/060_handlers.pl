@@ -77,7 +77,7 @@ is(value('SELECT note, made_by FROM notes'), 'one|clerk', 'with the rights of it
 handler('nothing', 'RETURN NULL;');
 is(outcome(enqueue('nothing')), 'completed 1', 'NULL is a result');
 is(outcome(enqueue('unheard_of', undef, 3)),
-	'failed 1 no worker handles jobs of type "unheard_of": register a function for it with padlock.register_job_handler()',
+	'failed 1 no worker handles jobs of type "unheard_of": register a function for it with padlock.register_job_handler(), or if workers of your own do them, name it in padlock.job_types as external',
 	'a type that nobody registered fails at once, with a hint');
 value("SELECT enqueue_job('note', jsonb_build_object('note', n)) FROM generate_series(1, 200) n");
 ok(wait_for($node, 'postgres', 'SELECT count(DISTINCT note) = 201 FROM notes'), 'many jobs are done');
@@ -87,18 +87,22 @@ is(value("SELECT count(*) FROM notes"), '201', 'each once');
 handler('look', q{RETURN jsonb_build_object('users', (SELECT count(*) FROM users), 'service', padlock.is_service_role(), 'super', current_setting('is_superuser'));}, role => 'service_role');
 is(outcome(enqueue('look')), 'completed 1 {"super": "off", "users": 1, "service": true}', 'service_role is service_role there');
 handler('peek', 'RETURN to_jsonb(count(*)) FROM users;');
-is(outcome(enqueue('peek')), 'failed 1 permission denied for table users', 'others have just their own rights');
+is(outcome(enqueue('peek')), 'failed 1 permission denied for table users (SQLSTATE 42501)', 'others have just their own rights');
 
 # Retries; data of a failed attempt goes with it.
 handler('flaky', q{INSERT INTO notes (note) VALUES ('flaky'); IF nextval('notes_id_seq') < 100000 THEN RAISE 'no luck'; END IF; RETURN NULL;});
-is(outcome(enqueue('flaky', undef, 3)), 'failed 3 no luck', 'an error is tried again, max_attempts times');
+is(outcome(enqueue('flaky', undef, 3)), 'failed 3 no luck (SQLSTATE P0001)', 'an error is tried again, max_attempts times');
 is(value("SELECT count(*) FROM notes WHERE note = 'flaky'"), '0', 'and leaves nothing');
 value(q{SELECT setval('notes_id_seq', 200000)});
 is(outcome(enqueue('flaky', undef, 3)), 'completed 1', 'until it is mended');
+handler('twice', q{INSERT INTO notes (id, note) VALUES (100001, 'a'), (100001, 'b'); RETURN NULL;});
+value('ALTER TABLE notes ADD UNIQUE (id)');
+is(outcome(enqueue('twice')), "failed 1 duplicate key value violates unique constraint \"notes_id_key\" (SQLSTATE 23505)\nDETAIL: Key (id)=(100001) already exists.",
+	'an error brings its state and its detail');
 handler('hopeless', q{RAISE 'never' USING ERRCODE = 'PK001';});
 is(outcome(enqueue('hopeless', undef, 3)), 'failed 1 never', 'PK001 is not tried again');
 handler('liar', q{RAISE 'lost' USING ERRCODE = 'PK002';});
-is(outcome(enqueue('liar')), 'failed 1 lost', 'nobody can pretend that the claim is lost');
+is(outcome(enqueue('liar')), 'failed 1 lost (SQLSTATE P0001)', 'nobody can pretend that the claim is lost');
 
 # Who the process belongs to is out of reach.
 handler('run', q{EXECUTE payload->>'sql'; RETURN to_jsonb(current_user || ' ' || current_setting('work_mem'));});
@@ -150,10 +154,10 @@ handler('sleep', 'PERFORM pg_sleep(1000); RETURN NULL;', timeout => 1);
 handler('leak', q{DECLARE a text[]; BEGIN FOR i IN 1 .. 450 LOOP a[i] := repeat(md5(i::text), 100000); END LOOP; RETURN NULL; END}, timeout => 30);    # 1.4 GB: it would end well without the limit
 handler('big', q{RETURN jsonb_build_object('x', repeat('x', 100000000));}, timeout => 30);
 my $start = time();
-is(outcome(enqueue('loop')), 'failed 1 the handler of jobs of type "loop" was stopped after 2 s', 'an endless loop is stopped');
-is(outcome(enqueue('sleep')), 'failed 1 the handler of jobs of type "sleep" was stopped after 1 s', 'a sleep is stopped, by its own timeout');
+is(outcome(enqueue('loop')), 'failed 1 the handler of jobs of type "loop" was stopped after 2 s (SQLSTATE 57014)', 'an endless loop is stopped');
+is(outcome(enqueue('sleep')), 'failed 1 the handler of jobs of type "sleep" was stopped after 1 s (SQLSTATE 57014)', 'a sleep is stopped, by its own timeout');
 cmp_ok(time() - $start, '<', 6, 'in time');
-is(outcome(enqueue('leak')), 'failed 1 the handler of jobs of type "leak" wanted more memory than padlock.handler_memory (1024 MB)', 'memory has an end');
+is(outcome(enqueue('leak')), 'failed 1 the handler of jobs of type "leak" wanted more memory than padlock.handler_memory (1024 MB) (SQLSTATE 53200)', 'memory has an end');
 like(outcome(enqueue('big', undef, 3)), qr/^failed 1 the handler of jobs of type "big" returned 1000000\d\d bytes: a result has at most 1048576$/, 'a result of 100 MB is refused');
 is(outcome(enqueue('note', q{'{"note": "after"}'})), 'completed 1 {"noted": "after"}', 'the worker goes on');
 is(value($worker), $pid, 'and is the same');
@@ -177,11 +181,11 @@ is(outcome($patient), 'completed 1 1', 'and it is done');
 
 # What is wrong with the registration is told by the job.
 value('REVOKE EXECUTE ON FUNCTION handle_note(jsonb) FROM PUBLIC');
-is(outcome(enqueue('note')), 'failed 1 the handler of jobs of type "note" cannot run: role "clerk" may not execute function public.handle_note(jsonb)', 'a right that is gone');
+is(outcome(enqueue('note')), 'failed 1 the handler of jobs of type "note" cannot run: role "clerk" may not execute function public.handle_note(jsonb) (SQLSTATE 42501)', 'a right that is gone');
 value('GRANT EXECUTE ON FUNCTION handle_note(jsonb) TO clerk; ALTER ROLE clerk SUPERUSER');
-is(outcome(enqueue('note')), 'failed 1 the handler of jobs of type "note" cannot run: role "clerk" is a superuser', 'a role that became a superuser');
+is(outcome(enqueue('note')), 'failed 1 the handler of jobs of type "note" cannot run: role "clerk" is a superuser (SQLSTATE 42501)', 'a role that became a superuser');
 value('ALTER ROLE clerk NOSUPERUSER; DROP FUNCTION handle_nothing(jsonb)');
-is(outcome(enqueue('nothing')), 'failed 1 the handler of jobs of type "nothing" cannot run: function public.handle_nothing(jsonb) does not exist', 'a function that is gone');
+is(outcome(enqueue('nothing')), 'failed 1 the handler of jobs of type "nothing" cannot run: function public.handle_nothing(jsonb) does not exist (SQLSTATE 42883)', 'a function that is gone');
 value("SELECT padlock.unregister_job_handler('nothing')");
 like(outcome(enqueue('nothing')), qr/^failed 1 no worker handles jobs of type "nothing"/, 'a type that is unregistered');
 

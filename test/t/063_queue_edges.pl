@@ -162,7 +162,7 @@ is(value("SELECT attempts FROM get_next_job('w')", 'first'), '1', 'and can be cl
 value('DELETE FROM job_queue', 'first');
 
 # A change of a type cannot be prepared: nobody would tell the others.
-my ($rc, $out, $err) = $node->psql('first', "BEGIN; SELECT pause_job_type('job'); PREPARE TRANSACTION 'pause'");
+my ($rc, $out, $err) = $node->psql('first', "BEGIN; SELECT enqueue_job('job', '{}'); SELECT pause_job_type('job'); PREPARE TRANSACTION 'pause'");
 like($err, qr/cannot PREPARE a transaction that has changed padlock.job_types/, 'a pause cannot be prepared');
 
 # A lease of a job that is gone says nothing of another that has its seq.
