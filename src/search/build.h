@@ -22,7 +22,21 @@ typedef enum SearchProductColumn
 	PRODUCT_POPULARITY, PRODUCT_CREATED, PRODUCT_LANGUAGE, PRODUCT_COLUMNS
 } SearchProductColumn;
 
-/* Where they are in the table as it is today. */
+/*
+ * A column that search reads, and what it takes its values for: the tables are
+ * their owner's, who may alter them.
+ */
+typedef struct SearchColumn
+{
+	const char *name;
+	Oid			type;			/* or another with the same representation */
+	bool		not_null;		/* is it declared so? */
+} SearchColumn;
+
+/* Its number in a table as it is today.  Errors: 42703, 42804. */
+extern AttrNumber search_find_column(Relation rel, const SearchColumn *column);
+
+/* Where a product's columns are. */
 typedef struct SearchProductShape
 {
 	AttrNumber	numbers[PRODUCT_COLUMNS];

@@ -11,6 +11,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/lsyscache.h"
@@ -18,26 +20,63 @@
 
 #include "search/build.h"
 
-static const char *const column_names[PRODUCT_COLUMNS] = {
-	"id", "company_id", "product_name", "product_code", "policy_type", "description",
-	"coverage_details", "premium_amount", "currency", "benefits", "is_active",
-	"available_countries", "minimum_age", "maximum_age", "search_keywords", "ai_tags",
-	"popularity_score", "created_at", "language"
+static const SearchColumn columns[PRODUCT_COLUMNS] = {
+	{"id", UUIDOID, true},
+	{"company_id", UUIDOID, true},
+	{"product_name", TEXTOID, true},
+	{"product_code", TEXTOID},
+	{"policy_type", ANYENUMOID, true},
+	{"description", TEXTOID},
+	{"coverage_details", JSONBOID},
+	{"premium_amount", NUMERICOID, true},
+	{"currency", TEXTOID, true},
+	{"benefits", JSONBOID},
+	{"is_active", BOOLOID, true},
+	{"available_countries", TEXTARRAYOID},
+	{"minimum_age", INT4OID},
+	{"maximum_age", INT4OID},
+	{"search_keywords", TEXTARRAYOID},
+	{"ai_tags", TEXTARRAYOID},
+	{"popularity_score", INT4OID, true},
+	{"created_at", TIMESTAMPTZOID, true},
+	{"language", TEXTOID, true}
 };
+
+AttrNumber
+search_find_column(Relation rel, const SearchColumn *column)
+{
+	AttrNumber	number = get_attnum(RelationGetRelid(rel), column->name);
+	Form_pg_attribute attribute;
+
+	if (number == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" lacks column \"%s\"", RelationGetRelationName(rel),
+						column->name),
+				 errhint("Add the column back, then run padlock.install() again.")));
+	attribute = TupleDescAttr(RelationGetDescr(rel), number - 1);
+	if (!IsBinaryCoercible(attribute->atttypid, column->type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is of type %s", column->name,
+						RelationGetRelationName(rel), format_type_be(attribute->atttypid)),
+				 errdetail("Search reads it as %s.", format_type_be(column->type)),
+				 errhint("Change its type back, then run SELECT padlock.search_rebuild().")));
+	if (column->not_null && !attribute->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" may be null", column->name,
+						RelationGetRelationName(rel)),
+				 errdetail("Search reads it as NOT NULL."),
+				 errhint("Make it NOT NULL again with ALTER TABLE.")));
+	return number;
+}
 
 void
 search_product_shape(SearchProductShape *shape, Relation products)
 {
 	for (int i = 0; i < PRODUCT_COLUMNS; i++)
-	{
-		shape->numbers[i] = get_attnum(RelationGetRelid(products), column_names[i]);
-		if (shape->numbers[i] == InvalidAttrNumber)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("table \"%s\" lacks column \"%s\"", RelationGetRelationName(products),
-							column_names[i]),
-					 errhint("Add the column back, then run padlock.install() again.")));
-	}
+		shape->numbers[i] = search_find_column(products, &columns[i]);
 }
 
 Datum

@@ -17,15 +17,18 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "core/spi.h"
 #include "search/products.h"
 
+static const SearchColumn id_column = {"id", UUIDOID, true};
+static const SearchColumn active_column = {"is_active", BOOLOID, true};
+
 void
 search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot)
 {
+	AttrNumber	id;
 	Oid			key;
 
 	lookup->rel = table_open(padlock_client_table(table), AccessShareLock);
@@ -35,7 +38,14 @@ search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(lookup->rel)),
 				 errhint("Add the primary key on id back.")));
+	id = search_find_column(lookup->rel, &id_column);
 	lookup->index = index_open(key, AccessShareLock);
+	if (lookup->index->rd_index->indkey.values[0] != id)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the primary key of table \"%s\" is not on column \"%s\"",
+						RelationGetRelationName(lookup->rel), id_column.name),
+				 errhint("Add the primary key on id back.")));
 	lookup->slot = table_slot_create(lookup->rel, NULL);
 	lookup->scan = index_beginscan(lookup->rel, lookup->index, snapshot, 1, 0);
 }
@@ -138,8 +148,8 @@ pg_uuid_t *
 search_inactive_companies(Snapshot snapshot, int *count)
 {
 	Relation	rel = table_open(padlock_client_table("insurance_companies"), AccessShareLock);
-	AttrNumber	active = get_attnum(RelationGetRelid(rel), "is_active");
-	AttrNumber	id = get_attnum(RelationGetRelid(rel), "id");
+	AttrNumber	active = search_find_column(rel, &active_column);
+	AttrNumber	id = search_find_column(rel, &id_column);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Oid			index_oid = find_active_index(rel, active);
 	int			allocated = 16;
