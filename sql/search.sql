@@ -86,12 +86,18 @@ SELECT term, pg_temp.found(a) AS found, a ->> 'relaxed' AS relaxed, a ->> 'corre
 -- beside it; a word beside digits is neither corrected nor completed.
 SELECT term, pg_temp.found(a) AS found, a ->> 'relaxed' AS relaxed, a ->> 'corrected' AS corrected
   FROM unnest(ARRAY['hb-1', '"HB-1"', 'HB-1.', '(hb-1)', '“HB-1”,', 'gold HB-1', 'HB-1 "gold health" MP-1', 'HB-1 -home', 'HB-1 gold -"home basic"',
-                    'HB-1 "silver health"', 'HB-1 -"silver health"', 'gold -hb-1', '"GHC-1" cover', 'MOTER-9', '"moter-9"', 'moter-9.', 'moto-9', 'moter 9', 'hb-01', 'hb 1']) AS term,
+                    'HB-1 "silver health"', 'HB-1 -"silver health"', 'gold -hb-1', '"GHC-1" cover', 'MOTER-9', '"moter-9"', 'moter-9.', 'moto-9', 'moter 9', 'hb-01', 'hb 1', 'HB–1', 'gold hb‑1.', 'xx–1']) AS term,
        product_search(search_term => term) AS a;
 SELECT term, sort_by, p ->> 'product_code' AS code, p -> 'highlight' AS highlight, p #> '{explain,score}' = 'null' AS no_score, p #> '{explain,words,0}' AS reason
   FROM unnest(ARRAY['gold hb-1', 'hb-1']) AS term, unnest('{relevance,premium_amount}'::text[]) AS sort_by,
        jsonb_array_elements(product_search(search_term => term, sort_by => sort_by, highlight => 'true', explain => 'true') -> 'products') WITH ORDINALITY AS a(p, i)
  WHERE p ->> 'product_code' = 'HB-1' OR sort_by = 'premium_amount' ORDER BY 1, 2, i;
+
+RESET ROLE;
+UPDATE insurance_products SET product_code = 'XX–1' WHERE product_code = 'HB-1';
+SELECT pg_temp.found(product_search(search_term => 'xx–1'));
+UPDATE insurance_products SET product_code = 'HB-1' WHERE product_code = 'XX–1';
+SET ROLE anon;
 
 -- A cursor walks through all of a result, whatever its order.
 CREATE FUNCTION pg_temp.walk(body jsonb) RETURNS text LANGUAGE plpgsql AS $$

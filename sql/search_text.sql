@@ -50,7 +50,7 @@ SELECT term, found(term)
 -- words of three letters are never corrected, and no word that some product has
 UPDATE insurance_products SET description = description || '; a broken limb, tarp, let' WHERE product_code = 'W-6';
 SELECT term, found(term)
-  FROM unnest(ARRAY['broken leg', 'leg', 'lett', 'trap', 'tarp', 'pett', 'plam', 'plami', 'doktor', 'dcotro', 'kurtessy']) WITH ORDINALITY AS t(term, i)
+  FROM unnest(ARRAY['broken leg', 'leg', 'lett', 'trap', 'tarp', 'pett', 'plam', 'plami', 'doktor', 'dcotro', 'kurtessy', 'physicain', 'mogty', 'com', 'comp', 'é', 'éééé']) WITH ORDINALITY AS t(term, i)
  ORDER BY i;
 
 -- anything may be typed
@@ -105,6 +105,8 @@ SELECT padlock.search_synonyms_check();
 -- highlights are escaped and bounded
 SELECT jsonb_pretty(p->'highlight')
   FROM jsonb_array_elements(product_search('{"search_term": "dentist braces tooth", "highlight": true}'::jsonb)->'products') AS p;
+SELECT p->>'product_code' AS code, p->'highlight' AS highlight
+  FROM jsonb_array_elements(product_search('{"search_term": "theft injury", "highlight": true}'::jsonb)->'products') AS p ORDER BY 1;
 UPDATE insurance_products SET description = repeat('Lorem ipsum <i>', 100) || ' quake ' || repeat('dolor sit', 100) WHERE product_code = 'W-3';
 SELECT length(p #>> '{highlight,description}') < 400, p #>> '{highlight,description}' LIKE '%<mark>quake</mark>%', p #>> '{highlight,description}' LIKE '%<i>%'
   FROM jsonb_array_elements(product_search('{"search_term": "quake", "highlight": true}'::jsonb)->'products') AS p;

@@ -376,12 +376,8 @@ is_denied(JsonbIteratorToken type, const JsonbValue *value)
 		(value->type == jbvNull || (value->type == jbvBool && !value->val.boolean));
 }
 
-/*
- * Add the strings of a JSON value and the names of its members, but of those
- * that are false or null; numbers say nothing by themselves.
- */
-static void
-add_json(SearchAnalyzer *analyzer, Jsonb *json)
+void
+search_visit_json(Jsonb *json, SearchTextVisitor visit, void *arg)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken type;
@@ -395,13 +391,20 @@ add_json(SearchAnalyzer *analyzer, Jsonb *json)
 	while ((type = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
 		if (has_name && !is_denied(type, &value))
-			add_string(analyzer, name.val.string.val, name.val.string.len);
+			visit(name.val.string.val, name.val.string.len, arg);
 		has_name = (type == WJB_KEY);
 		if (has_name)
 			name = value;
 		else if ((type == WJB_VALUE || type == WJB_ELEM) && value.type == jbvString)
-			add_string(analyzer, value.val.string.val, value.val.string.len);
+			visit(value.val.string.val, value.val.string.len, arg);
 	}
+}
+
+/* SearchTextVisitor: add a text of a JSON value. */
+static void
+add_json_text(const char *string, int length, void *arg)
+{
+	add_string(arg, string, length);
 }
 
 void
@@ -426,9 +429,9 @@ search_analyze(SearchAnalyzer *analyzer, const SearchSource *source, SearchDocum
 	add_array(analyzer, source->keywords);
 	add_array(analyzer, source->tags);
 	analyzer->field = SEARCH_BENEFITS;
-	add_json(analyzer, source->benefits);
+	search_visit_json(source->benefits, add_json_text, analyzer);
 	analyzer->field = SEARCH_COVERAGE;
-	add_json(analyzer, source->coverage);
+	search_visit_json(source->coverage, add_json_text, analyzer);
 	add_token(analyzer, analyzer->language->term, SEARCH_WORD, 0);
 
 	document->tokens = analyzer->tokens;

@@ -89,6 +89,15 @@ extern const char *search_term(const SearchAnalyzer *analyzer, uint32 number, in
 extern int	search_lexemes(SearchAnalyzer *analyzer, const char *language, const char *form,
 						   int length, uint32 *terms);
 
+/* Called for a text. */
+typedef void (*SearchTextVisitor) (const char *string, int length, void *arg);
+
+/*
+ * Visit the strings of a JSON value and the names of its members, but of those
+ * that are false or null; numbers say nothing by themselves.
+ */
+extern void search_visit_json(Jsonb *json, SearchTextVisitor visit, void *arg);
+
 /* Is there a text search configuration of that name in pg_catalog? */
 extern bool search_language_exists(const char *language);
 

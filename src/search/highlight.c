@@ -244,22 +244,11 @@ add_array(SearchHighlighter *highlighter, ArrayType *array)
 	array_free_iterator(iterator);
 }
 
-/* The strings and names of members of a JSON value. */
+/* SearchTextVisitor: add a text of a JSON value. */
 static void
-add_json(SearchHighlighter *highlighter, Jsonb *json)
+add_json_text(const char *string, int length, void *arg)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken type;
-	JsonbValue	value;
-
-	if (json == NULL)
-		return;
-	iterator = JsonbIteratorInit(&json->root);
-	while ((type = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-	{
-		if ((type == WJB_KEY || type == WJB_VALUE || type == WJB_ELEM) && value.type == jbvString)
-			add_text(highlighter, value.val.string.val, value.val.string.len);
-	}
+	add_text(arg, string, length);
 }
 
 /* Start the snippet of a field. */
@@ -314,10 +303,10 @@ search_highlight(SearchHighlighter *highlighter, const SearchSource *source, con
 	add_text_value(highlighter, source->description);
 	end_field(highlighter, "description", json);
 	start_field(highlighter);
-	add_json(highlighter, source->benefits);
+	search_visit_json(source->benefits, add_json_text, highlighter);
 	end_field(highlighter, "benefits", json);
 	start_field(highlighter);
-	add_json(highlighter, source->coverage);
+	search_visit_json(source->coverage, add_json_text, highlighter);
 	end_field(highlighter, "coverage", json);
 	appendStringInfoChar(json, '}');
 }

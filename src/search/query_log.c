@@ -130,16 +130,30 @@ is_in_address(const SearchSplit *word)
 	return false;
 }
 
+/* Does a word begin what a minus excludes? */
+static bool
+is_excluded(const SearchSplit *word)
+{
+	int			at = word->start - 1;
+
+	if (at > 0 && word->text[at] == '"')
+		at--;
+	return at >= 0 && word->text[at] == '-' && (at == 0 || (unsigned char) word->text[at - 1] <= ' ');
+}
+
 /* Append a word, digits as #, if there is room for all of it. */
 static void
 append_word(char *text, int *length, const SearchSplit *word)
 {
 	int			blank = *length > 0 ? 1 : 0;
+	int			minus = is_excluded(word) ? 1 : 0;
 
-	if (*length + blank + word->form_length >= MAX_TEXT)
+	if (*length + blank + minus + word->form_length >= MAX_TEXT)
 		return;
 	if (blank)
 		text[(*length)++] = ' ';
+	if (minus)
+		text[(*length)++] = '-';
 	for (int i = 0; i < word->form_length; i++)
 	{
 		char		c = word->form[i];

@@ -51,8 +51,8 @@
 /* Walks through the words of the index that one search may cost. */
 #define MAX_WALKS		8
 
-/* Characters of a word that may be the beginning of another. */
-#define MIN_PREFIX		2
+/* Characters of a word that may be the beginning of another: leg is no legal. */
+#define MIN_PREFIX		4
 
 /* How much more a product counts that has all words. */
 #define ALL_WORDS_FACTOR 2.0f
@@ -212,7 +212,7 @@ complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
 	SearchSpelling found[SEARCH_MAX_SPELLINGS];
 	int			nfound = 0;
 
-	if (word->form_length >= MIN_PREFIX)
+	if (pg_mbstrlen_with_len(word->form, word->form_length) >= MIN_PREFIX)
 		nfound = search_completions(parser->view, word->form, word->form_length, found);
 	add_spellings(parser, group, found, nfound, PREFIX_WEIGHT, SEARCH_MATCH_PREFIX);
 	return nfound > 0;
@@ -333,6 +333,20 @@ add_halves(Parser *parser, const SearchSplit *word)
 	return true;
 }
 
+/* The same by the words of the synonyms, for one that none of the index is near. */
+static bool
+correct_synonym(Parser *parser, SearchGroup *group, const SearchSplit *word)
+{
+	SearchSpelling found[SEARCH_MAX_SPELLINGS];
+	int			nfound = search_synonym_spellings(parser->view, word->form, word->form_length, found);
+
+	if (nfound == 0)
+		return false;
+	add_spellings(parser, group, found, nfound, SPELLING_WEIGHT, SEARCH_MATCH_TYPO);
+	note_correction(parser, word->text + word->start, word->text + word->end, found[0].form);
+	return true;
+}
+
 /* Does any product have a group's word? */
 static bool
 is_known(const Parser *parser, const SearchGroup *group)
@@ -354,7 +368,7 @@ correct_word(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
 	if (parser->in_code || is_known(parser, group) || search_has_synonyms(group))
 		return true;
-	if (correct(parser, group, word, SEARCH_SPELLING_NEAR))
+	if (correct(parser, group, word, SEARCH_SPELLING_NEAR) || correct_synonym(parser, group, word))
 		return true;
 	if (add_halves(parser, word))
 		return false;
@@ -434,11 +448,33 @@ add_words(Parser *parser, const Chunk *chunk)
 	}
 }
 
-/* Add a part of the text as a code. */
+/* Put a plain hyphen for each that a text processor makes of it, in place. */
 static void
-add_code(SearchQuery *query, const char *text, int length)
+plain_hyphens(char *code)
 {
-	char	   *code = search_fold_code(pnstrdup(text, length));
+	char	   *to = code;
+
+	for (const char *from = code; *from != '\0';)
+	{
+		/* U+2010 to U+2015: hyphens and dashes; U+2212: minus */
+		if (GetDatabaseEncoding() == PG_UTF8 &&
+			((from[0] == '\342' && from[1] == '\200' && from[2] >= '\220' && from[2] <= '\225') ||
+			 strncmp(from, "\342\210\222", 3) == 0))
+		{
+			*to++ = '-';
+			from += 3;
+		}
+		else
+			*to++ = *from++;
+	}
+	*to = '\0';
+}
+
+/* Add what may be a code. */
+static void
+add_code(SearchQuery *query, const char *text)
+{
+	char	   *code = search_fold_code(text);
 
 	if (*code == '\0' || query->ncodes == MAX_CODES)
 		return;
@@ -450,22 +486,30 @@ add_code(SearchQuery *query, const char *text, int length)
 	query->codes[query->ncodes++] = code;
 }
 
-/* Add a part of the text as a code, as it is and from its first word to its last. */
+/*
+ * Add a part of the text as a code: as it is, from its first word to its last,
+ * and that with plain hyphens.
+ */
 static void
 add_codes(SearchQuery *query, const char *text, int length)
 {
 	SearchSplit word;
+	char	   *bare;
 	int			start = -1;
 
-	add_code(query, text, length);
+	add_code(query, pnstrdup(text, length));
 	search_split(&word, text, length);
 	while (search_split_next(&word))
 	{
 		if (start < 0)
 			start = word.start;
 	}
-	if (start >= 0)
-		add_code(query, text + start, word.end - start);
+	if (start < 0)
+		return;
+	bare = pnstrdup(text + start, word.end - start);
+	add_code(query, bare);
+	plain_hyphens(bare);
+	add_code(query, bare);
 }
 
 /* Does a chunk look like a code, among other words? */

@@ -295,6 +295,21 @@ search_spellings(const SearchView *view, const char *form, int length, SearchSpe
 	return count_nearest(found, walk.found.count);
 }
 
+int
+search_spelling_distance(const char *form, int length, const char *word, int word_length)
+{
+	Walk		walk;
+	int			n = decode(word, Min(word_length, SEARCH_FORM_MAX), walk.path, NULL);
+	int			distance;
+
+	walk.nform = decode(form, Min(length, SEARCH_FORM_MAX), walk.form, NULL);
+	fill_first_row(&walk);
+	for (int i = 1; i <= n; i++)
+		(void) fill_row(&walk, i);
+	distance = walk.rows[n][walk.nform];
+	return distance <= distance_limit(walk.nform, SEARCH_SPELLING_NEAR) ? distance : -1;
+}
+
 /* A walk through the words that begin like a form. */
 typedef struct Completions
 {

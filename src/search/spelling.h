@@ -35,6 +35,10 @@ typedef enum SearchSpellingReach
 extern int	search_spellings(const SearchView *view, const char *form, int length,
 							 SearchSpellingReach reach, SearchSpelling *found);
 
+/* How far a word is from a form; -1 if that is more than a typo (SEARCH_SPELLING_NEAR). */
+extern int	search_spelling_distance(const char *form, int length, const char *word,
+									 int word_length);
+
 /*
  * The most frequent words that start with the form, as above; distance is 0
  * for the form itself, else 1.

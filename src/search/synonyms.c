@@ -47,6 +47,8 @@ typedef struct Expression
 	int			row;
 	int			nterms;
 	const char *terms[MAX_TERMS];
+	char		form[SEARCH_FORM_MAX + 1];	/* of the last one, unstemmed */
+	int			form_length;
 } Expression;
 
 /* The table's content, in one memory context. */
@@ -88,6 +90,8 @@ read_expression(SearchAnalyzer *analyzer, const char *language, text *words,
 		if (expression->nterms == MAX_TERMS)
 			return false;
 		expression->terms[expression->nterms++] = search_term(analyzer, terms[0], &length);
+		memcpy(expression->form, split.form, split.form_length + 1);
+		expression->form_length = split.form_length;
 	}
 	return expression->nterms > 0;
 }
@@ -296,6 +300,54 @@ search_has_synonyms(const SearchGroup *group)
 		}
 	}
 	return false;
+}
+
+/* Do products that can be found have all terms of another expression of the row? */
+static bool
+has_living_synonym(const SearchView *view, const Expression *expression)
+{
+	for (int i = 0; i < synonyms->count; i++)
+	{
+		const Expression *other = &synonyms->expressions[i];
+		int			living = 0;
+
+		if (other == expression || other->row != expression->row)
+			continue;
+		while (living < other->nterms &&
+			   search_view_lives(view, other->terms[living], strlen(other->terms[living])))
+			living++;
+		if (living == other->nterms)
+			return true;
+	}
+	return false;
+}
+
+int
+search_synonym_spellings(const SearchView *view, const char *form, int length,
+						 SearchSpelling *found)
+{
+	int			nfound = 0;
+
+	refresh();
+	for (int i = 0; i < synonyms->count; i++)
+	{
+		const Expression *expression = &synonyms->expressions[i];
+		int			distance = expression->nterms > 1 ? -1 :
+			search_spelling_distance(form, length, expression->form, expression->form_length);
+
+		if (distance < 0 || (nfound > 0 && distance > found[0].distance) ||
+			!has_living_synonym(view, expression))
+			continue;
+		if (nfound > 0 && distance < found[0].distance)
+			nfound = 0;
+		if (nfound == SEARCH_MAX_SPELLINGS)
+			break;
+		memcpy(found[nfound].form, expression->form, sizeof(found[nfound].form));
+		found[nfound].length = expression->form_length;
+		found[nfound].distance = distance;
+		found[nfound++].frequency = 0;
+	}
+	return nfound;
 }
 
 void

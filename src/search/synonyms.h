@@ -9,6 +9,7 @@
 #define PADLOCK_SEARCH_SYNONYMS_H
 
 #include "search/query_parse.h"
+#include "search/spelling.h"
 
 /* A group has so many uses at most, whatever they come from. */
 #define SEARCH_MAX_USES 40
@@ -22,6 +23,14 @@ extern SearchTermUse *search_add_use(SearchGroup *group, const char *term, int l
 
 /* Is a term of the group a word of the table? */
 extern bool search_has_synonyms(const SearchGroup *group);
+
+/*
+ * The single words of the table nearest to a form, all equally near, of which
+ * a product that can be found has a synonym; as search_spellings() finds those
+ * of the index.
+ */
+extern int	search_synonym_spellings(const SearchView *view, const char *form, int length,
+									 SearchSpelling *found);
 
 /*
  * Add synonyms to the groups of a query, in the order of its words; several
