@@ -724,12 +724,12 @@ AS 'MODULE_PATHNAME', 'padlock_rewrap_keyring';
 REVOKE ALL ON FUNCTION padlock.rewrap_keyring(text, text) FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.rewrap_keyring(text, text) IS 'Have every key wrapped anew by a provider''s key; what they encrypted stays as it is; returns how many';
 
-CREATE FUNCTION padlock.destroy_key(key_name text) RETURNS void
+CREATE FUNCTION padlock.destroy_key(key_name text, messages_too boolean DEFAULT false) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_destroy_key';
-REVOKE ALL ON FUNCTION padlock.destroy_key(text) FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.destroy_key(text) IS 'Forget a key that is not active, and with it all that it encrypted';
+REVOKE ALL ON FUNCTION padlock.destroy_key(text, boolean) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.destroy_key(text, boolean) IS 'Forget a key that is not active, and with it all that it encrypted; asks for messages_too where encrypt() was called since the key was made';
 
 CREATE FUNCTION padlock.lock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1597,6 +1597,7 @@ CREATE TABLE padlock.keys (
     rewrap_provider_key_id text,
     wraps_from bigint NOT NULL,
     wraps_to bigint,
+    messages_from bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     retired_at timestamptz,
     destroyed_at timestamptz,
@@ -1610,6 +1611,7 @@ COMMENT ON COLUMN padlock.keys.state IS 'pending: a worker is to make it; active
 COMMENT ON COLUMN padlock.keys.wrapped IS 'the key, as the provider encrypted it';
 COMMENT ON COLUMN padlock.keys.rewrap_provider IS 'the provider by which a worker is to wrap the key anew';
 COMMENT ON COLUMN padlock.keys.wraps_from IS 'key_wraps when the key was made: what it wrapped was counted from there, up to wraps_to';
+COMMENT ON COLUMN padlock.keys.messages_from IS 'key_messages when the key was made: what encrypt() made with it was counted from there';
 CREATE UNIQUE INDEX keys_active ON padlock.keys (key_id) WHERE state = 'active';
 ALTER TABLE padlock.keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.keys FORCE ROW LEVEL SECURITY;
@@ -1623,6 +1625,11 @@ CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATE
 CREATE SEQUENCE padlock.key_wraps AS bigint INCREMENT BY 64 MINVALUE 0 START WITH 0;
 COMMENT ON SEQUENCE padlock.key_wraps IS 'padlock: how many data keys were wrapped, at most';
 REVOKE ALL ON SEQUENCE padlock.key_wraps FROM PUBLIC, anon, authenticated, service_role;
+-- Counts the messages that padlock.encrypt() makes, with all keys of this
+-- database, in the same steps: destroy_key() asks before it ends them.
+CREATE SEQUENCE padlock.key_messages AS bigint INCREMENT BY 64 MINVALUE 0 START WITH 0;
+COMMENT ON SEQUENCE padlock.key_messages IS 'padlock: how many messages padlock.encrypt() made, at most';
+REVOKE ALL ON SEQUENCE padlock.key_messages FROM PUBLIC, anon, authenticated, service_role;
 
 -- A keyring that lock_keyring() has locked stays so over restarts.
 CREATE TABLE padlock.keyring_lock (

@@ -76,6 +76,17 @@ SELECT count(*) FILTER (WHERE pg_temp.try(substr(m, 1, n), '{"user": "a", "row":
   FROM one, generate_series(0, length(m) - 1) AS n;
 SELECT padlock.decrypt(m, NULL) FROM one;
 
+CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    d text; h text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT;
+    RETURN concat_ws(E'\n', SQLSTATE || ' ' || SQLERRM, d, h);
+END $$;
+
 -- keys: made, rotated, wrapped anew, destroyed
 SELECT padlock.create_key('letters');
 SELECT padlock.create_key('letters');
@@ -105,15 +116,28 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT padlock.destroy_key('documents/1');
 ROLLBACK;
 BEGIN;
-SELECT padlock.destroy_key('documents/1');
+SELECT padlock.destroy_key('documents/1', true);
 SELECT pg_temp.try(m, '{"user": "a", "row": "1"}') FROM one;
 ROLLBACK;
 SELECT pg_temp.try(m, '{"user": "a", "row": "1"}') FROM one;
-SELECT padlock.destroy_key('documents/1');
+-- what encrypt() made is known to its callers alone, so they are asked
+SELECT regexp_replace(e, '\d+ were', 'N were') AS e FROM pg_temp.error_of('SELECT padlock.destroy_key(''documents/1'')') AS e;
+SELECT pg_temp.try(m, '{"user": "a", "row": "1"}') FROM one;
+SELECT padlock.destroy_key('documents/1', messages_too => true);
 SELECT pg_temp.try(m, '{"user": "a", "row": "1"}') FROM one;
 SELECT pg_temp.try(m, '{}') FROM two;
 SELECT key_name, state, provider FROM padlock.keyring() ORDER BY 1;
 SELECT table_name, action, new_values ->> 'state' AS state, new_values ? 'wrapped' AS wrapped FROM audit_logs WHERE table_name = 'keys' AND new_values ->> 'key_id' = 'documents' ORDER BY 2, 3;
+-- one under which encrypt() was never called is destroyed without being asked
+BEGIN;
+SELECT padlock.create_key('unused');
+SELECT padlock.rotate_key('unused');
+SELECT padlock.destroy_key('unused/1');
+SELECT length(padlock.encrypt('x', 'unused', '{}'));
+SELECT padlock.rotate_key('unused');
+SAVEPOINT s;
+SELECT regexp_replace(e, '\d+ were', 'N were') AS e FROM pg_temp.error_of('SELECT padlock.destroy_key(''unused/2'')') AS e;
+ROLLBACK;
 -- a key rotated in a transaction that fails was never there
 BEGIN;
 SELECT padlock.rotate_key('letters');

@@ -43,12 +43,12 @@ AS 'MODULE_PATHNAME', 'padlock_rewrap_keyring';
 REVOKE ALL ON FUNCTION padlock.rewrap_keyring(text, text) FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.rewrap_keyring(text, text) IS 'Have every key wrapped anew by a provider''s key; what they encrypted stays as it is; returns how many';
 
-CREATE FUNCTION padlock.destroy_key(key_name text) RETURNS void
+CREATE FUNCTION padlock.destroy_key(key_name text, messages_too boolean DEFAULT false) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_destroy_key';
-REVOKE ALL ON FUNCTION padlock.destroy_key(text) FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.destroy_key(text) IS 'Forget a key that is not active, and with it all that it encrypted';
+REVOKE ALL ON FUNCTION padlock.destroy_key(text, boolean) FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.destroy_key(text, boolean) IS 'Forget a key that is not active, and with it all that it encrypted; asks for messages_too where encrypt() was called since the key was made';
 
 CREATE FUNCTION padlock.lock_keyring() RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE

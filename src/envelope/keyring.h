@@ -44,6 +44,7 @@ typedef struct KeyringRow
 	char	   *rewrap_provider_key_id;	/* or NULL */
 	int64		wraps_from;
 	int64		wraps_to;		/* -1 while it may wrap */
+	int64		messages_from;
 	TimestampTz created_at;
 } KeyringRow;
 
@@ -95,6 +96,12 @@ extern const KeyringRow *keyring_active_row(const char *key_id);
 
 /* Make sure that the KEK may wrap another data key, and count it. */
 extern void keyring_count_wrap(const KeyringRow *row);
+
+/* Count a message that padlock.encrypt() made with a KEK. */
+extern void keyring_count_message(const char *key_name);
+
+/* How many it made, with all KEKs, since this one was made, at most; 0 only if there were none. */
+extern int64 keyring_messages(const KeyringRow *row);
 
 /* How many data keys a KEK has wrapped, at most. */
 extern int64 keyring_wraps(const KeyringRow *row);

@@ -11,7 +11,8 @@
  *
  * Wraps are counted by a sequence of the whole database, in steps of
  * WRAPS_RESERVED that a session uses up: sequences neither roll back nor lock.
- * A key has wrapped at most what the sequence went on since it was made.
+ * A key has wrapped at most what the sequence went on since it was made.  Another
+ * one counts what padlock.encrypt() makes, which nobody but its caller keeps.
  *
  * Locking contract, all on padlock.keys: whoever changes keys holds
  * ShareRowExclusiveLock, see padlock_active_key().  Whoever seals holds
@@ -56,7 +57,7 @@
 #include "envelope/crypto.h"
 #include "envelope/keyring.h"
 
-#define WRAPS_RESERVED 64		/* the sequence's increment */
+#define WRAPS_RESERVED 64		/* the sequences' increment */
 #define LOCK_POLL_MS	20
 
 PG_FUNCTION_INFO_V1(padlock_keyring_changed);
@@ -70,6 +71,8 @@ static Oid	cached_table = InvalidOid;
 
 static int64 wraps_reserved = 0;	/* by all sessions, when this one reserved its last */
 static int	wraps_left = 0;
+static int	messages_left = 0;	/* of those counted for messages_key */
+static char messages_key[PADLOCK_KEY_NAME_SIZE];
 
 static void
 forget_rows(Datum arg, Oid relid)
@@ -169,6 +172,7 @@ read_row(TupleTableSlot *slot)
 	row->rewrap_provider_key_id = text_column(slot, "rewrap_provider_key_id");
 	row->wraps_from = count_column(slot, "wraps_from");
 	row->wraps_to = count_column(slot, "wraps_to");
+	row->messages_from = count_column(slot, "messages_from");
 	row->created_at = DatumGetTimestampTz(column(slot, "created_at", &isnull));
 	snprintf(row->name, sizeof(row->name), "%s/%d", row->key_id, row->version);
 	return row;
@@ -309,15 +313,15 @@ keyring_count_wrap(const KeyringRow *row)
 	wraps_left--;
 }
 
-/* Wraps that sessions have reserved so far. */
+/* What sessions have reserved of a sequence so far. */
 static int64
-last_wraps(void)
+last_reserved(const char *sequence)
 {
 	LOCAL_FCINFO(call, 1);
 	Datum		value;
 
 	InitFunctionCallInfoData(*call, NULL, 1, InvalidOid, NULL, NULL);
-	call->args[0].value = ObjectIdGetDatum(internal_relation("key_wraps"));
+	call->args[0].value = ObjectIdGetDatum(internal_relation(sequence));
 	call->args[0].isnull = false;
 	value = pg_sequence_last_value(call);
 	return call->isnull ? 0 : DatumGetInt64(value) + WRAPS_RESERVED;
@@ -326,7 +330,26 @@ last_wraps(void)
 int64
 keyring_wraps(const KeyringRow *row)
 {
-	return (row->wraps_to >= 0 ? row->wraps_to : last_wraps()) - row->wraps_from;
+	return (row->wraps_to >= 0 ? row->wraps_to : last_reserved("key_wraps")) - row->wraps_from;
+}
+
+/* What a session reserved for one key does not serve another: of that none would be counted. */
+void
+keyring_count_message(const char *key_name)
+{
+	if (messages_left == 0 || strcmp(key_name, messages_key) != 0)
+	{
+		(void) nextval_internal(internal_relation("key_messages"), false);
+		messages_left = WRAPS_RESERVED;
+		strlcpy(messages_key, key_name, sizeof(messages_key));
+	}
+	messages_left--;
+}
+
+int64
+keyring_messages(const KeyringRow *row)
+{
+	return last_reserved("key_messages") - row->messages_from;
 }
 
 const KeyringRow *

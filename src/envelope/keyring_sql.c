@@ -127,14 +127,29 @@ begin_change(PadlockUserContext *saved)
 	return rows;
 }
 
-/* Run a statement that changes padlock.keys. */
+/* Run a statement that changes the keyring's tables.  An error does not quote it: it is none of the caller's. */
 static uint64
 change(PadlockStatement *statement, Datum *values, const char *nulls)
 {
-	uint64		count;
+	MemoryContext caller = CurrentMemoryContext;
+	volatile uint64 count = 0;
 
 	SPI_connect();
-	count = padlock_spi_execute(statement, values, nulls, false);
+	PG_TRY();
+	{
+		count = padlock_spi_execute(statement, values, nulls, false);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->context = NULL;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	SPI_finish();
 	return count;
 }
@@ -179,9 +194,10 @@ insert_row(const char *key_id, int version, const char *provider, const char *pr
 {
 	static PadlockStatement insert = {
 		.sql = "INSERT INTO padlock.keys (key_id, version, state, provider, provider_key_id,"
-		" wrapped, wraps_from)"
+		" wrapped, wraps_from, messages_from)"
 		" SELECT $1, $2, CASE WHEN $5 IS NULL THEN 'pending' ELSE 'active' END, $3, $4, $5,"
-		" last_value FROM padlock.key_wraps",
+		" w.last_value, CASE WHEN m.is_called THEN m.last_value + 64 ELSE 0 END"
+		" FROM padlock.key_wraps w, padlock.key_messages m",
 		.nargs = 5,
 		.argtypes = {TEXTOID, INT4OID, TEXTOID, TEXTOID, BYTEAOID}
 	};
@@ -448,10 +464,28 @@ padlock_rewrap_keyring(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(count);
 }
 
+/* Stop where messages may be lost that only their makers know, unless they are to be. */
+static void
+check_messages(const KeyringRow *row, bool messages_too)
+{
+	int64		count = keyring_messages(row);
+
+	if (messages_too || count == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("key \"%s\" may be needed by messages of padlock.encrypt()", row->name),
+			 errdetail("Up to " INT64_FORMAT " were made since the key was, with all keys of this database; padlock does not keep them, and cannot tell which need this one.",
+					   count),
+			 errhint("Decrypt those that do and encrypt them again.  When none is left, run SELECT padlock.destroy_key('%s', messages_too => true).",
+					 row->name)));
+}
+
 /*
- * padlock.destroy_key(key_name text) returns void: forget a KEK for ever, and
- * with it all that it sealed.  Errors: 42704 for an unknown name, 55006 for an active
- * key or one that documents need, 55P03 while others encrypt (after a short wait,
+ * padlock.destroy_key(key_name text, messages_too boolean DEFAULT false) returns
+ * void: forget a KEK for ever, and with it all that it sealed.  Errors: 42704 for an
+ * unknown name, 55006 for an active key, one that documents need, or one that
+ * messages of padlock.encrypt() may need unless messages_too is true, 55P03 while others encrypt (after a short wait,
  * in which it is in nobody's way), 0A000 in a transaction whose snapshot would
  * not show what others have sealed.
  */
@@ -491,6 +525,7 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 				 errhint("Replace it with padlock.rotate_key() first.")));
 	value = UUIDPGetDatum(&row->id);
 	(void) change(&update, &value, NULL);
+	check_messages(row, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
 	keyring_forget(&row->id);
 	padlock_restore_user(&saved);
 	PG_RETURN_VOID();

@@ -265,8 +265,10 @@ Datum
 padlock_encrypt(PG_FUNCTION_ARGS)
 {
 	PadlockContextEntry *context;
+	char		key_name[PADLOCK_KEY_NAME_SIZE];
 	int			entries;
 	bytea	   *plaintext;
+	bytea	   *message;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -276,9 +278,10 @@ padlock_encrypt(PG_FUNCTION_ARGS)
 	context = context_argument(fcinfo, 2, &entries);
 	keep_memory(toast_raw_datum_size(PG_GETARG_DATUM(0)));
 	plaintext = PG_GETARG_BYTEA_PP(0);
-	PG_RETURN_BYTEA_P(padlock_seal(VARDATA_ANY(plaintext), VARSIZE_ANY_EXHDR(plaintext),
-								   text_to_cstring(PG_GETARG_TEXT_PP(1)), context, entries,
-								   NULL));
+	message = padlock_seal(VARDATA_ANY(plaintext), VARSIZE_ANY_EXHDR(plaintext),
+						   text_to_cstring(PG_GETARG_TEXT_PP(1)), context, entries, key_name);
+	keyring_count_message(key_name);
+	PG_RETURN_BYTEA_P(message);
 }
 
 /*

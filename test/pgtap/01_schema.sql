@@ -113,7 +113,7 @@ INSERT INTO wanted VALUES
 ('padlock.keyring_lock', 0, ARRAY['only_row boolean not null default true', 'locked_at timestamp with time zone not null default now()', 'locked_by text not null default SESSION_USER']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
-    'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint',
+    'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint', 'messages_from bigint not null default 0',
     'created_at timestamp with time zone not null default now()', 'retired_at timestamp with time zone', 'destroyed_at timestamp with time zone']);
 
 SELECT is((SELECT array_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,

@@ -80,7 +80,7 @@ INSERT INTO wanted VALUES
     ('padlock.decrypt', 'message bytea, expected_context jsonb', 'bytea', 's', 'r', 's'),
     ('padlock.init_keyring', '', 'boolean', 'v', 'u', ''),
     ('padlock.create_key', 'key_id text, provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'text', 'v', 'u', ''),
-    ('padlock.rotate_key', 'key_id text', 'text', 'v', 'u', ''), ('padlock.destroy_key', 'key_name text', 'void', 'v', 'u', ''),
+    ('padlock.rotate_key', 'key_id text', 'text', 'v', 'u', ''), ('padlock.destroy_key', 'key_name text, messages_too boolean DEFAULT false', 'void', 'v', 'u', ''),
     ('padlock.rewrap_keyring', 'provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'integer', 'v', 'u', ''),
     ('padlock.reseal_documents', '', 'uuid', 'v', 'u', ''), ('padlock.move_documents', '', 'bigint', 'v', 'u', ''), ('padlock.forget_user', 'user_id uuid', 'jsonb', 'v', 'u', 's'),
     ('padlock.lock_keyring', '', 'integer', 'v', 'u', ''), ('padlock.unlock_keyring', '', 'integer', 'v', 'u', ''),

@@ -253,6 +253,7 @@ is(gateway($node, { user => $maya }, "SELECT md5(document_content('$url'))")->{o
 is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Harbour Mutual%'")->{out}, 't', 'its text as well');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/1')");
 like($err, qr/key "documents\/1" is still needed by documents/, 'a key that a document needs is kept');
+unlike($err, qr/CONTEXT|UPDATE/, 'and no statement of padlock\'s own is quoted');
 is(gateway($node, { user => $maya }, "DELETE FROM documents WHERE id = '$inline' RETURNING 'gone'")->{out}, 'gone', 'that document is deleted');
 is(query("SELECT count(*) FROM padlock.document_contents WHERE document_id = '$inline'"), '0', 'and its content with it');
 
@@ -278,11 +279,13 @@ $sealing->quit;
 like($err, qr/still needed by documents/, 'and is refused then');
 query('SELECT padlock.reseal_documents()');
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '0'), 'until the document is sealed anew');
-query("SELECT padlock.destroy_key('documents/2')");
+($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/2')");
+like($err, qr/may be needed by messages of padlock.encrypt\(\)/, 'other messages are asked for');
+query("SELECT padlock.destroy_key('documents/2', messages_too => true)");
 $dump->query_safe('COMMIT');
 $dump->quit;
 
-query("SELECT padlock.destroy_key('documents/1')");
+query("SELECT padlock.destroy_key('documents/1', messages_too => true)");
 is(gateway($node, { user => $maya }, "SELECT length(document_content('$url'))")->{out}, length($pdf), 'without the old key the others open');
 
 # A worker that is killed while it seals anew: the next goes on.
