@@ -831,7 +831,7 @@ LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_search_note_changes';
 REVOKE ALL ON FUNCTION padlock.search_note_changes() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.search_note_changes() IS 'Statement trigger: tells the search index which products changed';
+COMMENT ON FUNCTION padlock.search_note_changes() IS 'Trigger: tells the search index which products changed';
 
 CREATE FUNCTION padlock.search_start() RETURNS boolean
 LANGUAGE C
@@ -1848,6 +1848,11 @@ CREATE TRIGGER insurance_products_search_delete AFTER DELETE ON @app@.insurance_
     REFERENCING OLD TABLE AS old_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
 CREATE TRIGGER insurance_products_search_truncate AFTER TRUNCATE ON @app@.insurance_products
     FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+ALTER TABLE @app@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_truncate;
+-- Of what those of statements do not hear: replication, a parent table's statements.
+CREATE TRIGGER insurance_products_search_rows AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_products
+    FOR EACH ROW EXECUTE FUNCTION padlock.search_note_changes();
+ALTER TABLE @app@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_rows;
 SELECT padlock.search_start();
 
 -- Words that mean the same, for search.

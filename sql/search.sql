@@ -219,6 +219,34 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT padlock.search_merge();
 ROLLBACK;
 
+-- Changes by way of a parent table, and as replication makes them, fire no
+-- statement triggers of this table.
+BEGIN;
+CREATE TABLE search_parent (LIKE insurance_products);
+ALTER TABLE insurance_products INHERIT search_parent;
+UPDATE search_parent SET product_name = 'Marmot' WHERE product_code = 'MP-1';
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot;
+UPDATE insurance_products SET product_name = 'Marmots, all' WHERE product_code = 'MP-1';
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot, differences FROM padlock.search_check();
+DELETE FROM search_parent WHERE product_code = 'MP-1';
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot, differences FROM padlock.search_check();
+ROLLBACK;
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE insurance_products SET product_name = 'Marmot', id = '5e000000-0000-4000-8000-0000000001fe' WHERE product_code = 'MP-1';
+INSERT INTO insurance_products (company_id, product_name, product_code, policy_type, premium_amount, is_active)
+VALUES ('5e000000-0000-4000-8000-000000000001', 'Marmot', 'MP-9', 'other', 1, true), ('5e000000-0000-4000-8000-000000000001', 'Marmot', 'MP-8', 'other', 1, false);
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot, differences FROM padlock.search_check();
+DELETE FROM insurance_products WHERE product_code = 'MP-9';
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot, differences FROM padlock.search_check();
+SAVEPOINT here;
+TRUNCATE insurance_products CASCADE;
+SELECT product_search(search_term => 'marmot') #>> '{pagination,total_items}' AS marmot, differences FROM padlock.search_check();
+ROLLBACK;
+CREATE TRIGGER too_early BEFORE INSERT ON insurance_products FOR EACH ROW EXECUTE FUNCTION padlock.search_note_changes();
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) VALUES ('5e000000-0000-4000-8000-000000000001', 'Early', 'other', 1);
+DROP TRIGGER too_early ON insurance_products;
+
 -- And bytes that are not as they were written, wherever: an error, no crash.
 CREATE FUNCTION pg_temp.damage(place integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,18 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * changes.c
- *	  The trigger that tells the index which products changed.
+ *	  The triggers that tell the index which products changed.
  *
- * It runs once a statement, in the transaction of the change, so that the
- * note is visible exactly where the change is.  A statement of few products
- * writes their ids; one of many writes a segment of its own, so that a bulk
- * load can be searched at once when it commits.
+ * They run in the transaction of the change, so that the note is visible
+ * exactly where the change is.  Those of statements run once a statement: one
+ * of few products writes their ids; one of many writes a segment of its own, so
+ * that a bulk load can be searched at once when it commits.
+ *
+ * Logical replication fires no triggers of statements, nor does a statement on
+ * a parent table fire those of its children.  So there is a trigger of rows,
+ * too, which always fires, but notes only what the others may not hear of: in
+ * a replica (session_replication_role), or when the table has a parent.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -112,6 +118,22 @@ next_of(Rows *rows, int which)
 }
 
 /*
+ * Must search hear of a change?  *before, *after: the row's versions, or NULL;
+ * those that neither were nor are in the index become NULL.
+ */
+static bool
+concerns_search(const SearchProductShape *shape, TupleTableSlot **before, TupleTableSlot **after)
+{
+	if (*before != NULL && *after != NULL && is_same_to_search(shape, *before, *after))
+		return false;
+	if (*before != NULL && !search_product_is_active(shape, *before))
+		*before = NULL;
+	if (*after != NULL && !search_product_is_active(shape, *after))
+		*after = NULL;
+	return *before != NULL || *after != NULL;
+}
+
+/*
  * The next row that search must hear of; *before, *after: its versions that
  * were or are in the index, or NULL.  False at the end.
  */
@@ -125,23 +147,32 @@ next_row(Rows *rows, TupleTableSlot **before, TupleTableSlot **after)
 		*after = next_of(rows, 1) ? rows->slots[1] : NULL;
 		if (*before == NULL && *after == NULL)
 			return false;
-		if (*before != NULL && *after != NULL && is_same_to_search(&rows->shape, *before, *after))
-			continue;
-		if (*before != NULL && !search_product_is_active(&rows->shape, *before))
-			*before = NULL;
-		if (*after != NULL && !search_product_is_active(&rows->shape, *after))
-			*after = NULL;
-		if (*before != NULL || *after != NULL)
+		if (concerns_search(&rows->shape, before, after))
 			return true;
 	}
 }
 
 static pg_uuid_t
-row_id(const Rows *rows, TupleTableSlot *slot)
+row_id(const SearchProductShape *shape, TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return *DatumGetUUIDP(search_product_value(&rows->shape, slot, PRODUCT_ID, &isnull));
+	return *DatumGetUUIDP(search_product_value(shape, slot, PRODUCT_ID, &isnull));
+}
+
+/* The ids of a row's versions, one or two of them; returns how many. */
+static int
+row_ids(const SearchProductShape *shape, TupleTableSlot *before, TupleTableSlot *after,
+		pg_uuid_t *ids)
+{
+	int			n = 0;
+
+	if (before != NULL)
+		ids[n++] = row_id(shape, before);
+	/* an update may give a product another id */
+	if (after != NULL)
+		ids[n++] = row_id(shape, after);
+	return n == 2 && search_compare_ids(&ids[0], &ids[1]) == 0 ? 1 : n;
 }
 
 /* Write the ids of the rows. */
@@ -160,13 +191,7 @@ note_rows(Rows *rows)
 			search_store_add_change(ids, n);
 			n = 0;
 		}
-		if (before != NULL)
-			ids[n++] = row_id(rows, before);
-		/* an update may give a product another id */
-		if (after != NULL)
-			ids[n++] = row_id(rows, after);
-		if (before != NULL && after != NULL && search_compare_ids(&ids[n - 2], &ids[n - 1]) == 0)
-			n--;
+		n += row_ids(&rows->shape, before, after, ids + n);
 	}
 	if (n > 0)
 	{
@@ -205,7 +230,7 @@ index_rows(Rows *rows)
 	while (next_row(rows, &before, &after))
 	{
 		if (before != NULL)
-			killed[nkilled++] = row_id(rows, before);
+			killed[nkilled++] = row_id(&rows->shape, before);
 		if (after != NULL)
 			search_builder_add(builder, &rows->shape, after);
 		if (nkilled == BULK_KILLED || search_builder_is_full(builder, search_cache_largest()))
@@ -237,30 +262,76 @@ note_statement(TriggerData *trigger)
 	close_rows(&rows);
 }
 
+/* Write what a statement changed of one row. */
+static void
+note_row(TriggerData *trigger)
+{
+	bool		update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	bool		insert = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	TupleTableSlot *before = insert ? NULL : trigger->tg_trigslot;
+	TupleTableSlot *after = update ? trigger->tg_newslot : insert ? trigger->tg_trigslot : NULL;
+	SearchProductShape shape;
+	pg_uuid_t	ids[2];
+
+	search_product_shape(&shape, trigger->tg_relation);
+	if (!concerns_search(&shape, &before, &after))
+		return;
+	search_store_add_change(ids, row_ids(&shape, before, after, ids));
+	wrote_changes = true;
+}
+
+/*
+ * May a row be changed without the triggers of statements?  Asked once for all
+ * rows of a statement.
+ */
+static bool
+is_out_of_hearing(FmgrInfo *call, Relation products)
+{
+	bool	   *answer = call->fn_extra;
+
+	if (answer == NULL)
+	{
+		answer = call->fn_extra = MemoryContextAlloc(call->fn_mcxt, sizeof(bool));
+		*answer = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ||
+			has_superclass(RelationGetRelid(products));
+	}
+	return *answer;
+}
+
+static void
+check_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		(TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) &&
+		 !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && trigger->tg_oldtable == NULL &&
+		 trigger->tg_newtable == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("search_note_changes must be fired AFTER a change, with transition tables unless FOR EACH ROW")));
+}
+
 /*
  * padlock.search_note_changes() trigger: AFTER INSERT, UPDATE or DELETE FOR
- * EACH STATEMENT with transition tables, and AFTER TRUNCATE.
+ * EACH STATEMENT with transition tables, AFTER each of them FOR EACH ROW, and
+ * AFTER TRUNCATE.
  */
 Datum
 padlock_search_note_changes(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
-		(!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && trigger->tg_oldtable == NULL &&
-		 trigger->tg_newtable == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("search_note_changes must be fired AFTER a change FOR EACH STATEMENT with transition tables")));
-
+	check_trigger(fcinfo);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 	{
 		search_store_add_change(NULL, 0);
 		wrote_changes = true;
 	}
-	else
+	else if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		note_statement(trigger);
+	else if (is_out_of_hearing(fcinfo->flinfo, trigger->tg_relation))
+		note_row(trigger);
 	if (wrote_changes)
 		search_merge_if_behind();
 	return PointerGetDatum(NULL);

@@ -28,7 +28,7 @@ LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_search_note_changes';
 REVOKE ALL ON FUNCTION padlock.search_note_changes() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.search_note_changes() IS 'Statement trigger: tells the search index which products changed';
+COMMENT ON FUNCTION padlock.search_note_changes() IS 'Trigger: tells the search index which products changed';
 
 CREATE FUNCTION padlock.search_start() RETURNS boolean
 LANGUAGE C

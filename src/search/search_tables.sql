@@ -43,6 +43,11 @@ CREATE TRIGGER insurance_products_search_delete AFTER DELETE ON @extschema@.insu
     REFERENCING OLD TABLE AS old_products FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
 CREATE TRIGGER insurance_products_search_truncate AFTER TRUNCATE ON @extschema@.insurance_products
     FOR EACH STATEMENT EXECUTE FUNCTION padlock.search_note_changes();
+ALTER TABLE @extschema@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_truncate;
+-- Of what those of statements do not hear: replication, a parent table's statements.
+CREATE TRIGGER insurance_products_search_rows AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_products
+    FOR EACH ROW EXECUTE FUNCTION padlock.search_note_changes();
+ALTER TABLE @extschema@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_rows;
 SELECT padlock.search_start();
 
 -- Words that mean the same, for search.

@@ -49,7 +49,9 @@ make_products_table()
     sql "CREATE FUNCTION join_words(text[], text) RETURNS text LANGUAGE internal IMMUTABLE STRICT AS 'array_to_text'"
     sql 'DROP INDEX insurance_products_keywords_idx, insurance_products_tags_idx,
          insurance_products_coverage_idx, insurance_products_benefits_idx, insurance_products_exclusions_idx'
+    sql 'ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_rows'
     copy_products insurance_products 'SET session_replication_role = replica'
+    sql 'ALTER TABLE insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_rows'
     sql 'VACUUM ANALYZE insurance_products'
 }
 
