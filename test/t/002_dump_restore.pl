@@ -119,6 +119,8 @@ is($node->safe_psql('halves', q{SELECT tgenabled FROM pg_trigger WHERE tgname = 
 	'in halves: a trigger that was to fire always is an ordinary one');
 $node->safe_psql('halves', qq{ALTER TABLE admin_users ENABLE ALWAYS TRIGGER $_})
 	for qw(admin_users_forget admin_users_forget_truncate);
+$node->safe_psql('halves', qq{ALTER TABLE insurance_products ENABLE ALWAYS TRIGGER $_})
+	for qw(insurance_products_search_rows insurance_products_search_truncate);
 identical('in halves', $node, 'halves');
 
 # A whole cluster, into one that has never seen the roles.
