@@ -298,7 +298,7 @@ take_content(PadlockBody *body)
 	if (!value->present)
 	{
 		if (!url->present && !url->invalid)
-			padlock_body_problem(body, "file_url", "is required");
+			padlock_body_problem(body, "file_url", "is required, or content");
 		return NULL;
 	}
 	value->present = false;		/* no column of that name */

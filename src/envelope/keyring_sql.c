@@ -353,7 +353,8 @@ padlock_rotate_key(PG_FUNCTION_ARGS)
 
 	if (newest == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", key_id)));
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", key_id),
+				 errhint("padlock.keyring() shows the keys: a name is a key_id, a slash and a version.")));
 	if (is_local(newest->provider))
 		retire(key_id);
 	name = make_version(key_id, version + 1, newest->provider, newest->provider_key_id);
@@ -517,7 +518,8 @@ padlock_destroy_key(PG_FUNCTION_ARGS)
 	row = keyring_row(begin_change(&saved), name);
 	if (row == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", name)));
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("key \"%s\" does not exist", name),
+				 errhint("padlock.keyring() shows the keys: a name is a key_id, a slash and a version.")));
 	if (strcmp(row->state, KEY_ACTIVE) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),

@@ -84,7 +84,7 @@ query('SELECT padlock.init_keyring()');
 $answer = rpc($node, { user => $maya }, 'document_upload', { title => 'x', content => 'no base64!', file_url => "$site->{url}/a" });
 is($answer->{status}, 400, 'content that is not base64, and two sources');
 like($answer->{body}{details}, qr/content: must not be given together with file_url; content: must be base64/, 'are both named');
-is(rpc($node, { user => $maya }, 'document_upload', { title => 'x' })->{body}{details}, 'file_url: is required', 'a document has a source');
+is(rpc($node, { user => $maya }, 'document_upload', { title => 'x' })->{body}{details}, 'file_url: is required, or content', 'a document has a source');
 
 # In the body, encrypted: sealed at once.
 my $offset = -s $node->logfile;
@@ -131,6 +131,13 @@ ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_st
 is(bound($maya, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "missing", "encrypt": true, "file_url": "$site->{url}/missing.pdf"})), '', 'one that is not there');
 ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status FROM documents WHERE title = 'missing'", 'failed failed'), 'ends failed');
 is(of('missing', "NOT is_encrypted AND encryption_error ~ '404' AND encryption_key_id IS NULL"), 't', 'not encrypted, and says why');
+
+# Programs that had the bytes in their hands leave no core dump, whatever the server's own limit.
+my ($helper_of) = query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy')");
+my %core = map { my ($program, $limits) = @$_; ($program => $limits =~ /^Max core file size\s+(\d+)\s+(\d+)/m ? "$1 $2" : '?') }
+  map { my ($name, $parent) = (eval { slurp_file("/proc/$_/stat") } // '') =~ /\((.*)\) \S (\d+)/;
+	defined $name && $name =~ /^padlock_/ && $parent == $helper_of ? [ $name, eval { slurp_file("/proc/$_/limits") } // '' ] : () } map { m{(\d+)} } glob('/proc/[0-9]*');
+is_deeply(\%core, { padlock_fetch => '0 0', padlock_parse => '0 0' }, 'helper programs dump no core');
 
 # In clear nowhere: everything the server wrote, and what sessions show.
 query('CHECKPOINT');
