@@ -29,8 +29,11 @@
 /* Words of a document from here on are left out. */
 #define MAX_POSITION	60000
 
-/* Between two texts of a document: a phrase does not reach across. */
-#define LIST_GAP		10
+/*
+ * Between two texts of a document: a phrase does not reach across, unless so
+ * many stop words follow each other in it.
+ */
+#define LIST_GAP		6
 
 /* What is known of a string: a term, or a word of a language. */
 typedef struct StringKey

@@ -54,7 +54,7 @@ typedef struct SearchToken
 {
 	uint32		term;			/* of the analyser */
 	uint16		position;		/* from 0 in the document, words counted; texts
-								 * are at least 10 apart */
+								 * are at least 6 apart */
 	uint8		field;			/* SearchField */
 } SearchToken;
 

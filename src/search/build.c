@@ -222,9 +222,9 @@ touch(SearchBuilder *builder, uint32 term, float frequency)
 static inline uint8
 impact_of(float frequency)
 {
-	int			impact = (int) rintf(255.0f * frequency / (SEARCH_K1 + frequency));
+	int			impact = (int) rintf(SEARCH_IMPACTS * frequency / (SEARCH_K1 + frequency));
 
-	return (uint8) Max(1, Min(impact, 255));
+	return (uint8) Max(1, Min(impact, SEARCH_IMPACTS));
 }
 
 /* Link a token to the one before of the same term. */
@@ -615,6 +615,17 @@ sort_terms(SearchBuilder *builder, const DealtPostings *dealt, uint32 *count)
 	return sorted;
 }
 
+/* Hand a term's places to the writer. */
+static void
+write_places(SearchWriter *writer, const DealtPostings *dealt, uint32 term)
+{
+	const uint8 *end = dealt->places + dealt->place_starts[term + 1];
+
+	for (const uint8 *at = dealt->places + dealt->place_starts[term]; at < end;
+		 at = search_places_skip(at))
+		search_writer_add_places(writer, at);
+}
+
 /* Hand the sorted terms to the writer. */
 static void
 write_terms(SearchBuilder *builder, SearchWriter *writer, const DealtPostings *dealt)
@@ -634,9 +645,7 @@ write_terms(SearchBuilder *builder, SearchWriter *writer, const DealtPostings *d
 		}
 		search_writer_add(writer, terms[i].string, terms[i].length, dealt->documents + start,
 						  dealt->impacts + start, count);
-		start = dealt->place_starts[terms[i].number];
-		search_writer_add_places(writer, dealt->places + start,
-								 dealt->place_starts[terms[i].number + 1] - start);
+		write_places(writer, dealt, terms[i].number);
 	}
 	pfree(terms);
 }

@@ -69,18 +69,15 @@ static const char *const kind_names[KINDS] = {
 	"popularity_score", "company_id", "product_code", "filters", "words", "weights", "places"
 };
 
-/* Columns of which each product has one of the same size. */
+/* Columns of which each product has a byte. */
 static const struct
 {
 	SearchSection section;
-	int			size;
 	Kind		kind;
 }			columns[] = {
-	{SECTION_PREMIUMS, sizeof(double), KIND_PREMIUM},
-	{SECTION_CREATED, sizeof(int64), KIND_CREATED},
-	{SECTION_MINIMUM_AGES, 1, KIND_MINIMUM_AGE},
-	{SECTION_MAXIMUM_AGES, 1, KIND_MAXIMUM_AGE},
-	{SECTION_POPULARITY, 1, KIND_POPULARITY}
+	{SECTION_MINIMUM_AGES, KIND_MINIMUM_AGE},
+	{SECTION_MAXIMUM_AGES, KIND_MAXIMUM_AGE},
+	{SECTION_POPULARITY, KIND_POPULARITY}
 };
 
 /* A posting of a term, as a segment has it. */
@@ -88,14 +85,15 @@ typedef struct Posting
 {
 	uint32		document;		/* of the segment made of the rows */
 	uint8		impact;
-	const uint8 *places;
-	Size		length;			/* of the places, in bytes */
+	uint32		start;			/* of the places, among all postings' */
+	uint32		length;			/* of the places, in bytes */
 } Posting;
 
 typedef struct Postings
 {
 	Posting    *all;
 	uint32		count;
+	StringInfoData places;		/* as search_places_encode() writes them */
 } Postings;
 
 /* A check, and the documents that it is at. */
@@ -221,38 +219,49 @@ static const pg_uuid_t *
 company_of(const SearchSegment *segment, uint32 document)
 {
 	return SEARCH_SECTION(segment, SECTION_COMPANIES, pg_uuid_t) +
-		SEARCH_SECTION(segment, SECTION_COMPANY, uint32)[document];
+		search_segment_company_of(segment, document);
+}
+
+static void
+note_column(Check *check, Kind kind, uint32 number)
+{
+	note(check, kind, "product %s has another %s", expected_id(check, number), kind_names[kind]);
 }
 
 /* Compare what each product has one of. */
 static void
 compare_columns(Check *check, uint32 document, uint32 number)
 {
+	const SearchSegment *found = check->found;
+	const SearchSegment *expected = check->expected;
+
+	if (search_segment_premium(found, document) != search_segment_premium(expected, number))
+		note_column(check, KIND_PREMIUM, number);
+	if (search_segment_created(found, document) != search_segment_created(expected, number))
+		note_column(check, KIND_CREATED, number);
 	for (int i = 0; i < lengthof(columns); i++)
 	{
-		int			size = columns[i].size;
-
-		if (memcmp(SEARCH_SECTION(check->found, columns[i].section, char) + (Size) document * size,
-				   SEARCH_SECTION(check->expected, columns[i].section, char) + (Size) number * size,
-				   size) != 0)
-			note(check, columns[i].kind, "product %s has another %s", expected_id(check, number),
-				 kind_names[columns[i].kind]);
+		if (SEARCH_SECTION(found, columns[i].section, uint8)[document] !=
+			SEARCH_SECTION(expected, columns[i].section, uint8)[number])
+			note_column(check, columns[i].kind, number);
 	}
-	if (search_compare_ids(company_of(check->found, document),
-						   company_of(check->expected, number)) != 0)
-		note(check, KIND_COMPANY, "product %s has another company_id", expected_id(check, number));
+	if (search_compare_ids(company_of(found, document), company_of(expected, number)) != 0)
+		note_column(check, KIND_COMPANY, number);
 }
 
 /* Compare the codes, by their hashes. */
 static void
 compare_codes(Check *check)
 {
-	const SearchCode *found = SEARCH_SECTION(check->found, SECTION_CODES, SearchCode);
-	const SearchCode *expected = SEARCH_SECTION(check->expected, SECTION_CODES, SearchCode);
+	SearchCode *found = palloc_extended(Max(check->found->ncodes, 1) * sizeof(SearchCode),
+										MCXT_ALLOC_HUGE);
+	SearchCode *expected = palloc(Max(check->expected->ncodes, 1) * sizeof(SearchCode));
 	Size		size = Max(check->expected->ndocuments, 1) * sizeof(uint64);
 	uint64	   *hashes = palloc0(size);	/* of each document and one more, 0: no code */
 	uint64	   *others = palloc0(size);
 
+	search_segment_read_codes(check->found, found);
+	search_segment_read_codes(check->expected, expected);
 	for (uint32 i = 0; i < check->found->ncodes; i++)
 	{
 		uint32		document = found[i].document;
@@ -268,6 +277,8 @@ compare_codes(Check *check)
 		if (hashes[i] != others[i])
 			note(check, KIND_CODE, "product %s has another product_code", expected_id(check, i));
 	}
+	pfree(found);
+	pfree(expected);
 	pfree(hashes);
 	pfree(others);
 }
@@ -281,6 +292,18 @@ compare_documents(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* Copy the places of a posting, so many postings of the term on. */
+static void
+copy_places(Postings *postings, Posting *posting, SearchPlaceCursor *cursor, uint32 rank)
+{
+	uint16		places[SEARCH_MAX_PLACES];
+	int			count = search_places_read(cursor, rank, places);
+
+	posting->start = postings->places.len;
+	search_places_encode(&postings->places, places, count);
+	posting->length = postings->places.len - posting->start;
+}
+
 /*
  * Collect a term's postings of the documents in compared, a bitmap of chunks
  * from first_chunk on, in the order of their numbers (NULL: as they are).
@@ -291,13 +314,14 @@ collect(Postings *postings, const SearchSegment *segment, uint32 term, uint32 fi
 {
 	const SearchTermEntry *entry = SEARCH_SECTION(segment, SECTION_TERMS, SearchTermEntry) + term;
 	const char *string = SEARCH_SECTION(segment, SECTION_STRINGS, char) + entry->string;
-	const uint8 *at = search_has_places(string) ? search_term_places(segment, entry) : NULL;
-	uint32		passed = 0;		/* postings whose places lie before at */
 	bool		ordered = true;
+	SearchPlaceCursor place_cursor;
 	SearchCursor impacts_cursor;
 	SearchCursor numbers_cursor;
 
 	postings->count = 0;
+	resetStringInfo(&postings->places);
+	search_places_open(&place_cursor, segment, entry);
 	search_cursor_open(&impacts_cursor, segment, entry);
 	search_cursor_open(&numbers_cursor, segment, entry);
 	for (uint32 chunk = first_chunk; chunk < end_chunk; chunk++)
@@ -320,12 +344,8 @@ collect(Postings *postings, const SearchSegment *segment, uint32 term, uint32 fi
 			posting->impact = impacts[i];
 			posting->length = 0;
 			ordered &= posting == postings->all || posting[-1].document < posting->document;
-			if (at == NULL)
-				continue;
-			posting->places = search_places_skip_many(at, ranks[i] - passed);
-			at = search_places_skip(posting->places);
-			posting->length = at - posting->places;
-			passed = ranks[i] + 1;
+			if (search_has_places(string))
+				copy_places(postings, posting, &place_cursor, ranks[i]);
 		}
 	}
 	if (!ordered)
@@ -386,7 +406,9 @@ compare_collected(Check *check, const char *term, int length)
 		if (found->impact != expected->impact)
 			note_posting(check, KIND_WEIGHTS, found->document, term, length, "has another weight");
 		if (found->length != expected->length ||
-			(found->length > 0 && memcmp(found->places, expected->places, found->length) != 0))
+			(found->length > 0 && memcmp(check->found_postings.places.data + found->start,
+										 check->expected_postings.places.data + expected->start,
+										 found->length) != 0))
 			note_posting(check, KIND_PLACES, found->document, term, length, "has other places");
 		found++;
 		expected++;
@@ -448,6 +470,7 @@ allocate_postings(Postings *postings)
 {
 	postings->all = palloc(sizeof(Posting) * BATCH_CHUNKS * SEARCH_CHUNK);
 	postings->count = 0;
+	initStringInfo(&postings->places);
 }
 
 /* Verify the batch. */

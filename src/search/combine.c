@@ -38,13 +38,15 @@ typedef struct Combination
 	uint32		ndocuments;
 	uint32	   *documents;		/* postings of the term at hand, as they came */
 	uint8	   *impacts;
-	const uint8 **places;
+	StringInfoData places;		/* bytes of those that have any */
+	uint64	   *place_starts;	/* where each one's begin */
 	uint32		npostings;
 	uint32	   *order;			/* of the postings, by document */
 	uint32	   *ordered_documents;
 	uint8	   *ordered_impacts;
 	uint32	   *decoded_documents;
 	uint8	   *decoded_impacts;
+	uint16		decoded_places[SEARCH_MAX_PLACES];
 	uint32	   *map;			/* posting by document, plus 1; 0 = none */
 	uint64	   *pairs;
 } Combination;
@@ -66,24 +68,26 @@ static SearchColumns *
 read_segment_columns(const SearchSegment *segment)
 {
 	const pg_uuid_t *companies = SEARCH_SECTION(segment, SECTION_COMPANIES, pg_uuid_t);
-	const SearchCode *codes = SEARCH_SECTION(segment, SECTION_CODES, SearchCode);
+	SearchCode *codes = allocate(segment->ncodes * sizeof(SearchCode));
 	SearchColumns *columns = allocate(segment->ndocuments * sizeof(SearchColumns));
 
 	for (uint32 i = 0; i < segment->ndocuments; i++)
 	{
 		columns[i].id = SEARCH_SECTION(segment, SECTION_IDS, pg_uuid_t)[i];
-		columns[i].company = companies[SEARCH_SECTION(segment, SECTION_COMPANY, uint32)[i]];
-		columns[i].premium = SEARCH_SECTION(segment, SECTION_PREMIUMS, double)[i];
-		columns[i].created = SEARCH_SECTION(segment, SECTION_CREATED, int64)[i];
+		columns[i].company = companies[search_segment_company_of(segment, i)];
+		columns[i].premium = search_segment_premium(segment, i);
+		columns[i].created = search_segment_created(segment, i);
 		columns[i].popularity = SEARCH_SECTION(segment, SECTION_POPULARITY, uint8)[i];
 		columns[i].minimum_age = SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8)[i];
 		columns[i].maximum_age = SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8)[i];
 	}
+	search_segment_read_codes(segment, codes);
 	for (uint32 i = 0; i < segment->ncodes; i++)
 	{
 		columns[codes[i].document].has_code = true;
 		columns[codes[i].document].code_hash = codes[i].hash;
 	}
+	pfree(codes);
 	return columns;
 }
 
@@ -167,6 +171,16 @@ next_string(const Combination *combination, const char **string, int *length)
 	return *string != NULL;
 }
 
+/* Add the places of a source's posting to those of the term at hand. */
+static void
+collect_places(Combination *combination, SearchPlaceCursor *cursor, uint32 posting)
+{
+	int			count = search_places_read(cursor, posting, combination->decoded_places);
+
+	combination->place_starts[combination->npostings] = combination->places.len;
+	search_places_encode(&combination->places, combination->decoded_places, count);
+}
+
 /* Add a source's postings of its next term to those of the term at hand. */
 static void
 collect_postings(Combination *combination, Source *source, bool has_places)
@@ -176,19 +190,19 @@ collect_postings(Combination *combination, Source *source, bool has_places)
 	uint32		count = search_postings_decode(source->segment, entry,
 											   combination->decoded_documents,
 											   combination->decoded_impacts);
-	const uint8 *places = search_term_places(source->segment, entry);
+	SearchPlaceCursor cursor;
 
+	if (has_places)
+		search_places_open(&cursor, source->segment, entry);
 	for (uint32 i = 0; i < count; i++)
 	{
 		uint32		document = source->renumbered[combination->decoded_documents[i]];
-		const uint8 *from = places;
 
-		if (has_places)
-			places = search_places_skip(places);
 		if (document == DEAD)
 			continue;
+		if (has_places)
+			collect_places(combination, &cursor, i);
 		combination->documents[combination->npostings] = document;
-		combination->places[combination->npostings] = from;
 		combination->impacts[combination->npostings++] = combination->decoded_impacts[i];
 	}
 }
@@ -258,11 +272,8 @@ write_term(Combination *combination, SearchWriter *writer, const char *string, i
 	if (!search_has_places(string))
 		return;
 	for (uint32 i = 0; i < combination->npostings; i++)
-	{
-		const uint8 *places = combination->places[combination->order[i]];
-
-		search_writer_add_places(writer, places, search_places_skip(places) - places);
-	}
+		search_writer_add_places(writer, (const uint8 *) combination->places.data +
+								 combination->place_starts[combination->order[i]]);
 }
 
 /* Is a string the next of a source? */
@@ -287,6 +298,7 @@ merge_term(Combination *combination, SearchWriter *writer, const char *string, i
 	int			found = 0;
 
 	combination->npostings = 0;
+	resetStringInfo(&combination->places);
 	for (int i = 0; i < combination->nsources; i++)
 	{
 		Source	   *source = &combination->sources[i];
@@ -339,7 +351,8 @@ allocate_postings(Combination *combination)
 	combination->decoded_impacts = allocate(largest);
 	combination->documents = allocate((Size) total * sizeof(uint32));
 	combination->impacts = allocate(total);
-	combination->places = allocate((Size) total * sizeof(uint8 *));
+	combination->place_starts = allocate((Size) total * sizeof(uint64));
+	initStringInfo(&combination->places);
 	combination->order = allocate((Size) total * sizeof(uint32));
 	combination->ordered_documents = allocate((Size) total * sizeof(uint32));
 	combination->ordered_impacts = allocate(total);

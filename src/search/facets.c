@@ -141,13 +141,12 @@ append_kind(StringInfo json, const SearchView *view, const SearchResult *result,
 static void
 count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *bands)
 {
-	const double *premiums = SEARCH_SECTION(segment, SECTION_PREMIUMS, double);
-
 	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
 	{
 		for (uint64 word = matches[i]; word != 0; word &= word - 1)
 		{
-			double		premium = premiums[i * 64 + pg_rightmost_one_pos64(word)];
+			double		premium = search_segment_premium(segment,
+															 i * 64 + pg_rightmost_one_pos64(word));
 			int			band = 0;
 
 			/* without branches: premiums come in no order */
@@ -199,14 +198,13 @@ compare_companies(const void *a, const void *b)
 static void
 count_companies(HTAB *counts, const SearchSegment *segment, const uint64 *matches)
 {
-	const uint32 *company = SEARCH_SECTION(segment, SECTION_COMPANY, uint32);
 	const pg_uuid_t *companies = SEARCH_SECTION(segment, SECTION_COMPANIES, pg_uuid_t);
 	uint64	   *by_place = palloc0(Max(segment->ncompanies, 1) * sizeof(uint64));
 
 	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
 	{
 		for (uint64 word = matches[i]; word != 0; word &= word - 1)
-			by_place[company[i * 64 + pg_rightmost_one_pos64(word)]]++;
+			by_place[search_segment_company_of(segment, i * 64 + pg_rightmost_one_pos64(word))]++;
 	}
 	for (uint32 i = 0; i < segment->ncompanies; i++)
 	{

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "port/pg_bitutils.h"
 
 #include "search/bits.h"
@@ -44,6 +46,8 @@ struct SearchFilterWalk
 	int64		product;		/* its document; -1: it does not have it */
 	double		minimum;
 	double		maximum;
+	int32		least;			/* the same bounds in hundredths, where premiums are */
+	int32		most;
 	bool		has_premium;
 };
 
@@ -76,6 +80,36 @@ open_value(SearchFilterWalk *walk, char kind, const char *text)
 		open_value_term(value, walk->segment, kind, "");
 }
 
+/* Bounds of premiums that are hundredths; larger ones there are none. */
+#define MOST_HUNDREDTHS (PG_INT32_MAX - 1)
+
+/* The least number of hundredths that is not below a premium. */
+static int32
+least_hundredths(double premium)
+{
+	int32		least = (int32) Max(0, Min(ceil(premium * 100), MOST_HUNDREDTHS));
+
+	/* the product is rounded: compare what is compared */
+	while (least > 0 && (least - 1) / 100.0 >= premium)
+		least--;
+	while (least < MOST_HUNDREDTHS && least / 100.0 < premium)
+		least++;
+	return least;
+}
+
+/* The largest number of hundredths that is not above a premium, or -1. */
+static int32
+most_hundredths(double premium)
+{
+	int32		most = (int32) Max(-1, Min(floor(premium * 100), MOST_HUNDREDTHS));
+
+	while (most < MOST_HUNDREDTHS && (most + 1) / 100.0 <= premium)
+		most++;
+	while (most >= 0 && most / 100.0 > premium)
+		most--;
+	return most;
+}
+
 SearchFilterWalk *
 search_filter_open(const SearchViewSegment *place, const SearchFilters *filters)
 {
@@ -96,6 +130,8 @@ search_filter_open(const SearchViewSegment *place, const SearchFilters *filters)
 	walk->has_premium = filters->has_minimum || filters->has_maximum;
 	walk->minimum = filters->has_minimum ? filters->minimum_premium : -1;
 	walk->maximum = filters->has_maximum ? filters->maximum_premium : 1e308;
+	walk->least = least_hundredths(walk->minimum);
+	walk->most = most_hundredths(walk->maximum);
 	return walk;
 }
 
@@ -147,11 +183,55 @@ fit_ages(const uint8 *minimums, const uint8 *maximums, int age, uint8 *fits)
 		fits[i] = fits_age(minimums[i], maximums[i], age);
 }
 
+/* The same of one byte each. */
 SEARCH_VECTORIZED static void
-fit_companies(const uint32 *companies, uint32 company, uint8 *fits)
+fit_few_companies(const uint8 *companies, uint8 company, uint8 *fits)
 {
 	for (int i = 0; i < 64; i++)
 		fits[i] = companies[i] == company;
+}
+
+static void
+fit_companies(const SearchSegment *segment, uint32 first, uint32 company, uint8 *fits)
+{
+	if (segment->company_bytes == 1)
+	{
+		fit_few_companies(SEARCH_SECTION(segment, SECTION_COMPANY, uint8) + first, (uint8) company,
+						  fits);
+		return;
+	}
+	for (int i = 0; i < 64; i++)
+		fits[i] = search_segment_company_of(segment, first + i) == company;
+}
+
+/* A bit for each of 64 premiums in hundredths that lies within bounds. */
+static inline uint64
+bits_of_hundredths(const int32 *premiums, int32 least, int32 most)
+{
+	uint64		bits = 0;
+
+#ifdef __SSE2__
+	__m128i		below = _mm_set1_epi32(least - 1);
+	__m128i		above = _mm_set1_epi32(most + 1);
+
+	for (int i = 0; i < 64; i += 16)
+	{
+		__m128i		fits[4];
+
+		for (int j = 0; j < 4; j++)
+		{
+			__m128i		four = _mm_loadu_si128((const __m128i *) (premiums + i + j * 4));
+
+			fits[j] = _mm_and_si128(_mm_cmpgt_epi32(four, below), _mm_cmplt_epi32(four, above));
+		}
+		bits |= (uint64) _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(fits[0], fits[1]),
+														   _mm_packs_epi32(fits[2], fits[3]))) << i;
+	}
+#else
+	for (int i = 0; i < 64; i++)
+		bits |= (uint64) ((premiums[i] >= least) & (premiums[i] <= most)) << i;
+#endif
+	return bits;
 }
 
 typedef enum FilterColumn
@@ -166,10 +246,8 @@ static inline uint64
 filter_few(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint64 word)
 {
 	const SearchSegment *segment = walk->segment;
-	const uint32 *companies = SEARCH_SECTION(segment, SECTION_COMPANY, uint32) + first;
 	const uint8 *minimums = SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first;
 	const uint8 *maximums = SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first;
-	const double *premiums = SEARCH_SECTION(segment, SECTION_PREMIUMS, double) + first;
 	uint64		fitting = 0;
 
 	for (; word != 0; word &= word - 1)
@@ -178,11 +256,12 @@ filter_few(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint
 		uint64		fits;
 
 		if (column == COLUMN_COMPANY)
-			fits = companies[bit] == walk->company;
+			fits = search_segment_company_of(segment, first + bit) == walk->company;
 		else if (column == COLUMN_AGE)
 			fits = fits_age(minimums[bit], maximums[bit], walk->filters->age);
 		else
-			fits = fits_premium(premiums[bit], walk->minimum, walk->maximum);
+			fits = fits_premium(search_segment_premium(segment, first + bit), walk->minimum,
+								walk->maximum);
 		fitting |= fits << bit;
 	}
 	return fitting;
@@ -196,12 +275,14 @@ filter_many(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uin
 	uint8		fits[64];
 
 	if (column == COLUMN_COMPANY)
-		fit_companies(SEARCH_SECTION(segment, SECTION_COMPANY, uint32) + first,
-					  (uint32) walk->company, fits);
+		fit_companies(segment, first, (uint32) walk->company, fits);
 	else if (column == COLUMN_AGE)
 		fit_ages(SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first,
 				 SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first,
 				 walk->filters->age, fits);
+	else if (segment->hundredths)
+		return word & bits_of_hundredths(SEARCH_SECTION(segment, SECTION_PREMIUMS, int32) + first,
+										 walk->least, walk->most);
 	else
 		fit_premiums(SEARCH_SECTION(segment, SECTION_PREMIUMS, double) + first, walk->minimum,
 					 walk->maximum, fits);

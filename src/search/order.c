@@ -45,9 +45,9 @@ column_key(const SearchPlan *plan, const SearchSegment *segment, uint32 document
 	switch (plan->order)
 	{
 		case SEARCH_ORDER_PREMIUM:
-			return SEARCH_SECTION(segment, SECTION_PREMIUMS, double)[document];
+			return search_segment_premium(segment, document);
 		case SEARCH_ORDER_CREATED:
-			return (double) SEARCH_SECTION(segment, SECTION_CREATED, int64)[document];
+			return (double) search_segment_created(segment, document);
 		default:
 			return SEARCH_SECTION(segment, SECTION_POPULARITY, uint8)[document];
 	}
@@ -57,18 +57,19 @@ column_key(const SearchPlan *plan, const SearchSegment *segment, uint32 document
 static inline uint32
 coarse_key(const SearchPlan *plan, const SearchSegment *segment, uint32 document)
 {
+	double		premium;
 	int64		key;
 
 	switch (plan->order)
 	{
 		case SEARCH_ORDER_PREMIUM:
 			/* doubles above 0 are ordered as their bits are */
-			key = (SEARCH_SECTION(segment, SECTION_PREMIUMS, int64)[document] >> PREMIUM_SHIFT) -
-				PREMIUM_BASE;
+			premium = search_segment_premium(segment, document);
+			memcpy(&key, &premium, sizeof(key));
+			key = (key >> PREMIUM_SHIFT) - PREMIUM_BASE;
 			break;
 		case SEARCH_ORDER_CREATED:
-			key = (SEARCH_SECTION(segment, SECTION_CREATED, int64)[document] >> TIME_SHIFT) -
-				TIME_BASE;
+			key = (search_segment_created(segment, document) >> TIME_SHIFT) - TIME_BASE;
 			break;
 		default:
 			key = SEARCH_SECTION(segment, SECTION_POPULARITY, uint8)[document];

@@ -7,7 +7,7 @@
  * all their words, which costs little.  In those that are left, the places of
  * a phrase's first word are where it may begin; each further word leaves those
  * beginnings that it stands in its distance from.  A term's places are read
- * from the first on; those of other documents are passed over.
+ * from the first on; those of other documents are passed over, many at a time.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,8 +70,7 @@ typedef struct Beginnings
 typedef struct PlaceWalk
 {
 	SearchCursor cursor;
-	const uint8 *next;			/* places of the posting `number` */
-	uint32		number;
+	SearchPlaceCursor places;
 } PlaceWalk;
 
 typedef struct PhraseWord
@@ -116,8 +115,7 @@ open_word(PhraseWord *word, const SearchSegment *segment, const SearchGroup *gro
 		if (entry == NULL)
 			continue;
 		search_cursor_open(&walk->cursor, segment, entry);
-		walk->next = search_term_places(segment, entry);
-		walk->number = 0;
+		search_places_open(&walk->places, segment, entry);
 		word->nterms++;
 	}
 }
@@ -194,11 +192,7 @@ keep_candidates(PhraseRun *run, PhraseWalk *phrase, uint64 *documents)
 static void
 read_places(PhraseRun *run, PlaceWalk *walk, uint32 posting)
 {
-	uint32		number = run->numbers[posting];
-
-	walk->next = search_places_skip_many(walk->next, number - walk->number);
-	walk->next = search_places_decode(walk->next, run->places, &run->nplaces);
-	walk->number = number + 1;
+	run->nplaces = search_places_read(&walk->places, run->numbers[posting], run->places);
 }
 
 static void

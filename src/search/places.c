@@ -3,27 +3,41 @@
  * places.c
  *	  Where in a document a term stands: for quoted phrases.
  *
- * A byte below FAR is the only place.  From FAR to before MANY it is the upper
- * part of the only place, the next byte is the lower.  MANY and more say how
- * many places follow (or, at LONG_COUNT, that their number does): the first
- * one, then the distances, seven bits a byte, lowest first, the high bit set
- * where more follow.
+ * A posting's bytes: how many places, the first one, then the distances, each
+ * a number of seven bits a byte, lowest first, the high bit set where more
+ * follow.
+ *
+ * A block of SEARCH_BLOCK postings: a byte with the numbers of bits below, then
+ * as such numbers the three sums that say where each part begins, and the
+ * parts, packed bit by bit:
+ *
+ *	the low bits of each posting's first place
+ *	the low bits of each further place's distance from the one before, less one
+ *	the high bits of the first places
+ *	how many further places each posting has, unless there are none at all
+ *	the high bits of the distances
+ *
+ * High bits and counts are unary: so many ones, then a zero.  With the lower
+ * bits split off as suits the block that is Golomb's code as Rice has it
+ * (1979), about a bit from the best there can be; and because low and high bits
+ * lie apart (as in Elias and Fano's code), postings are passed over by counting
+ * zeros, dozens at a time.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "port/pg_bitutils.h"
-#include "port/pg_bswap.h"
 
+#include "search/bits.h"
+#include "search/pack.h"
 #include "search/places.h"
 
-#define FAR			192		/* 0xC0: see search_places_skip_many() */
-#define MANY		248
-#define LONG_COUNT	255
+/* Low bits are so many at most. */
+#define MOST_LOW_BITS	15
 
-/* The only place of a posting lies before this one, or is written as many are. */
-#define FAR_PLACES	((MANY - FAR) * 256)
+/* A load of 8 bytes has so many bits from any position on. */
+#define LOADED_BITS		(SEARCH_PACKED_LOAD * 8 - 7)
 
 static void
 write_number(StringInfo out, uint32 number)
@@ -52,24 +66,7 @@ search_places_encode(StringInfo out, const uint16 *places, int count)
 {
 	uint16		previous = 0;
 
-	if (count == 1 && places[0] < FAR)
-	{
-		appendStringInfoCharMacro(out, (char) places[0]);
-		return;
-	}
-	if (count == 1 && places[0] < FAR_PLACES)
-	{
-		appendStringInfoCharMacro(out, (char) (FAR + (places[0] >> 8)));
-		appendStringInfoCharMacro(out, (char) places[0]);
-		return;
-	}
-	if (count < LONG_COUNT - MANY)
-		appendStringInfoCharMacro(out, (char) (MANY + count));
-	else
-	{
-		appendStringInfoCharMacro(out, (char) LONG_COUNT);
-		write_number(out, count);
-	}
+	write_number(out, count);
 	for (int i = 0; i < count; i++)
 	{
 		write_number(out, places[i] - previous);
@@ -77,100 +74,254 @@ search_places_encode(StringInfo out, const uint16 *places, int count)
 	}
 }
 
-/* Read how many places follow a byte of MANY or more. */
-static inline const uint8 *
-read_count(const uint8 *from, uint32 *count)
+const uint8 *
+search_places_skip(const uint8 *from)
 {
-	if (*from == LONG_COUNT)
-		return read_number(from + 1, count);
-	*count = *from - MANY;
-	return from + 1;
-}
+	uint32		n;
 
-/* Pass over n numbers. */
-static inline const uint8 *
-skip_numbers(const uint8 *from, uint32 n)
-{
+	from = read_number(from, &n);
 	while (n > 0)
 		n -= (*from++ & 0x80) == 0;
 	return from;
 }
 
-static inline const uint8 *
-skip_posting(const uint8 *from)
+/* How many low bits make the code of some numbers shortest. */
+static int
+choose_low_bits(const uint16 *numbers, uint32 count)
+{
+	uint64		shortest = PG_UINT64_MAX;
+	int			best = 0;
+
+	for (int bits = 0; bits <= MOST_LOW_BITS; bits++)
+	{
+		uint64		length = (uint64) count * bits;
+
+		for (uint32 i = 0; i < count; i++)
+			length += numbers[i] >> bits;
+		if (length >= shortest)
+			break;
+		shortest = length;
+		best = bits;
+	}
+	return best;
+}
+
+/* The ones that the high bits of some numbers make. */
+static uint32
+sum_highs(const uint16 *numbers, uint32 count, int bits)
+{
+	uint32		sum = 0;
+
+	for (uint32 i = 0; i < count; i++)
+		sum += numbers[i] >> bits;
+	return sum;
+}
+
+static void
+write_lows(SearchBitWriter *writer, const uint16 *numbers, uint32 count, int bits)
+{
+	for (uint32 i = 0; i < count; i++)
+		search_write_bits(writer, numbers[i] & search_mask_of(bits), bits);
+}
+
+static void
+write_highs(SearchBitWriter *writer, const uint16 *numbers, uint32 count, int bits)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32		ones = numbers[i] >> bits;
+
+		for (; ones >= 32; ones -= 32)
+			search_write_bits(writer, search_mask_of(32), 32);
+		search_write_bits(writer, search_mask_of(ones), ones + 1);
+	}
+}
+
+void
+search_places_start(SearchPlacesPacker *packer)
+{
+	packer->count = 0;
+	initStringInfo(&packer->further);
+}
+
+void
+search_places_finish(SearchPlacesPacker *packer, StringInfo out)
+{
+	uint32		n = packer->count;
+	const uint16 *further = (const uint16 *) packer->further.data;
+	uint32		nfurther = packer->further.len / sizeof(uint16);
+	int			first_bits = choose_low_bits(packer->firsts, n);
+	int			further_bits = choose_low_bits(further, nfurther);
+	SearchBitWriter writer = {out};
+
+	if (n == 0)
+		return;
+	appendStringInfoCharMacro(out, (char) (first_bits | further_bits << 4));
+	write_number(out, nfurther);
+	write_number(out, sum_highs(packer->firsts, n, first_bits));
+	if (nfurther > 0)
+		write_number(out, sum_highs(further, nfurther, further_bits));
+	write_lows(&writer, packer->firsts, n, first_bits);
+	write_lows(&writer, further, nfurther, further_bits);
+	write_highs(&writer, packer->firsts, n, first_bits);
+	if (nfurther > 0)
+		write_highs(&writer, packer->counts, n, 0);
+	write_highs(&writer, further, nfurther, further_bits);
+	search_finish_bits(&writer);
+	packer->count = 0;
+	resetStringInfo(&packer->further);
+}
+
+void
+search_places_pack(SearchPlacesPacker *packer, StringInfo out, const uint8 *from)
 {
 	uint32		n;
+	uint32		number;
+	uint16		distance;
 
-	if (*from < MANY)
-		return from + (*from < FAR ? 1 : 2);
-	from = read_count(from, &n);
-	return skip_numbers(from, n);
+	if (packer->count == SEARCH_BLOCK)
+		search_places_finish(packer, out);
+	from = read_number(from, &n);
+	from = read_number(from, &number);
+	packer->firsts[packer->count] = number;
+	packer->counts[packer->count++] = n - 1;
+	for (uint32 i = 1; i < n; i++)
+	{
+		from = read_number(from, &number);
+		distance = number - 1;
+		appendBinaryStringInfoNT(&packer->further, (char *) &distance, sizeof(distance));
+	}
 }
 
-const uint8 *
-search_places_decode(const uint8 *from, uint16 *places, int *count)
+void
+search_places_open(SearchPlaceCursor *cursor, const SearchSegment *segment,
+				   const SearchTermEntry *entry)
 {
-	uint32		place = 0;
-	uint32		n;
+	Size		term = entry - SEARCH_SECTION(segment, SECTION_TERMS, SearchTermEntry);
 
-	if (*from < FAR)
-	{
-		places[0] = *from;
-		*count = 1;
-		return from + 1;
-	}
-	if (*from < MANY)
-	{
-		places[0] = (uint16) (*from - FAR) << 8 | from[1];
-		*count = 1;
-		return from + 2;
-	}
-	from = read_count(from, &n);
-	*count = Min(n, SEARCH_MAX_PLACES);
-	for (uint32 i = 0; i < n; i++)
-	{
-		uint32		distance;
-
-		from = read_number(from, &distance);
-		place += distance;
-		if (i < SEARCH_MAX_PLACES)
-			places[i] = place;
-	}
-	return from;
+	memset(cursor, 0, sizeof(*cursor));
+	cursor->next = SEARCH_SECTION(segment, SECTION_PLACES, uint8) +
+		SEARCH_SECTION(segment, SECTION_PLACE_STARTS, uint32)[term];
+	cursor->total = entry->frequency;
 }
 
-const uint8 *
-search_places_skip(const uint8 *from)
+/* Come to the next block. */
+static void
+open_block(SearchPlaceCursor *cursor)
 {
-	return skip_posting(from);
+	uint32		n = Min(cursor->total - cursor->end, SEARCH_BLOCK);
+	uint8		bits = *cursor->next;
+	uint32		nfurther;
+	uint32		first_sum;
+	uint32		further_sum = 0;
+	uint32		end;
+
+	cursor->begin = cursor->number = cursor->end;
+	cursor->end += n;
+	cursor->packed = read_number(cursor->next + 1, &nfurther);
+	cursor->packed = read_number(cursor->packed, &first_sum);
+	if (nfurther > 0)
+		cursor->packed = read_number(cursor->packed, &further_sum);
+	cursor->first_bits = bits & 15;
+	cursor->further_bits = bits >> 4;
+	cursor->has_further = nfurther > 0;
+	cursor->passed = 0;
+	cursor->further_lows = n * cursor->first_bits;
+	cursor->first_highs = cursor->further_lows + nfurther * cursor->further_bits;
+	cursor->counts = cursor->first_highs + n + first_sum;
+	cursor->further_highs = cursor->counts + (nfurther > 0 ? n + nfurther : 0);
+	end = cursor->further_highs + nfurther + further_sum;
+	cursor->next = cursor->packed + (end + 7) / 8;
 }
 
-const uint8 *
-search_places_skip_many(const uint8 *from, uint32 count)
+/* Where as many zeros have been passed. */
+static pg_attribute_always_inline uint32
+skip_zeros(const uint8 *packed, uint32 position, uint32 count)
 {
-	/* documents side by side have a few between them only */
-	while (count >= 16)
+	while (count > 0)
 	{
-		uint64		eight;
-		int			single = 8;
+		uint64		zeros = ~search_read_bits(packed, position, PG_UINT64_MAX) &
+		search_mask_of(LOADED_BITS);
+		uint32		here = __builtin_popcountll(zeros);
 
-		memcpy(&eight, from, sizeof(eight));
-#ifdef WORDS_BIGENDIAN
-		eight = pg_bswap64(eight);
-#endif
-		/* bytes of FAR or more: the two top bits are set */
-		eight &= eight << 1 & UINT64CONST(0x8080808080808080);
-		if (eight != 0)
-			single = pg_rightmost_one_pos64(eight) / 8;
-		from += single;
-		count -= single;
-		if (single < 8)
+		if (here < count)
 		{
-			from = skip_posting(from);
-			count--;
+			count -= here;
+			position += LOADED_BITS;
+			continue;
 		}
+		for (; count > 1; count--)
+			zeros &= zeros - 1;
+		return position + pg_rightmost_one_pos64(zeros) + 1;
 	}
-	while (count-- > 0)
-		from = skip_posting(from);
-	return from;
+	return position;
+}
+
+/* How many ones come next; passes them and the zero behind. */
+static pg_attribute_always_inline uint32
+read_ones(const uint8 *packed, uint32 *position)
+{
+	uint32		from = *position;
+
+	*position = skip_zeros(packed, from, 1);
+	return *position - from - 1;
+}
+
+/* Pass over postings of the block. */
+static pg_attribute_always_inline void
+skip_postings(SearchPlaceCursor *cursor, uint32 count)
+{
+	uint32		counts;
+	uint32		further;
+
+	cursor->number += count;
+	cursor->first_highs = skip_zeros(cursor->packed, cursor->first_highs, count);
+	if (!cursor->has_further)
+		return;
+	counts = skip_zeros(cursor->packed, cursor->counts, count);
+	further = counts - cursor->counts - count;
+	cursor->counts = counts;
+	cursor->further_highs = skip_zeros(cursor->packed, cursor->further_highs, further);
+	cursor->passed += further;
+}
+
+/* Read the next posting of the block. */
+static pg_attribute_always_inline int
+read_posting(SearchPlaceCursor *cursor, uint16 *places)
+{
+	const uint8 *packed = cursor->packed;
+	uint32		low = (cursor->number++ - cursor->begin) * cursor->first_bits;
+	uint32		place = read_ones(packed, &cursor->first_highs) << cursor->first_bits |
+		(uint32) search_read_bits(packed, low, search_mask_of(cursor->first_bits));
+	uint32		further;
+
+	places[0] = place;
+	if (!cursor->has_further)
+		return 1;
+	further = read_ones(packed, &cursor->counts);
+	low = cursor->further_lows + cursor->passed * cursor->further_bits;
+	cursor->passed += further;
+	for (uint32 i = 1; i <= further; i++, low += cursor->further_bits)
+	{
+		place += read_ones(packed, &cursor->further_highs) << cursor->further_bits |
+			(uint32) search_read_bits(packed, low, search_mask_of(cursor->further_bits));
+		place++;
+		places[i] = place;
+	}
+	return further + 1;
+}
+
+SEARCH_VECTORIZED static int
+read_places(SearchPlaceCursor *cursor, uint32 posting, uint16 *places)
+{
+	while (posting >= cursor->end)
+		open_block(cursor);
+	skip_postings(cursor, posting - cursor->number);
+	return read_posting(cursor, places);
+}
+
+int
+search_places_read(SearchPlaceCursor *cursor, uint32 posting, uint16 *places)
+{
+	return read_places(cursor, posting, places);
 }

@@ -10,6 +10,7 @@
 #include "port/pg_bitutils.h"
 
 #include "search/bits.h"
+#include "search/pack.h"
 #include "search/postings.h"
 
 SEARCH_VECTORIZED static uint64
@@ -28,58 +29,6 @@ search_count_bits(const uint64 *words, Size nwords)
 	return count_common_bits(words, words, nwords);
 }
 
-static int
-bits_of(uint32 value)
-{
-	return value == 0 ? 0 : pg_leftmost_one_pos32(value) + 1;
-}
-
-/* A growing run of packed bits. */
-typedef struct BitWriter
-{
-	StringInfo	out;
-	uint64		pending;
-	int			npending;
-} BitWriter;
-
-static void
-write_bits(BitWriter *writer, uint32 value, int bits)
-{
-	writer->pending |= (uint64) value << writer->npending;
-	writer->npending += bits;
-	while (writer->npending >= 8)
-	{
-		appendStringInfoCharMacro(writer->out, (char) writer->pending);
-		writer->pending >>= 8;
-		writer->npending -= 8;
-	}
-}
-
-static void
-finish_bits(BitWriter *writer)
-{
-	if (writer->npending > 0)
-		appendStringInfoCharMacro(writer->out, (char) writer->pending);
-	writer->pending = 0;
-	writer->npending = 0;
-}
-
-/* The value at a bit position; reads up to 8 bytes on from its first. */
-static inline uint32
-read_bits(const uint8 *packed, uint64 position, uint32 mask)
-{
-	uint64		word;
-
-	memcpy(&word, packed + (position >> 3), sizeof(word));
-	return (uint32) (word >> (position & 7)) & mask;
-}
-
-static inline uint32
-mask_of(int bits)
-{
-	return bits == 32 ? 0xffffffff : (1u << bits) - 1;
-}
-
 /* The range of impacts[0 .. count - 1]. */
 static void
 impact_range(const uint8 *impacts, uint32 count, uint8 *minimum, uint8 *maximum)
@@ -94,30 +43,87 @@ impact_range(const uint8 *impacts, uint32 count, uint8 *minimum, uint8 *maximum)
 }
 
 static void
-write_impacts(BitWriter *writer, const uint8 *impacts, uint32 count, uint8 minimum, int bits)
+write_impacts(SearchBitWriter *writer, const uint8 *impacts, uint32 count, uint8 minimum, int bits)
 {
 	for (uint32 i = 0; i < count; i++)
-		write_bits(writer, impacts[i] - minimum, bits);
+		search_write_bits(writer, impacts[i] - minimum, bits);
+}
+
+/* How far a document of a block lies behind the one before, less one. */
+static inline uint32
+distance_of(const uint32 *documents, uint32 i)
+{
+	return documents[i] - documents[i - 1] - 1;
+}
+
+/* What the high bits of a block's distances add up to. */
+static uint32
+sum_highs(const uint32 *documents, uint32 count, int low_bits)
+{
+	uint32		sum = 0;
+
+	for (uint32 i = 1; i < count; i++)
+		sum += distance_of(documents, i) >> low_bits;
+	return sum;
+}
+
+/* How many low bits make the code of a block's documents shortest; *high_sum fits a byte. */
+static int
+choose_low_bits(const uint32 *documents, uint32 count, uint32 *high_sum)
+{
+	int			bits = Max(search_bits_of((documents[count - 1] - documents[0]) / count) - 2, 0);
+
+	*high_sum = sum_highs(documents, count, bits);
+	while (*high_sum > 0)
+	{
+		uint32		next = sum_highs(documents, count, bits + 1);
+
+		if (*high_sum <= PG_UINT8_MAX && *high_sum - next <= count - 1)
+			break;
+		*high_sum = next;
+		bits++;
+	}
+	return bits;
+}
+
+static void
+write_header(StringInfo out, const SearchBlockHeader *header)
+{
+	appendBinaryStringInfo(out, (const char *) &header->first, sizeof(header->first));
+	appendStringInfoCharMacro(out, (char) header->high_sum);
+	appendStringInfoCharMacro(out, (char) header->minimum);
+	appendStringInfoCharMacro(out, (char) (header->low_bits | header->impact_bits << 5));
+}
+
+static void
+write_distances(SearchBitWriter *writer, const uint32 *documents, uint32 count, int low_bits)
+{
+	for (uint32 i = 1; i < count; i++)
+		search_write_bits(writer, distance_of(documents, i) & search_mask_of(low_bits), low_bits);
+	for (uint32 i = 1; i < count; i++)
+	{
+		for (uint32 zeros = distance_of(documents, i) >> low_bits; zeros > 0; zeros--)
+			search_write_bits(writer, 0, 1);
+		search_write_bits(writer, 1, 1);
+	}
 }
 
 static void
 encode_block(StringInfo out, const uint32 *documents, const uint8 *impacts, uint32 count)
 {
-	SearchBlockHeader header = {documents[0], (uint8) (count - 1)};
-	BitWriter	writer = {out};
-	uint32		widest = 0;
+	SearchBlockHeader header = {documents[0]};
+	SearchBitWriter writer = {out};
+	uint32		high_sum;
 	uint8		maximum;
 
-	for (uint32 i = 1; i < count; i++)
-		widest = Max(widest, documents[i] - documents[i - 1] - 1);
 	impact_range(impacts, count, &header.minimum, &maximum);
-	header.document_bits = bits_of(widest);
-	header.impact_bits = bits_of(maximum - header.minimum);
-	appendBinaryStringInfo(out, (char *) &header, sizeof(header));
-	for (uint32 i = 1; i < count; i++)
-		write_bits(&writer, documents[i] - documents[i - 1] - 1, header.document_bits);
+	header.low_bits = choose_low_bits(documents, count, &high_sum);
+	header.high_sum = high_sum;
+	header.impact_bits = search_bits_of(maximum - header.minimum);
+	write_header(out, &header);
+	write_distances(&writer, documents, count, header.low_bits);
 	write_impacts(&writer, impacts, count, header.minimum, header.impact_bits);
-	finish_bits(&writer);
+	search_finish_bits(&writer);
 }
 
 static void
@@ -129,7 +135,7 @@ encode_dense(StringInfo out, uint32 ndocuments, const uint32 *documents, const u
 	uint64	   *bitmap = palloc0(nwords * sizeof(uint64));
 	SearchChunkHeader *chunks = palloc0(nchunks * sizeof(SearchChunkHeader));
 	StringInfoData packed;
-	BitWriter	writer = {&packed};
+	SearchBitWriter	writer = {&packed};
 	uint32		i = 0;
 
 	initStringInfo(&packed);
@@ -143,10 +149,10 @@ encode_dense(StringInfo out, uint32 ndocuments, const uint32 *documents, const u
 		if (i == start)
 			continue;
 		impact_range(impacts + start, i - start, &chunks[chunk].minimum, &chunks[chunk].maximum);
-		chunks[chunk].impact_bits = bits_of(chunks[chunk].maximum - chunks[chunk].minimum);
+		chunks[chunk].impact_bits = search_bits_of(chunks[chunk].maximum - chunks[chunk].minimum);
 		write_impacts(&writer, impacts + start, i - start, chunks[chunk].minimum,
 					  chunks[chunk].impact_bits);
-		finish_bits(&writer);
+		search_finish_bits(&writer);
 	}
 	while (out->len % sizeof(uint64) != 0)
 		appendStringInfoCharMacro(out, '\0');
@@ -184,52 +190,56 @@ search_postings_encode(StringInfo out, SearchTermEntry *entry, uint32 ndocuments
 static inline const uint8 *
 read_header(const uint8 *block, SearchBlockHeader *header)
 {
-	memcpy(header, block, sizeof(*header));
-	return block + sizeof(*header);
+	memcpy(&header->first, block, sizeof(header->first));
+	header->high_sum = block[4];
+	header->minimum = block[5];
+	header->low_bits = block[6] & 31;
+	header->impact_bits = block[6] >> 5;
+	return block + SEARCH_BLOCK_HEADER;
 }
 
-static inline const uint8 *
-block_end(const uint8 *packed, const SearchBlockHeader *header)
-{
-	uint32		bits = header->count_less_one * header->document_bits +
-		(header->count_less_one + 1) * header->impact_bits;
-
-	return packed + (bits + 7) / 8;
-}
-
-/* Decode the documents of a block; returns how many bits of it they take. */
+/* Decode the n documents of a block; returns how many bits of it they take. */
 static pg_attribute_always_inline uint64
-decode_documents(const SearchBlockHeader *header, const uint8 *packed, uint32 *documents)
+decode_documents(const SearchBlockHeader *header, const uint8 *packed, uint32 n, uint32 *documents)
 {
-	uint32		mask = mask_of(header->document_bits);
+	int			bits = header->low_bits;
+	uint64		mask = search_mask_of(bits);
+	uint64		low = 0;
+	uint64		highs = (uint64) (n - 1) * bits;
 	uint32		document = header->first;
-	uint64		position = 0;
+	int			behind = -1;	/* the last one, from the bits at hand on */
 
 	documents[0] = document;
-	for (uint32 i = 1; i <= header->count_less_one; i++, position += header->document_bits)
+	for (uint32 i = 1; i < n; highs += SEARCH_PACKED_BITS, behind -= SEARCH_PACKED_BITS)
 	{
-		document += read_bits(packed, position, mask) + 1;
-		documents[i] = document;
+		uint64		word = search_read_bits(packed, highs, search_mask_of(SEARCH_PACKED_BITS));
+
+		for (; word != 0 && i < n; word &= word - 1, low += bits)
+		{
+			int			one = pg_rightmost_one_pos64(word);
+
+			document += ((uint32) (one - behind - 1) << bits |
+						 (uint32) search_read_bits(packed, low, mask)) + 1;
+			behind = one;
+			documents[i++] = document;
+		}
 	}
-	return position;
+	return (uint64) (n - 1) * (bits + 1) + header->high_sum;
 }
 
-/* Decode a block; impacts: NULL, or where they go; returns the next one. */
+/* Decode a block of n postings; impacts: NULL, or where they go; returns the next one. */
 SEARCH_VECTORIZED static const uint8 *
-decode_block(const uint8 *block, uint32 *documents, uint8 *impacts, int *count)
+decode_block(const uint8 *block, uint32 n, uint32 *documents, uint8 *impacts)
 {
 	SearchBlockHeader header;
 	const uint8 *packed = read_header(block, &header);
-	uint64		position = decode_documents(&header, packed, documents);
-	uint32		mask = mask_of(header.impact_bits);
-	uint32		n = header.count_less_one + 1;
+	uint64		position = decode_documents(&header, packed, n, documents);
+	const uint8 *next = packed + (position + n * header.impact_bits + 7) / 8;
+	uint64		mask = search_mask_of(header.impact_bits);
 
-	*count = n;
-	if (impacts == NULL)
-		return block_end(packed, &header);
-	for (uint32 i = 0; i < n; i++, position += header.impact_bits)
-		impacts[i] = header.minimum + read_bits(packed, position, mask);
-	return block_end(packed, &header);
+	for (uint32 i = 0; i < n && impacts != NULL; i++, position += header.impact_bits)
+		impacts[i] = header.minimum + search_read_bits(packed, position, mask);
+	return next;
 }
 
 static const uint8 *
@@ -273,8 +283,9 @@ next_block(SearchCursor *cursor, uint32 end)
 	memcpy(&first, cursor->next, sizeof(first));
 	if (first >= end)
 		return false;
-	cursor->next = decode_block(cursor->next, cursor->block_documents, cursor->block_impacts,
-								&cursor->count);
+	cursor->count = Min(cursor->left, SEARCH_BLOCK);
+	cursor->next = decode_block(cursor->next, cursor->count, cursor->block_documents,
+								cursor->block_impacts);
 	cursor->left -= cursor->count;
 	cursor->at = 0;
 	return true;
@@ -286,7 +297,8 @@ next_documents(SearchCursor *cursor)
 {
 	if (cursor->left == 0)
 		return false;
-	cursor->next = decode_block(cursor->next, cursor->block_documents, NULL, &cursor->count);
+	cursor->count = Min(cursor->left, SEARCH_BLOCK);
+	cursor->next = decode_block(cursor->next, cursor->count, cursor->block_documents, NULL);
 	cursor->left -= cursor->count;
 	return true;
 }
@@ -441,7 +453,7 @@ search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, ui
 static void
 unpack_eights(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
 {
-	uint32		mask = mask_of(bits);
+	uint64		mask = search_mask_of(bits);
 
 	for (uint32 i = 0; i < count; i += 8, packed += bits)
 	{
@@ -459,7 +471,7 @@ __attribute__((target("bmi2"))) static void
 unpack_eights_bmi2(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
 {
 	const uint64 ones = UINT64CONST(0x0101010101010101);
-	uint64		spread = ones * mask_of(bits);
+	uint64		spread = ones * search_mask_of(bits);
 	uint64		base = ones * minimum;
 
 	for (uint32 i = 0; i < count; i += 8, packed += bits)

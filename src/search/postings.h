@@ -3,11 +3,12 @@
  * postings.h
  *	  Which documents hold a term, and how much that says of them.
  *
- * A posting is a document and its impact, 1 to 255: the saturated, length
- * normalised BM25F frequency in steps of SEARCH_IMPACT_STEP.  Two forms:
+ * A posting is a document and its impact, 1 to SEARCH_IMPACTS: the saturated,
+ * length normalised BM25F frequency in steps of SEARCH_IMPACT_STEP.  Two forms:
  *
- * blocks	for most terms: up to 128 postings each, the distances between
- *			documents and the impacts packed with as few bits as the block's
+ * blocks	for most terms: 128 postings each, the last with what is left; the
+ *			distances between documents in Golomb's code as Rice has it
+ *			(1979), the impacts packed with as few bits as the block's
  *			largest needs.
  * dense	for terms in at least an eighth of the documents: a bitmap, and
  *			for each chunk of documents the impacts packed the same way.
@@ -23,21 +24,37 @@
 
 #define SEARCH_BLOCK		128
 
-/* k1 + 1, the bound of a saturated frequency, in 255 steps */
+/*
+ * k1 + 1, the bound of a saturated frequency, in so many steps: fewer take less
+ * room, and these are enough, measured on the collections of
+ * test/t/060_search_quality.pl.
+ */
 #define SEARCH_K1			1.8f
-#define SEARCH_IMPACT_STEP	((SEARCH_K1 + 1.0f) / 255.0f)
+#define SEARCH_IMPACTS		80
+#define SEARCH_IMPACT_STEP	((SEARCH_K1 + 1.0f) / SEARCH_IMPACTS)
 
 /* Postings are read 8 bytes at a time: these follow the last one. */
 #define SEARCH_POSTINGS_PADDING 16
 
+/*
+ * What a block begins with: its first document in four bytes, then one each for
+ * high_sum, the minimum, and both numbers of bits.  Behind it lie, packed:
+ *
+ *	the low bits of each further document's distance from the one before, less
+ *	one;
+ *	their high bits: for each as many zeros, then a one;
+ *	each posting's impact less the minimum.
+ */
 typedef struct SearchBlockHeader
 {
 	uint32		first;			/* document */
-	uint8		count_less_one;
-	uint8		document_bits;	/* of each distance less one */
+	uint8		high_sum;		/* zeros among the high bits */
 	uint8		minimum;		/* impact */
-	uint8		impact_bits;	/* of each impact less the minimum */
+	uint8		low_bits;
+	uint8		impact_bits;
 } SearchBlockHeader;
+
+#define SEARCH_BLOCK_HEADER 7	/* bytes */
 
 /* A chunk of a dense term. */
 typedef struct SearchChunkHeader

@@ -237,52 +237,49 @@ has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
 	return !isnull && strcmp(search_fold_code(TextDatumGetCString(value)), code) == 0;
 }
 
-/* The first of the segment's codes whose hash is not less. */
-static uint32
-first_code(const SearchSegment *segment, uint32 hash)
+/* Append to run->coded the documents with a code's hash, which may deceive. */
+static void
+add_hashed(Run *run, uint32 hash)
 {
-	const SearchCode *codes = SEARCH_SECTION(segment, SECTION_CODES, SearchCode);
-	uint32		low = 0;
-	uint32		high = segment->ncodes;
+	const SearchSegment *segment = run->segment;
+	const uint32 *starts = SEARCH_SECTION(segment, SECTION_CODE_STARTS, uint32);
+	uint32		bucket = search_segment_bucket(segment, hash);
+	uint32		room = run->ncoded + starts[bucket + 1] - starts[bucket] + 1;
 
-	while (low < high)
+	if (run->coded == NULL)
+		run->coded = palloc(room * sizeof(uint32));
+	else
+		run->coded = repalloc(run->coded, room * sizeof(uint32));
+	for (uint32 place = starts[bucket]; place < starts[bucket + 1]; place++)
 	{
-		uint32		middle = low + (high - low) / 2;
+		SearchCode	code = search_segment_code(segment, bucket, place);
 
-		if (codes[middle].hash < hash)
-			low = middle + 1;
-		else
-			high = middle;
+		if (code.hash == hash)
+			run->coded[run->ncoded++] = code.document;
 	}
-	return low;
 }
 
-/* Find the documents with a code searched for; hashes may deceive. */
+/* Find the documents with a code searched for. */
 static void
 find_code(Run *run, const char *code)
 {
-	const SearchCode *codes = SEARCH_SECTION(run->segment, SECTION_CODES, SearchCode);
-	uint32		hash = search_code_hash(code, strlen(code));
-	uint32		low = first_code(run->segment, hash);
-	uint32		end = low;
+	const pg_uuid_t *ids = SEARCH_SECTION(run->segment, SECTION_IDS, pg_uuid_t);
+	int			kept = run->ncoded;
+	int			end;
 	SearchProducts products;
 
-	while (end < run->segment->ncodes && codes[end].hash == hash)
-		end++;
-	if (low == end)
+	add_hashed(run, search_code_hash(code, strlen(code)));
+	end = run->ncoded;
+	run->ncoded = kept;
+	if (end == kept)
 		return;
-	if (run->coded == NULL)
-		run->coded = palloc((end - low) * sizeof(uint32));
-	else
-		run->coded = repalloc(run->coded, (run->ncoded + end - low) * sizeof(uint32));
 	search_products_open(&products, GetActiveSnapshot());
-	for (; low < end; low++)
+	for (int i = kept; i < end; i++)
 	{
-		const pg_uuid_t *ids = SEARCH_SECTION(run->segment, SECTION_IDS, pg_uuid_t);
+		uint32		document = run->coded[i];
 
-		if (is_allowed(run, codes[low].document) &&
-			has_code(&products, &ids[codes[low].document], code))
-			run->coded[run->ncoded++] = codes[low].document;
+		if (is_allowed(run, document) && has_code(&products, &ids[document], code))
+			run->coded[run->ncoded++] = document;
 	}
 	search_products_close(&products);
 }
@@ -517,7 +514,7 @@ static inline float
 boost(const Run *run, uint32 document)
 {
 	int			popularity = SEARCH_SECTION(run->segment, SECTION_POPULARITY, uint8)[document];
-	int			age = run->today - SEARCH_SECTION(run->segment, SECTION_DAYS, uint16)[document];
+	int			age = run->today - (int) (search_segment_created(run->segment, document) / USECS_PER_DAY);
 
 	return 1.0f + run->popularity[popularity] +
 		run->freshness[Max(0, Min(age, FRESHNESS_DAYS - 1))];
@@ -582,7 +579,7 @@ run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
 	uint8		impacts[SEARCH_CHUNK];
 	uint32		count;
 
-	if (least > 255)
+	if (least > SEARCH_IMPACTS)
 	{
 		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
 		search_cursor_mark(&walk->cursor, chunk, words);

@@ -31,6 +31,16 @@ search_segment_seal(SearchSegment *segment)
 	segment->checksum = checksum_of(segment, segment->size);
 }
 
+/* Does a segment begin as one of another version of the layout does? */
+static bool
+is_of_other_version(const SearchSegment *segment)
+{
+	int			version = segment->magic & 0xFF;
+
+	return (segment->magic & ~0xFF) == SEARCH_SEGMENT_KIND && version >= '1' && version <= '9' &&
+		segment->magic != SEARCH_SEGMENT_MAGIC;
+}
+
 void
 search_segment_check(const SearchSegment *segment, uint64 size)
 {
@@ -39,6 +49,8 @@ search_segment_check(const SearchSegment *segment, uint64 size)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
+			 size >= sizeof(segment->magic) && is_of_other_version(segment) ?
+			 errmsg("the search index was made by another version of padlock") :
 			 errmsg("the search index is damaged or was made by another kind of machine"),
 			 errhint("Run SELECT padlock.search_rebuild().")));
 }
@@ -82,17 +94,17 @@ int64
 search_segment_document(const SearchSegment *segment, const pg_uuid_t *id)
 {
 	const pg_uuid_t *ids = SEARCH_SECTION(segment, SECTION_IDS, pg_uuid_t);
-	const uint32 *by_id = SEARCH_SECTION(segment, SECTION_BY_ID, uint32);
 	uint32		low = 0;
 	uint32		high = segment->ndocuments;
 
 	while (low < high)
 	{
 		uint32		middle = low + (high - low) / 2;
-		int			order = search_compare_ids(&ids[by_id[middle]], id);
+		uint32		document = search_segment_by_id(segment, middle);
+		int			order = search_compare_ids(&ids[document], id);
 
 		if (order == 0)
-			return by_id[middle];
+			return document;
 		if (order < 0)
 			low = middle + 1;
 		else
@@ -121,4 +133,41 @@ search_segment_company(const SearchSegment *segment, const pg_uuid_t *id)
 			high = middle;
 	}
 	return -1;
+}
+
+uint32
+search_segment_bucket(const SearchSegment *segment, uint32 hash)
+{
+	return (uint32) ((uint64) hash >> (SEARCH_HASH_BITS - segment->bucket_bits));
+}
+
+uint32
+search_segment_buckets(const SearchSegment *segment)
+{
+	return UINT32_C(1) << segment->bucket_bits;
+}
+
+SearchCode
+search_segment_code(const SearchSegment *segment, uint32 bucket, uint32 place)
+{
+	int			bits = SEARCH_HASH_BITS - segment->bucket_bits;
+	SearchCode	code;
+
+	code.hash = (uint32) ((uint64) bucket << bits |
+						  search_segment_packed(segment, SECTION_CODE_HASHES, place, bits));
+	code.document = (uint32) search_segment_packed(segment, SECTION_CODE_DOCUMENTS, place,
+												   segment->document_bits);
+	return code;
+}
+
+void
+search_segment_read_codes(const SearchSegment *segment, SearchCode *codes)
+{
+	const uint32 *starts = SEARCH_SECTION(segment, SECTION_CODE_STARTS, uint32);
+
+	for (uint32 bucket = 0; bucket < search_segment_buckets(segment); bucket++)
+	{
+		for (uint32 place = starts[bucket]; place < starts[bucket + 1]; place++)
+			codes[place] = search_segment_code(segment, bucket, place);
+	}
 }

@@ -9,8 +9,12 @@
  * numbered by falling popularity, then by id, which is the order that a
  * search without words asks for.
  *
+ * Columns are as narrow as their values let them be; their widths are in the
+ * header.
+ *
  * Numbers are in the byte order of the machine that wrote them; another
- * machine sees another magic number and builds the index anew.
+ * machine sees another magic number, and so does another version of this
+ * layout: then the index has to be built anew.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +24,11 @@
 #include "utils/uuid.h"
 
 #include "search/analyze.h"
+#include "search/pack.h"
 
-#define SEARCH_SEGMENT_MAGIC 0x50534534 /* "PSE4" */
+/* "PSE" and the version of the layout */
+#define SEARCH_SEGMENT_KIND	0x50534500
+#define SEARCH_SEGMENT_MAGIC (SEARCH_SEGMENT_KIND | '5')
 
 /* Ages that are not limited. */
 #define SEARCH_AGE_NONE		255
@@ -40,25 +47,35 @@
 typedef enum SearchSection
 {
 	SECTION_IDS,				/* pg_uuid_t, by document */
-	SECTION_BY_ID,				/* uint32: documents in the order of their ids */
-	SECTION_PREMIUMS,			/* double */
-	SECTION_CREATED,			/* int64: TimestampTz */
-	SECTION_DAYS,				/* uint16: day of created_at, from 2000-01-01 */
+	SECTION_BY_ID,				/* packed: documents in the order of their ids */
+	SECTION_PREMIUMS,			/* int32 of hundredths, or double */
+	SECTION_CREATED,			/* packed, see SearchTimes; or int64: TimestampTz */
 	SECTION_POPULARITY,			/* uint8 */
 	SECTION_MINIMUM_AGES,		/* uint8 */
 	SECTION_MAXIMUM_AGES,		/* uint8 */
-	SECTION_COMPANY,			/* uint32: index into companies */
+	SECTION_COMPANY,			/* uint8, uint16 or uint32: index into companies */
 	SECTION_COMPANIES,			/* pg_uuid_t, sorted */
-	SECTION_CODES,				/* SearchCode, sorted */
+	SECTION_CODE_STARTS,		/* uint32: first code of each bucket, and the end */
+	SECTION_CODE_HASHES,		/* packed: lower bits; the upper are the bucket */
+	SECTION_CODE_DOCUMENTS,		/* packed */
 	SECTION_KILLED,				/* pg_uuid_t, sorted: gone from older segments */
 	SECTION_KILLS,				/* SearchKill: what that means for each of them */
 	SECTION_TERMS,				/* SearchTermEntry, sorted, and one more */
 	SECTION_STRINGS,			/* the terms' strings */
 	SECTION_POSTINGS,
-	SECTION_PLACE_STARTS,		/* uint64: each term's offset in the next one */
+	SECTION_PLACE_STARTS,		/* uint32: each term's offset in the next one */
 	SECTION_PLACES,				/* see places.h */
 	SEARCH_SECTIONS
 } SearchSection;
+
+/* How times are packed: each is base + unit * a number of so many bits. */
+typedef struct SearchTimes
+{
+	int64		base;
+	uint64		unit;
+	uint32		bits;			/* more than SEARCH_PACKED_BITS: not packed */
+	uint32		padding;
+} SearchTimes;
 
 typedef struct SearchSegment
 {
@@ -73,15 +90,23 @@ typedef struct SearchSegment
 	float		average_length[SEARCH_FIELDS];
 	uint32		checksum;		/* CRC-32C of all the rest, once it is written */
 	uint64		size;			/* in bytes, with this header */
+	SearchTimes created;
+	uint8		document_bits;	/* of a packed document */
+	uint8		company_bytes;	/* 1, 2 or 4 */
+	uint8		bucket_bits;	/* of a code's hash */
+	bool		hundredths;		/* premiums are */
+	uint32		padding;
 	uint64		sections[SEARCH_SECTIONS];	/* offsets from this header */
 } SearchSegment;
 
-/* A product code's hash, and its document. */
+/* A product code's hash, and its document; codes are sorted by both. */
 typedef struct SearchCode
 {
 	uint32		hash;
 	uint32		document;
 } SearchCode;
+
+#define SEARCH_HASH_BITS	32
 
 /* A document of an older segment that this segment replaces or removes. */
 typedef struct SearchKill
@@ -127,6 +152,53 @@ extern void search_segment_seal(SearchSegment *segment);
  */
 extern void search_segment_check(const SearchSegment *segment, uint64 size);
 
+/* A number of a packed section. */
+static inline uint64
+search_segment_packed(const SearchSegment *segment, SearchSection section, uint64 place, int bits)
+{
+	return search_read_bits(SEARCH_SECTION(segment, section, uint8), place * bits,
+							search_mask_of(bits));
+}
+
+/* The document of a place in the order of ids. */
+static inline uint32
+search_segment_by_id(const SearchSegment *segment, uint32 place)
+{
+	return (uint32) search_segment_packed(segment, SECTION_BY_ID, place, segment->document_bits);
+}
+
+/* A document's premium. */
+static inline double
+search_segment_premium(const SearchSegment *segment, uint32 document)
+{
+	if (segment->hundredths)
+		return SEARCH_SECTION(segment, SECTION_PREMIUMS, int32)[document] / 100.0;
+	return SEARCH_SECTION(segment, SECTION_PREMIUMS, double)[document];
+}
+
+/* A document's created_at, a TimestampTz. */
+static inline int64
+search_segment_created(const SearchSegment *segment, uint32 document)
+{
+	const SearchTimes *created = &segment->created;
+
+	if (created->bits > SEARCH_PACKED_BITS)
+		return SEARCH_SECTION(segment, SECTION_CREATED, int64)[document];
+	return (int64) (created->base + created->unit *
+					search_segment_packed(segment, SECTION_CREATED, document, created->bits));
+}
+
+/* The index of a document's company. */
+static inline uint32
+search_segment_company_of(const SearchSegment *segment, uint32 document)
+{
+	if (segment->company_bytes == 1)
+		return SEARCH_SECTION(segment, SECTION_COMPANY, uint8)[document];
+	if (segment->company_bytes == 2)
+		return SEARCH_SECTION(segment, SECTION_COMPANY, uint16)[document];
+	return SEARCH_SECTION(segment, SECTION_COMPANY, uint32)[document];
+}
+
 /* The string of a term by its place in the dictionary; not terminated. */
 static inline const char *
 search_segment_string(const SearchSegment *segment, uint32 place, int *length)
@@ -164,5 +236,15 @@ extern int64 search_segment_document(const SearchSegment *segment, const pg_uuid
 
 /* The index of a company, or -1. */
 extern int64 search_segment_company(const SearchSegment *segment, const pg_uuid_t *id);
+
+/* A code by its place; places are those of its bucket, its hash's upper bits. */
+extern SearchCode search_segment_code(const SearchSegment *segment, uint32 bucket, uint32 place);
+
+/* The bucket of a hash, and how many there are. */
+extern uint32 search_segment_bucket(const SearchSegment *segment, uint32 hash);
+extern uint32 search_segment_buckets(const SearchSegment *segment);
+
+/* Read all codes, in their order, into an array of segment->ncodes. */
+extern void search_segment_read_codes(const SearchSegment *segment, SearchCode *codes);
 
 #endif							/* PADLOCK_SEARCH_SEGMENT_H */

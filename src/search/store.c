@@ -54,8 +54,9 @@
 #define BLOCKS_TABLE	"search_blocks"
 #define CHANGES_TABLE	"search_changes"
 
-/* A block's row fills a page. */
-#define BLOCK_SIZE		8000
+/* A block's row fills a page: a tuple's header, the key, and the bytes. */
+#define BLOCK_SIZE		(MAXALIGN_DOWN(MaxHeapTupleSize) - MAXALIGN(SizeofHeapTupleHeader) - \
+						 sizeof(int64) - sizeof(int32) - VARHDRSZ)
 
 enum
 {
@@ -342,7 +343,7 @@ write_blocks(int64 segment, const char *bytes, int64 size)
 	begin_insert(&inserter, BLOCKS_TABLE);
 	for (int64 at = 0; at < size; at += BLOCK_SIZE)
 	{
-		int			length = (int) Min(size - at, BLOCK_SIZE);
+		int			length = (int) Min(size - at, (int64) BLOCK_SIZE);
 		Datum		values[BLOCK_COLUMNS];
 		bool		nulls[BLOCK_COLUMNS] = {false};
 

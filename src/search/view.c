@@ -326,7 +326,6 @@ kill_ids(uint64 *live, const SearchSegment *segment, const pg_uuid_t *ids, uint3
 static void
 kill_companies(uint64 *live, const SearchSegment *segment, const Reading *reading)
 {
-	const uint32 *company = SEARCH_SECTION(segment, SECTION_COMPANY, uint32);
 	bool	   *inactive = palloc0(Max(segment->ncompanies, 1));
 	bool		any = false;
 
@@ -339,7 +338,7 @@ kill_companies(uint64 *live, const SearchSegment *segment, const Reading *readin
 	}
 	for (uint32 i = 0; any && i < segment->ndocuments; i++)
 	{
-		if (inactive[company[i]])
+		if (inactive[search_segment_company_of(segment, i)])
 			kill_document(live, i);
 	}
 	pfree(inactive);

@@ -42,10 +42,10 @@ extern void search_writer_add(SearchWriter *writer, const char *term, int length
 							  const uint32 *documents, const uint8 *impacts, uint32 count);
 
 /*
- * Append to the places of the term added last, encoded as places.h has it: in
- * the order of its documents, in one or more pieces.
+ * Add the places of the next posting of the term added last, in the order of
+ * its documents: bytes of search_places_encode().
  */
-extern void search_writer_add_places(SearchWriter *writer, const uint8 *places, Size length);
+extern void search_writer_add_places(SearchWriter *writer, const uint8 *places);
 
 /* Add a term of which only the frequency is kept. */
 extern void search_writer_add_counted(SearchWriter *writer, const char *term, int length,

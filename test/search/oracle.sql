@@ -205,8 +205,9 @@ CREATE FUNCTION oracle.fields(OUT id uuid, OUT field integer, OUT words tsvector
                            (5, (SELECT string_agg(t, ' ') FROM oracle.json_texts(p.coverage_details) AS t))) AS f(field, content)
      WHERE p.is_active $$;
 
--- BM25F as doc/search.md has it, without boosts, of the products with any of the words.
-CREATE FUNCTION oracle.relevance(query text) RETURNS TABLE (id uuid, score double precision) LANGUAGE sql STABLE AS $$
+-- BM25F as doc/search.md has it, without boosts, of the products with any of the words; and how much
+-- of the score one of the 80 steps is that the index has for how much a word says.
+CREATE FUNCTION oracle.relevance(query text) RETURNS TABLE (id uuid, score double precision, step double precision) LANGUAGE sql STABLE AS $$
     WITH weights(field, weight, b) AS (VALUES (1, 6, 0.5), (2, 3, 0.5), (3, 1, 0.85), (4, 1, 0.85), (5, 0.5, 0.85)),
     texts AS MATERIALIZED (SELECT * FROM oracle.fields()),
     lengths AS MATERIALIZED (
@@ -222,15 +223,19 @@ CREATE FUNCTION oracle.relevance(query text) RETURNS TABLE (id uuid, score doubl
     rarity AS (
         SELECT lexeme, power(ln(1 + ((SELECT count(DISTINCT texts.id) FROM texts) - count(*) + 0.5) / (count(*) + 0.5)), 0.8) AS weight
           FROM found GROUP BY lexeme)
-    SELECT f.id, sum(r.weight * f.x / (1.8 + f.x)) * CASE WHEN count(*) > 1 AND count(*) = (SELECT count(*) FROM asked) THEN 2 ELSE 1 END
-      FROM found AS f JOIN rarity AS r ON r.lexeme = f.lexeme GROUP BY f.id $$;
+    SELECT f.id, sum(r.weight * f.x / (1.8 + f.x)) * c.coordination, sum(r.weight) / 80 * c.coordination
+      FROM found AS f JOIN rarity AS r ON r.lexeme = f.lexeme,
+           LATERAL (SELECT CASE WHEN count(*) > 1 AND count(*) = (SELECT count(*) FROM asked) THEN 2 ELSE 1 END AS coordination
+                      FROM found AS g WHERE g.id = f.id) AS c
+     GROUP BY f.id, c.coordination $$;
 
--- Is the order by relevance right, but for what 8 bits an occurrence can err?
+-- Is the order by relevance right, but for half a step that each of two products is rounded, and for
+-- how lengths are counted?
 CREATE FUNCTION oracle.compare_order(words text) RETURNS text LANGUAGE sql STABLE AS $$
     WITH ranked AS (
-        SELECT a.i, r.score
+        SELECT a.i, r.score, r.step
           FROM oracle.all_pages(jsonb_build_object('search_term', words, 'sort_by', 'relevance', 'per_page', 100)) AS pages CROSS JOIN
                unnest(pages.ids) WITH ORDINALITY AS a(id, i) JOIN oracle.relevance(words) AS r ON r.id = a.id)
     SELECT coalesce((SELECT format('%s: score %s at place %s stands before %s', words, round(a.score::numeric, 3), a.i, round(b.score::numeric, 3))
                        FROM ranked AS a JOIN ranked AS b ON b.i = a.i + 1
-                      WHERE b.score > a.score * 1.15 LIMIT 1), '') $$;
+                      WHERE b.score > 1.1 * a.score + 0.51 * (a.step + b.step) LIMIT 1), '') $$;
