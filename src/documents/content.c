@@ -38,6 +38,7 @@ typedef struct Document
 	pg_uuid_t	user_id;
 	bool		encrypt;		/* is to be sealed */
 	bool		sealed;			/* is */
+	char	   *file_url;		/* or NULL */
 	bool		is_pdf;
 	bool		is_policy;
 } Document;
@@ -119,8 +120,8 @@ lock_document(const pg_uuid_t *id, Document *document)
 	document->user_id = *DatumGetUUIDP(padlock_spi_datum(0, 1, &isnull));
 	document->encrypt = row_boolean(2);
 	document->sealed = row_boolean(3);
-	document->is_pdf = padlock_document_is_pdf(SPI_getvalue(SPI_tuptable->vals[0],
-															SPI_tuptable->tupdesc, 4),
+	document->file_url = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4);
+	document->is_pdf = padlock_document_is_pdf(document->file_url,
 											   SPI_getvalue(SPI_tuptable->vals[0],
 															SPI_tuptable->tupdesc, 5));
 	document->is_policy = row_boolean(6);
@@ -259,6 +260,40 @@ padlock_content_seal(const pg_uuid_t *id)
 	if (content != NULL && document.is_pdf)
 		enqueue_extraction(&document);
 	return length;
+}
+
+/* Is what was fetched from a URL still what a document waits for?  The next attempt sees what else is. */
+static void
+check_fetched(const Document *document, const char *url)
+{
+	if (document->file_url == NULL || strcmp(document->file_url, url) != 0 ||
+		stored_content(document) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the document was given another URL or content meanwhile")));
+}
+
+int64
+padlock_content_seal_fetched(const pg_uuid_t *id, const char *url, const void *bytes,
+							 size_t length)
+{
+	PadlockUserContext saved;
+	Document	document;
+	bool		waits;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	waits = lock_document(id, &document) && document.encrypt && !document.sealed;
+	if (waits)
+	{
+		check_fetched(&document, url);
+		put_sealed(&document, bytes, length);
+	}
+	SPI_finish();
+	padlock_restore_user(&saved);
+	if (waits && document.is_pdf)
+		enqueue_extraction(&document);
+	return waits ? (int64) length : -1;
 }
 
 /* Put a sealed document's text beside its content. */

@@ -43,6 +43,14 @@ extern bool padlock_content_store(const pg_uuid_t *document, const void *bytes, 
 extern int64 padlock_content_seal(const pg_uuid_t *document);
 
 /*
+ * Seal what was fetched from a document's URL.  Returns its bytes, -1 when the
+ * document is gone or was given its content meanwhile, which stays; 55000 when it
+ * has another URL by now.
+ */
+extern int64 padlock_content_seal_fetched(const pg_uuid_t *document, const char *url,
+										  const void *bytes, size_t length);
+
+/*
  * Store a document's text with its number of pages, sealed if its content is,
  * in documents.extracted_text otherwise.  False when the document does not
  * exist, or waits for its content to be sealed.

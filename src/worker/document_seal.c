@@ -5,17 +5,19 @@
  *	  and seals it, and document_reseal, which seals documents under the active
  *	  key.
  *
- * document_seal: payload {"document_id": uuid}, result {"bytes"}.  A content that
- * is stored in clear is sealed in place; otherwise the bytes go from the fetch
- * helper's memory file straight into the cipher.  The URL is one that the
+ * document_seal: payload {"document_id": uuid}, result {"bytes"}, null when there
+ * was nothing to seal (any more).  A content that is stored in clear is sealed in
+ * place; otherwise the bytes go from the fetch helper's memory file straight into
+ * the cipher, unless the document was given its content meanwhile.  The URL is one that the
  * document's owner named: robots.txt is not asked, the address guard holds.
  *
  * document_reseal: payload {"documents"}, how many there were when it was queued,
  * result {"sealed"}, how many of them all attempts together have seen to.  One
  * document a transaction; what is done stays done, so that a later attempt goes
  * on where this one ended.  A content in the object store is fetched, and goes
- * back there by itself.  A document that does not open is passed over and fails
- * the attempt at its end.
+ * back there by itself.  A document that does not open, or whose object the store
+ * does not give, is passed over and fails the attempt at its end; a store that
+ * cannot be asked ends it at once.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +38,7 @@
 #include "documents/content.h"
 #include "worker/document_store.h"
 #include "worker/job.h"
+#include "worker/process.h"
 #include "worker/request.h"
 
 /* What a job has to seal. */
@@ -94,17 +97,17 @@ map_body(const PadlockBlob *body)
 	return bytes;
 }
 
-/* Seal the fetched bytes, in a transaction that is left open. */
-static void
-seal_body(const pg_uuid_t *id, const PadlockBlob *body)
+/* Seal the bytes fetched from a URL, in a transaction that is left open; how many, or -1. */
+static int64
+seal_body(const pg_uuid_t *id, const char *url, const PadlockBlob *body)
 {
 	void	   *volatile bytes = map_body(body);
-	volatile bool stored = false;
+	volatile int64 sealed = -1;
 
 	PG_TRY();
 	{
 		padlock_worker_begin_claimed();
-		stored = padlock_content_store(id, bytes, body->length);
+		sealed = padlock_content_seal_fetched(id, url, bytes, body->length);
 	}
 	PG_FINALLY();
 	{
@@ -112,8 +115,7 @@ seal_body(const pg_uuid_t *id, const PadlockBlob *body)
 			(void) munmap(bytes, body->length);
 	}
 	PG_END_TRY();
-	if (!stored)
-		padlock_job_refuse("the document was deleted");
+	return sealed;
 }
 
 /* A job's result, in the transaction at hand; bytes below 0: nothing was sealed. */
@@ -146,8 +148,7 @@ run_document_seal(const PadlockJob *job)
 		padlock_raise_outcome(fetched->outcome, fetched->http_status,
 							  padlock_outcome_reason(fetched->outcome, fetched->http_status,
 													 fetched->detail));
-	seal_body(&id, fetched->body);
-	return seal_result((int64) fetched->body->length);
+	return seal_result(seal_body(&id, source.url, fetched->body));
 }
 
 /* Note a failed attempt in the document; the last one in its state, by the queue's trigger. */
@@ -184,38 +185,51 @@ next_stale(PadlockStaleWalk *walk, pg_uuid_t *ids)
 	return count;
 }
 
-/* Seal a document anew in a transaction of its own; false, with a line in the log, when it does not open. */
+/* Seal a document anew in a transaction of its own, wherever its content is. */
+static void
+reseal(const PadlockJob *job, const pg_uuid_t *id)
+{
+	padlock_document_bring_back(job, id);
+	padlock_worker_begin_claimed();
+	padlock_content_reseal(id);
+	padlock_worker_commit();
+}
+
+/* Does an error say nothing of other documents? */
 static bool
-reseal(const pg_uuid_t *id)
+is_of_document(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_DATA_EXCEPTION ||
+		error->sqlerrcode == PADLOCK_ERRCODE_REFUSED ||
+		error->sqlerrcode == ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+}
+
+/* The same; false, with a line in the log, when this document cannot be. */
+static bool
+try_reseal(const PadlockJob *job, const pg_uuid_t *id)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
-	padlock_worker_begin_claimed();
 	PG_TRY();
 	{
-		padlock_content_reseal(id);
-		done = true;
+		reseal(job, id);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_DATA_EXCEPTION)
-			PG_RE_THROW();
-		FlushErrorState();
-		padlock_worker_abort();
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("document %s could not be decrypted to be sealed anew",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))))));
+		error = padlock_worker_recover(context);
 	}
 	PG_END_TRY();
-	if (done)
-		padlock_worker_commit();
-	return done;
+	if (error == NULL)
+		return true;
+	if (!is_of_document(error))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("document %s could not be sealed anew: %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))),
+					error->message)));
+	return false;
 }
 
 /*
@@ -281,8 +295,7 @@ begin_progress(const PadlockJob *job, Progress *progress)
 static void
 reseal_one(const PadlockJob *job, const pg_uuid_t *id, Progress *progress)
 {
-	padlock_document_bring_back(job, id);
-	if (reseal(id))
+	if (try_reseal(job, id))
 		progress->done++;
 	else
 		progress->failed++;
@@ -314,7 +327,7 @@ run_document_reseal(const PadlockJob *job)
 	if (progress.failed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("%d documents could not be decrypted; the server's log names them",
+				 errmsg("%d documents could not be sealed anew; the server's log names them",
 						progress.failed)));
 	padlock_worker_begin();
 	return padlock_job_result(psprintf("{\"sealed\": " INT64_FORMAT "}", progress.done));

@@ -80,7 +80,8 @@ call_store(const pg_uuid_t *job, PadlockCall *call, const char *key)
 /*
  * Raise the error for an answer that is not a good one.  Nothing is lost by
  * trying again what the operator may mend (rights, a bucket, a setting), so
- * only a missing object and one that is too large fail for good.
+ * only a missing object and one that is too large fail for good.  What may be
+ * about this object alone has another code than what is about the store.
  */
 static void
 refuse(const PadlockAnswer *answer)
@@ -89,7 +90,8 @@ refuse(const PadlockAnswer *answer)
 		padlock_job_refuse("the object in the store is larger than any that was put there");
 	if (answer->outcome == WIRE_HTTP_ERROR)
 		ereport(ERROR,
-				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				(errcode(answer->http_status >= 500 || answer->http_status == 429 ?
+						 ERRCODE_CONNECTION_FAILURE : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("the object store refused the request with status %u",
 						answer->http_status)));
 	ereport(ERROR,

@@ -7,7 +7,7 @@
 // bucket}.  The port is printed.  The bucket is in the host (BUCKET.localhost) or in
 // the path.  POST /control with {mode} sets a mode (ok, hang, drop, 403, 500, 503,
 // garbage, corrupt, huge, truncate, unsure: stored, and 500); GET /control answers {problems, requests,
-// objects: {key: base64}}.
+// objects: {key: base64}}.  "mode KEY" misbehaves about that object only.
 'use strict';
 
 const crypto = require('node:crypto');
@@ -67,7 +67,8 @@ function serve(config) {
       return response.end(JSON.stringify({ problems: state.problems, requests: state.requests, objects: Object.fromEntries([...state.objects].map(([k, v]) => [k, v.toString('base64')])) }));
     }
     const { key, style } = objectKey(request);
-    const { mode } = state;
+    const [name, only] = state.mode.split(' ');
+    const mode = only && only !== key ? 'ok' : name;
     state.requests.push({ method: request.method, key, style, mode });
     if (!checkHeaders(request, raw)) { response.writeHead(403); return response.end('<Error><Code>SignatureDoesNotMatch</Code></Error>'); }
     if (misbehave(mode, response)) return undefined;

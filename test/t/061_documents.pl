@@ -139,6 +139,24 @@ my %core = map { my ($program, $limits) = @$_; ($program => $limits =~ /^Max cor
 	defined $name && $name =~ /^padlock_/ && $parent == $helper_of ? [ $name, eval { slurp_file("/proc/$_/limits") } // '' ] : () } map { m{(\d+)} } glob('/proc/[0-9]*');
 is_deeply(\%core, { padlock_fetch => '0 0', padlock_parse => '0 0' }, 'helper programs dump no core');
 
+# A content that its user puts while a worker fetches the document's URL stays; another URL is fetched then.
+foreach my $case ([ 'own', "SELECT document_put(%s, 'my own')", 'sealed my own' ],
+	[ 'moved', "UPDATE documents SET file_url = '$site->{url}/policy.pdf' WHERE id = %s", 'sealed %PDF-1' ])
+{
+	my ($title, $change, $after) = @$case;
+	my $id = query("SET session_replication_role = replica; INSERT INTO documents (user_id, title, encrypt, encryption_status, file_url) VALUES ('$maya', '$title', true, 'pending', '$site->{url}/letter.txt') RETURNING id");
+	my $session = $node->background_psql('postgres');
+
+	$session->query_safe("BEGIN; SELECT FROM documents WHERE id = '$id' FOR UPDATE");
+	my $job = query("SELECT enqueue_job('document_seal', '{\"document_id\": \"$id\"}')");
+	ok(wait_for($node, 'postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type ~ 'padlock'"), "$title: a worker has fetched it");
+	$session->query_safe(sprintf($change, "'$id'") . '; COMMIT');
+	$session->quit;
+	ok(wait_for($node, 'postgres', "SELECT status FROM job_queue WHERE id = '$job'", 'completed'), "$title: and ends");
+	is(query("SELECT encryption_status || ' ' || encode(substr(document_content(id), 1, 6), 'escape') FROM documents WHERE id = '$id'"), $after, "$title: what is stored is not what came late");
+	query("DELETE FROM documents WHERE id = '$id'");
+}
+
 # In clear nowhere: everything the server wrote, and what sessions show.
 query('CHECKPOINT');
 my @forms = ($marker, (map { substr(encode_base64(('x' x $_) . $marker . ('y' x ((3 - ($_ + length $marker) % 3) % 3)), ''), 4, -4) } 0 .. 2), unpack('H*', $marker));
@@ -254,8 +272,8 @@ ok(wait_for($node, 'postgres', "SELECT extraction_status FROM documents WHERE id
 # After a rotation a job seals all anew; one that does not open is named and passed over.
 is(query("SELECT padlock.rotate_key('documents')"), 'documents/2', 'a rotation');
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '3'), 'three of four documents get the new key');
-ok(wait_for($node, 'postgres', "SELECT error_message ~ '^1 documents could not be decrypted' FROM job_queue WHERE job_type = 'document_reseal'"), 'the job says that one does not open');
-like(slurp_file($node->logfile), qr/WARNING:  document $inline could not be decrypted/, 'the log which');
+ok(wait_for($node, 'postgres', "SELECT error_message ~ '^1 documents could not be sealed anew' FROM job_queue WHERE job_type = 'document_reseal'"), 'the job says that one does not open');
+like(slurp_file($node->logfile), qr/WARNING:  document $inline could not be sealed anew: message could not be decrypted/, 'the log which');
 is(gateway($node, { user => $maya }, "SELECT md5(document_content('$url'))")->{out}, md5_hex($pdf), 'what was sealed anew opens');
 is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Harbour Mutual%'")->{out}, 't', 'its text as well');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/1')");

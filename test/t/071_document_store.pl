@@ -164,6 +164,24 @@ is_deeply([ objects() ], [ sort map { key_of($_) } keys %before ], 'one object e
 isnt(key_of($_), $before{$_}, 'a new one') foreach sort keys %before;
 ok(content_of($letter) eq $text, 'which opens');
 
+# An object that the store does not give, or gives changed, keeps others from nothing.
+foreach my $case ([ '404', 'the object store has no object' ], [ 'corrupt', 'is not what was put there' ], [ '403', 'status 403' ])
+{
+	my ($mode, $pattern) = @$case;
+	my ($bad) = sort keys %before;
+
+	query("UPDATE padlock.document_contents SET content = NULL WHERE object_key IS NOT NULL");
+	control("$mode " . key_of($bad));
+	query("SELECT padlock.rotate_key('documents')");
+	my $name = query("SELECT key_id || '/' || version FROM padlock.keys WHERE state = 'active'");
+	eventually("SELECT count(*) = 2 FROM documents WHERE encryption_key_id = '$name'", "$mode: the others are sealed anew");
+	eventually("SELECT count(*) = 1 FROM job_queue WHERE job_type = 'document_reseal' AND error_message LIKE '1 documents could not be sealed anew%'", "$mode: the job says that one is not");
+	like(slurp_file($node->logfile), qr/WARNING:  document $bad could not be sealed anew: [^\n]*$pattern/, "$mode: the log which, and why");
+	control('ok');
+	eventually("SELECT count(*) = 3 FROM documents WHERE encryption_key_id = '$name'", "$mode: a later attempt seals it");
+	is_away($_, "$mode: away again") foreach sort keys %before;
+}
+
 # A new content has a new object; a deleted document has none.
 gateway($node, { user => $maya }, "SELECT document_put('$second', convert_to('third of $marker', 'UTF8'))");
 is_away($second, 'a new content');
