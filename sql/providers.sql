@@ -25,6 +25,16 @@ SELECT padlock.create_key('x', 'google_kms', 'documents');
 SELECT padlock.create_key('x', 'vault', 'documents');
 SELECT padlock.create_key('x', 'vault');
 
+-- A key that a worker is to make: who misses it is told where to look.
+BEGIN;
+SELECT padlock.create_key('waiting', 'vault', 'transit/padlock');
+SELECT key_name, state FROM padlock.keyring() WHERE key_name ~ '^waiting';
+SAVEPOINT s;
+SELECT padlock.encrypt('x', 'waiting', '{}');
+ROLLBACK TO s;
+SELECT padlock.rotate_key('waiting');
+ROLLBACK;
+
 -- A content is here, or named in the store; and triggers are triggers.
 INSERT INTO padlock.document_contents (document_id) VALUES ('00000000-0000-4000-8000-00000000d0c5');
 SELECT padlock.place_document();
