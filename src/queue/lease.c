@@ -326,7 +326,6 @@ chain_records(void)
 	}
 }
 
-/* Set up the leases at server start, or at a restart after a crash. */
 void
 queue_leases_start(void)
 {
@@ -364,7 +363,6 @@ queue_leases_start(void)
 	}
 }
 
-/* Say when the attempt began, by the wall clock. */
 void
 queue_lease_set_start(QueueLease *lease, TimestampTz started_at)
 {
@@ -373,7 +371,6 @@ queue_lease_set_start(QueueLease *lease, TimestampTz started_at)
 	queue_lease_seal(lease);
 }
 
-/* Set a lease's checksum, after a change of what it covers. */
 void
 queue_lease_seal(QueueLease *lease)
 {
@@ -392,10 +389,6 @@ queue_lease_set_deadline(QueueHead *head, QueueLease *lease, int64 deadline)
 		head->next_end = deadline;
 }
 
-/*
- * Lease an item that is in no tree: the next attempt at its job begins.  NULL
- * when all leases are taken.  length is in microseconds.
- */
 QueueLease *
 queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 length,
 				 bool in_server)
@@ -433,7 +426,6 @@ queue_lease_make(QueueHead *head, QueueItem *item, const char *worker, int64 len
 	return lease;
 }
 
-/* Give a record back that no item has (any more). */
 void
 queue_lease_drop(QueueLease *lease)
 {
@@ -456,7 +448,6 @@ unlease(QueueHead *head, QueueItem *item)
 	queue_count_end(head, item);
 }
 
-/* Take an ended lease from its item, and keep its record for who says so. */
 void
 queue_lease_detach(QueueHead *head, QueueItem *item)
 {
@@ -468,7 +459,6 @@ queue_lease_detach(QueueHead *head, QueueItem *item)
 	unlease(head, item);
 }
 
-/* End an item's lease; head may be NULL when its database goes. */
 void
 queue_lease_free(QueueHead *head, QueueItem *item)
 {

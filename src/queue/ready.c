@@ -54,7 +54,6 @@ rank_of(const QueueJob *job)
 	return rank;
 }
 
-/* Is it a's turn before b's? */
 bool
 queue_is_before(const QueueJob *a, const QueueJob *b)
 {
@@ -73,7 +72,6 @@ is_behind(const QueueBound *bound, const QueueJob *job)
 	return bound->set && compare_rank(&rank, &bound->rank) >= 0;
 }
 
-/* Remember that a job is not in memory. */
 void
 queue_lower_bound(QueueBound *bound, const QueueJob *job)
 {
@@ -166,7 +164,6 @@ blocking_group(const QueueItem *item)
 	return NULL;
 }
 
-/* A lease was made. */
 void
 queue_count_start(QueueItem *item)
 {
@@ -257,10 +254,6 @@ unpark_first(QueueHead *head, QueueGroup *group)
 	note_empty(head, group);
 }
 
-/*
- * An item that is first in turn is not to start: what its type and key had
- * parked behind it gets the place that they had offered it.
- */
 void
 queue_pass_on(QueueHead *head, const QueueItem *item)
 {
@@ -287,7 +280,6 @@ count_down(QueueHead *head, QueueGroup *group)
 	drop_group_if_idle(group);
 }
 
-/* A lease has ended. */
 void
 queue_count_end(QueueHead *head, QueueItem *item)
 {
@@ -295,7 +287,6 @@ queue_count_end(QueueHead *head, QueueItem *item)
 	count_down(head, key_group(item));
 }
 
-/* Put everything that a group had parked back to ready. */
 void
 queue_free_parked(QueueHead *head, QueueGroup *group)
 {
@@ -310,7 +301,6 @@ queue_free_parked(QueueHead *head, QueueGroup *group)
 	}
 }
 
-/* Take an item off the set it is in. */
 void
 queue_displace(QueueHead *head, QueueItem *item)
 {
@@ -402,11 +392,6 @@ park(QueueHead *head, QueueItem *item, QueueGroup *group)
 		put_out(head, queue_tree_last(&group->parked));
 }
 
-/*
- * Put an item that is in no set where it belongs, which may be outside memory:
- * it is not to be used any more.  False when its job lies behind the bound: it
- * is not to be kept then, since others before it are not.
- */
 bool
 queue_place(QueueHead *head, QueueItem *item)
 {
@@ -479,10 +464,6 @@ make_room(QueueHead *head, const QueueJob *job)
 	return false;
 }
 
-/*
- * Put a committed job into the sets, or replace what is known of it.  A lease
- * of it, if there is one, stays.  False when it stays in the tables only.
- */
 bool
 queue_feed(QueueHead *head, const QueueKey *key, const QueueJob *job)
 {
@@ -564,11 +545,6 @@ take_off(QueueHead *head, QueueItem *item)
 		note_empty(head, group);
 }
 
-/*
- * The next item that may start, taken off its set; NULL when there is none.
- * With only_type, NULL as well when the next one is of another type; with
- * in_server, external ones are left alone.
- */
 QueueItem *
 queue_next(QueueHead *head, const uint64 *only_type, bool in_server)
 {
@@ -603,10 +579,6 @@ wall_time(int64 clock)
 	return GetCurrentTimestamp() + Max(clock - padlock_boot_clock(), 0);
 }
 
-/*
- * When there may be something to claim: DT_NOEND when nothing is known.  What
- * is parked waits for a lease to end, and is told of that by a latch.
- */
 TimestampTz
 queue_next_due(QueueHead *head)
 {
@@ -625,7 +597,6 @@ queue_next_due(QueueHead *head)
 	return due;
 }
 
-/* Should the tables be scanned, before a claim or after one found nothing? */
 bool
 queue_wants_scan(QueueHead *head, bool found_nothing)
 {

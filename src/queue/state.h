@@ -213,39 +213,108 @@ extern QueueItem *queue_find(const QueueKey *key);
 extern QueueItem *queue_create(QueueHead *head, const QueueKey *key, bool leased);
 extern void queue_delete(QueueHead *head, QueueItem *item);
 
-/* tree.c: treaps by rank or by due time. */
+/* ---- tree.c: treaps by rank, or by_due by the time at which an item is due ---- */
+
 extern void queue_tree_add(QueueTree *tree, QueueItem *item, bool by_due);
 extern void queue_tree_remove(QueueTree *tree, QueueItem *item, bool by_due);
+
+/* The first and the last item; NULL when there is none. */
 extern QueueItem *queue_tree_first(const QueueTree *tree);
 extern QueueItem *queue_tree_last(const QueueTree *tree);
 
-/* ready.c: what is due, in order. */
+/* ---- ready.c: what is due, in order ---- */
+
+/*
+ * Put an item that is in no set where it belongs, which may be outside memory:
+ * it is not to be used any more.  False when its job lies behind the bound: it
+ * is not to be kept then, since others before it are not.
+ */
 extern bool queue_place(QueueHead *head, QueueItem *item);
+
+/* Take an item off the set it is in. */
 extern void queue_displace(QueueHead *head, QueueItem *item);
+
+/*
+ * Put a committed job into the sets, or replace what is known of it.  A lease
+ * of it, if there is one, stays.  False when it stays in the tables only.
+ */
 extern bool queue_feed(QueueHead *head, const QueueKey *key, const QueueJob *job);
+
+/*
+ * The next item that may start, taken off its set; NULL when there is none.
+ * With only_type, NULL as well when the next one is of another type; with
+ * in_server, external ones are left alone.
+ */
 extern QueueItem *queue_next(QueueHead *head, const uint64 *only_type, bool in_server);
+
+/*
+ * When there may be something to claim: DT_NOEND when nothing is known.  What
+ * is parked waits for a lease to end, and is told of that by a latch.
+ */
 extern TimestampTz queue_next_due(QueueHead *head);
+
+/* Is it a's turn before b's? */
 extern bool queue_is_before(const QueueJob *a, const QueueJob *b);
+
+/* Remember that a job is not in memory. */
 extern void queue_lower_bound(QueueBound *bound, const QueueJob *job);
+
+/* Should the tables be scanned, before a claim or after one found nothing? */
 extern bool queue_wants_scan(QueueHead *head, bool found_nothing);
+
+/* The group of a type or key; find returns NULL when there is none, make when there is no room. */
 extern QueueGroup *queue_find_group(Oid database, QueueGroupKind kind, uint64 hash);
 extern QueueGroup *queue_make_group(Oid database, QueueGroupKind kind, uint64 hash);
+
+/*
+ * An item that is first in turn is not to start: what its type and key had
+ * parked behind it gets the place that they had offered it.
+ */
 extern void queue_pass_on(QueueHead *head, const QueueItem *item);
+
+/* A lease was made. */
 extern void queue_count_start(QueueItem *item);
+
+/* A lease has ended. */
 extern void queue_count_end(QueueHead *head, QueueItem *item);
+
+/* Has this process put parked items back to ready since it was last asked? */
 extern bool queue_has_unparked(void);
+
+/* Put everything that a group had parked back to ready. */
 extern void queue_free_parked(QueueHead *head, QueueGroup *group);
+
+/* Groups by key; state.c makes it. */
 extern HTAB *queue_groups;
 
-/* lease.c: leases and their file. */
+/* ---- lease.c: leases and their file ---- */
+
+/* Set up the leases at server start, or at a restart after a crash. */
 extern void queue_leases_start(void);
+
+/*
+ * Lease an item that is in no tree: the next attempt at its job begins.  NULL
+ * when all leases are taken.  length is in microseconds.
+ */
 extern QueueLease *queue_lease_make(QueueHead *head, QueueItem *item, const char *worker,
 									int64 length, bool in_server);
+
+/* End an item's lease; head may be NULL when its database goes. */
 extern void queue_lease_free(QueueHead *head, QueueItem *item);
+
+/* Take an ended lease from its item, and keep its record for who says so. */
 extern void queue_lease_detach(QueueHead *head, QueueItem *item);
+
+/* Give a record back that no item has (any more). */
 extern void queue_lease_drop(QueueLease *lease);
+
+/* Set a lease's checksum, after a change of what it covers. */
 extern void queue_lease_seal(QueueLease *lease);
+
+/* Say when the attempt began, by the wall clock. */
 extern void queue_lease_set_start(QueueLease *lease, TimestampTz started_at);
+
+/* Set the end of a lease, by the boot clock. */
 extern void queue_lease_set_deadline(QueueHead *head, QueueLease *lease, int64 deadline);
 
 static inline QueueLease *
