@@ -40,6 +40,15 @@ SELECT pg_temp.become('authenticated', '{"sub": "1d000000-0000-4000-8000-0000000
 SELECT padlock.is_service_role(), padlock.is_privileged();
 ROLLBACK;
 
+-- Of two claims with one name, however it is written, the last counts.
+SELECT claims, user_id
+  FROM (VALUES ('{"sub": "1d000000-0000-4000-8000-000000000001", "sub": "1d000000-0000-4000-8000-000000000002"}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000001", "s\u0075b": "1d000000-0000-4000-8000-000000000002"}'),
+               ('{"s\u0075b": "1d000000-0000-4000-8000-000000000001", "sub": "1d000000-0000-4000-8000-000000000002"}'),
+               ('{"sub": "1d000000-0000-4000-8000-000000000002", "\/sub": "x", "sub\n": "x"}')) AS t(claims),
+       LATERAL (SELECT set_config('request.jwt.claims', claims, true)) AS s(done),
+       LATERAL (SELECT padlock.uid() AS user_id WHERE done IS NOT NULL) AS u;
+
 -- Malformed, expired or foreign claims mean nobody, never an error.
 SELECT claims, user_id
   FROM (VALUES (''), ('{'), ('null'), ('[]'), ('"text"'), ('{}'), ('{"sub": null}'), ('{"sub": 7}'),
@@ -140,6 +149,19 @@ SELECT padlock.is_admin();
 DROP TABLE admin_users;
 CREATE VIEW admin_users AS SELECT * FROM kept;
 SELECT padlock.is_admin();
+DROP VIEW admin_users;
+-- A table without an index cannot be asked for a row, and a truncation of it
+-- changes no catalog: it is remembered only if a trigger tells of that.
+CREATE TABLE admin_users (id uuid, role text);
+CREATE TRIGGER forget AFTER INSERT OR UPDATE OR DELETE ON admin_users FOR EACH ROW EXECUTE FUNCTION padlock.forget_admins();
+ALTER TABLE admin_users ENABLE ALWAYS TRIGGER forget;
+INSERT INTO admin_users VALUES ('1d000000-0000-4000-8000-000000000002', 'admin');
+SELECT padlock.is_admin() AS untold;
+CREATE TRIGGER forget_truncate AFTER TRUNCATE ON admin_users FOR EACH STATEMENT EXECUTE FUNCTION padlock.forget_admins();
+ALTER TABLE admin_users ENABLE ALWAYS TRIGGER forget_truncate;
+SELECT padlock.is_admin();
+TRUNCATE admin_users;
+SELECT padlock.is_admin() AS truncated;
 ROLLBACK;
 SELECT set_config('request.jwt.claims', '', false) IS NOT NULL AS set;
 \unset SHOW_CONTEXT

@@ -250,8 +250,9 @@ take_member(const char *at, PadlockJsonMember *members, int count)
 
 	if (*at++ != '"')
 		return NULL;
+	/* no wanted name has a character that such an escape stands for */
 	name_end = plain_string_end(at, &has_escape);
-	if (name_end == NULL || has_escape)
+	if (name_end == NULL)
 		return NULL;
 	colon = skip_space(name_end + 1);
 	if (*colon != ':')
