@@ -113,7 +113,7 @@ BEGIN
 END
 $$;
 SELECT body, pg_temp.walk(body)
-  FROM unnest(ARRAY['{}', '{"search_term": "cover care"}', '{"sort_by": "premium_amount"}', '{"sort_by": "created_at", "sort_order": "asc"}',
+  FROM unnest(ARRAY['{}', '{"search_term": "cover care"}', '{"search_term": "cover (ghc-1)"}', '{"sort_by": "premium_amount"}', '{"sort_by": "created_at", "sort_order": "asc"}',
                     '{"sort_by": "popularity_score", "sort_order": "asc", "policy_type": "health"}']::jsonb[]) AS body;
 
 -- Nor do others' changes make it miss or repeat any, though every score moves.
