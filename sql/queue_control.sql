@@ -52,6 +52,10 @@ DELETE FROM job_queue;
 -- A set with more keys than it takes locks of.
 SELECT count(*), count(DISTINCT id) FROM enqueue_jobs((SELECT jsonb_agg(jsonb_build_object('job_type', 'many', 'payload', '{}'::jsonb, 'dedupe_key', n % 300)) FROM generate_series(1, 400) n)) AS id;
 SELECT count(cancel_job(id)) FROM job_queue;
+BEGIN;
+SELECT count(DISTINCT id) FROM enqueue_jobs((SELECT jsonb_agg(jsonb_build_object('job_type', 'many', 'payload', '{}'::jsonb, 'dedupe_key', n)) FROM generate_series(1, 300) n)) AS id;
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+ROLLBACK;
 SELECT redrive_jobs('many');
 UPDATE job_queue SET status = 'failed', error_message = 'why';
 SELECT redrive_jobs('many');
@@ -353,7 +357,7 @@ SELECT count(*) FROM get_next_jobs('w', 10);
 -- Of one key, types may let different numbers run: no place stays free.
 INSERT INTO padlock.job_types (job_type, max_running_per_queue) VALUES ('two', 2);
 SELECT count(*) FROM enqueue_jobs('[{"job_type": "two", "payload": {"n": 1}, "queue": "host"}, {"job_type": "two", "payload": {"n": 2}, "queue": "host"},
- {"job_type": "one", "payload": {"n": 3}, "queue": "host"}, {"job_type": "two", "payload": {"n": 4}, "queue": "host"}, {"job_type": "one", "payload": {"n": 5}, "queue": "host"}]');
+ {"job_type": "one", "payload": {"n": 3}, "queue": "host"}, {"job_type": "one", "payload": {"n": 5}, "queue": "host"}, {"job_type": "two", "payload": {"n": 4}, "queue": "host"}]');
 SELECT payload FROM get_next_jobs('w', 10);
 SELECT complete_job(id) FROM job_queue WHERE payload->>'n' = '1';
 SELECT payload FROM get_next_jobs('w', 10);
