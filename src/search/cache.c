@@ -19,7 +19,8 @@
  * with pins is not freed.  A session counts its pins in its own memory and
  * drops them at the end of its search, or of its transaction after an error.
  * Who finds an entry that another session is filling waits on a condition
- * variable.
+ * variable, which the deadlock detector knows nothing of; so who fills one has
+ * taken the locks that reading needs before, and waits for none.
  *
  * Crash contract: nothing here outlives the server's shared memory, and all of
  * it is read again from the tables.
@@ -63,6 +64,9 @@
 /* The log says so often that memory is short, whatever session it is. */
 #define COMPLAINT_MS		(3600 * 1000)
 
+/* Memory is short when what was thrown out is read again within this time. */
+#define TOO_SOON_MS			(60 * 1000)
+
 typedef enum EntryState
 {
 	ENTRY_FREE,
@@ -80,6 +84,14 @@ typedef struct CacheEntry
 	Size		npages;
 	TimestampTz used_at;
 } CacheEntry;
+
+/* A segment that was thrown out. */
+typedef struct Evicted
+{
+	Oid			database;
+	int64		id;
+	TimestampTz at;
+} Evicted;
 
 /* A process that merges; a latch outlives its process (it is the PGPROC's). */
 typedef struct Merger
@@ -105,6 +117,8 @@ typedef struct CacheShared
 	int64		progress_done;
 	int64		progress_total;
 	CacheEntry	entries[CACHE_ENTRIES];
+	Evicted		evicted[CACHE_ENTRIES]; /* the last ones */
+	uint32		nevicted;		/* in all */
 } CacheShared;
 
 /* A copy that only this session has. */
@@ -124,6 +138,7 @@ static shmem_startup_hook_type previous_shmem_startup = NULL;
 static CacheEntry *pinned[MAX_PINS];
 static int	npinned = 0;
 static CacheEntry *filling = NULL;	/* by this session */
+static bool reads_too_soon = false; /* what was just thrown out */
 static bool shows_progress = false; /* this session */
 static LocalCopy *local_copies = NULL;
 
@@ -207,13 +222,45 @@ attach_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* The lock is held. */
+static void
+give_back(Size page, Size npages)
+{
+	FreePageManagerPut(shared->free_pages, page, npages);
+	shared->used_pages -= npages;
+}
+
 /* Give an entry's pages back; the lock is held. */
 static void
 free_entry(CacheEntry *entry)
 {
-	FreePageManagerPut(shared->free_pages, entry->page, entry->npages);
-	shared->used_pages -= entry->npages;
+	give_back(entry->page, entry->npages);
 	entry->state = ENTRY_FREE;
+}
+
+/* Remember that an entry is thrown out; the lock is held. */
+static void
+note_eviction(const CacheEntry *entry)
+{
+	Evicted    *evicted = &shared->evicted[shared->nevicted++ % CACHE_ENTRIES];
+
+	evicted->database = entry->database;
+	evicted->id = entry->id;
+	evicted->at = GetCurrentTimestamp();
+}
+
+/* Was a segment of this database thrown out a moment ago?  The lock is held. */
+static bool
+was_just_evicted(int64 id)
+{
+	for (int i = 0; i < CACHE_ENTRIES; i++)
+	{
+		const Evicted *evicted = &shared->evicted[i];
+
+		if (evicted->id == id && evicted->database == MyDatabaseId)
+			return !TimestampDifferenceExceeds(evicted->at, GetCurrentTimestamp(), TOO_SOON_MS);
+	}
+	return false;
 }
 
 /* Throw out the entry unused for longest; false when all are in use. */
@@ -232,19 +279,61 @@ evict_one(void)
 	}
 	if (oldest == NULL)
 		return false;
+	note_eviction(oldest);
 	free_entry(oldest);
 	return true;
 }
 
-/* Take pages, throwing out others if need be; the lock is held. */
+static int
+compare_pages(const void *a, const void *b)
+{
+	Size		left = (*(CacheEntry *const *) a)->page;
+	Size		right = (*(CacheEntry *const *) b)->page;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * Would so many pages in a row be free without the entries that are not in
+ * use?  The lock is held.
+ */
+static bool
+could_take_pages(Size npages)
+{
+	CacheEntry *used[CACHE_ENTRIES];
+	int			nused = 0;
+	Size		next = 1;
+
+	for (int i = 0; i < CACHE_ENTRIES; i++)
+	{
+		CacheEntry *entry = &shared->entries[i];
+
+		if (entry->state == ENTRY_FILLING || (entry->state == ENTRY_READY && entry->pins > 0))
+			used[nused++] = entry;
+	}
+	qsort(used, nused, sizeof(CacheEntry *), compare_pages);
+	for (int i = 0; i < nused; i++)
+	{
+		if (used[i]->page - next >= npages)
+			return true;
+		next = used[i]->page + used[i]->npages;
+	}
+	return shared->npages + 1 - next >= npages;
+}
+
+/*
+ * Take pages, throwing out others if need be, and if that is of use; the lock
+ * is held.
+ */
 static bool
 take_pages(Size npages, Size *page)
 {
-	if (npages > shared->npages)
-		return false;
+	bool		possible = false;	/* looked into when there is need */
+
 	while (!FreePageManagerGet(shared->free_pages, npages, page))
 	{
-		if (!evict_one())
+		possible = possible || could_take_pages(npages);
+		if (!possible || !evict_one())
 			return false;
 	}
 	shared->used_pages += npages;
@@ -280,12 +369,18 @@ find_free_entry(void)
 static CacheEntry *
 begin_filling(const SearchSegmentRow *row)
 {
-	CacheEntry *entry = find_free_entry();
 	Size		npages = (row->size + FPM_PAGE_SIZE - 1) / FPM_PAGE_SIZE;
 	Size		page;
+	CacheEntry *entry;
 
-	if (entry == NULL || !take_pages(npages, &page))
+	if (!take_pages(npages, &page))
 		return NULL;
+	entry = find_free_entry();
+	if (entry == NULL)
+	{
+		give_back(page, npages);
+		return NULL;
+	}
 	entry->database = MyDatabaseId;
 	entry->id = row->id;
 	entry->state = ENTRY_FILLING;
@@ -327,6 +422,22 @@ end_filling(CacheEntry *entry, bool ready, bool pin_it)
 	ConditionVariableBroadcast(&shared->filled);
 }
 
+/* Pin a segment's entry if it is filled; else NULL. */
+static CacheEntry *
+pin_filled(int64 id)
+{
+	CacheEntry *entry;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(id);
+	if (entry != NULL && entry->state == ENTRY_READY)
+		pin(entry);
+	else
+		entry = NULL;
+	LWLockRelease(shared->lock);
+	return entry;
+}
+
 /*
  * Find a segment's entry and pin it, or begin to fill one (*fill), or learn
  * that there is no room (NULL).  Waits while another session fills it.
@@ -343,6 +454,7 @@ get_entry(const SearchSegmentRow *row, bool *fill)
 		entry = find_entry(row->id);
 		if (entry == NULL)
 		{
+			reads_too_soon |= was_just_evicted(row->id);
 			entry = filling = begin_filling(row);
 			*fill = entry != NULL;
 			break;
@@ -396,9 +508,9 @@ complain(Snapshot snapshot)
 	needed = (size + Max(size / 2, 2 * LEAST_LARGEST)) / (1024 * 1024) + 1;
 	ereport(LOG,
 			(errmsg("the search index does not fit into padlock.search_memory"),
-			 errdetail("The index of database %u takes " INT64_FORMAT " MB of the %d MB for all databases; each session keeps a copy of its own of what finds no room.",
-					   MyDatabaseId, size / (1024 * 1024) + 1, search_memory),
-			 errhint("Set padlock.search_memory to at least " INT64_FORMAT " MB and restart the server.",
+			 errdetail("The index of database %u takes " INT64_FORMAT " MB of the %d MB, and of the %d segments, for all databases; what finds no room is read again and again, or kept by each session for itself.",
+					   MyDatabaseId, size / (1024 * 1024) + 1, search_memory, CACHE_ENTRIES),
+			 errhint("Set padlock.search_memory to at least " INT64_FORMAT " MB, and as much more as other databases need, and restart the server.",
 					 needed)));
 }
 
@@ -509,20 +621,34 @@ fill_entry(CacheEntry *entry, const SearchSegmentRow *row, Snapshot snapshot)
 	end_filling(entry, true, true);
 }
 
+/* Pin a segment's entry, having filled it if need be; NULL when there is no room. */
+static CacheEntry *
+acquire_entry(const SearchSegmentRow *row, Snapshot snapshot)
+{
+	CacheEntry *entry = pin_filled(row->id);
+	bool		fill;
+
+	if (entry != NULL)
+		return entry;
+	search_store_lock_blocks();
+	entry = get_entry(row, &fill);
+	if (fill)
+		fill_entry(entry, row, snapshot);
+	if (reads_too_soon)
+		complain(snapshot);
+	reads_too_soon = false;
+	return entry;
+}
+
 const SearchSegment *
 search_cache_acquire(const SearchSegmentRow *row, Snapshot snapshot)
 {
 	CacheEntry *entry = NULL;
-	bool		fill = false;
 
 	forget_at_exit();
 	if (shared != NULL && npinned < MAX_PINS)
-		entry = get_entry(row, &fill);
-	if (entry == NULL)
-		return acquire_local(row, snapshot);
-	if (fill)
-		fill_entry(entry, row, snapshot);
-	return entry_segment(entry);
+		entry = acquire_entry(row, snapshot);
+	return entry != NULL ? entry_segment(entry) : acquire_local(row, snapshot);
 }
 
 void

@@ -52,6 +52,7 @@
 
 #define SEGMENTS_TABLE	"search_segments"
 #define BLOCKS_TABLE	"search_blocks"
+#define BLOCKS_INDEX	"search_blocks_pkey"
 #define CHANGES_TABLE	"search_changes"
 
 /* A block's row fills a page: a tuple's header, the key, and the bytes. */
@@ -252,13 +253,20 @@ typedef struct BlockScan
 	TupleTableSlot *slot;
 } BlockScan;
 
+void
+search_store_lock_blocks(void)
+{
+	table_close(open_table(BLOCKS_TABLE, AccessShareLock), NoLock);
+	index_close(open_index(BLOCKS_INDEX), NoLock);
+}
+
 static void
 begin_block_scan(BlockScan *blocks, int64 segment, Snapshot snapshot)
 {
 	ScanKeyData key;
 
 	blocks->rel = open_table(BLOCKS_TABLE, AccessShareLock);
-	blocks->index = open_index("search_blocks_pkey");
+	blocks->index = open_index(BLOCKS_INDEX);
 	blocks->slot = table_slot_create(blocks->rel, NULL);
 	blocks->scan = index_beginscan(blocks->rel, blocks->index, snapshot, 1, 0);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(segment));

@@ -44,6 +44,12 @@ extern SearchSegmentRow *search_store_segments(Snapshot snapshot, int *count);
 /* The visible changes, in the order of their ids; palloc'd. */
 extern SearchChangeRow *search_store_changes(Snapshot snapshot, uint64 resume_xid, int *count);
 
+/*
+ * Take the locks that search_store_read() needs, to the end of the
+ * transaction: after this it waits for no other session.
+ */
+extern void search_store_lock_blocks(void);
+
 /* Read a segment's bytes into memory of row->size bytes. */
 extern void search_store_read(const SearchSegmentRow *row, Snapshot snapshot, void *memory);
 
