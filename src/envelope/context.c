@@ -40,27 +40,25 @@ compare_keys(const void *a, const void *b)
 	return (left->key_length > right->key_length) - (left->key_length < right->key_length);
 }
 
+/* A text of the database's encoding, of *length bytes, in UTF-8; the same when it is that. */
 static const char *
-to_utf8(const char *text)
+to_utf8(const char *text, size_t *length)
 {
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
+	const char *converted = pg_server_to_any(text, (int) *length, PG_UTF8);
+
+	if (converted != text)
+		*length = strlen(converted);
+	return converted;
 }
 
-/* The entries in UTF-8 and in order. */
-static ContextText *
-sorted_texts(const PadlockContextEntry *entries, int count)
+static void
+fill_text(ContextText *text, const char *key, size_t key_length, const char *value,
+		  size_t value_length)
 {
-	ContextText *texts = palloc(sizeof(ContextText) * count);
-
-	for (int i = 0; i < count; i++)
-	{
-		texts[i].key = to_utf8(entries[i].key);
-		texts[i].key_length = strlen(texts[i].key);
-		texts[i].value = to_utf8(entries[i].value);
-		texts[i].value_length = strlen(texts[i].value);
-	}
-	qsort(texts, count, sizeof(ContextText), compare_keys);
-	return texts;
+	text->key_length = key_length;
+	text->key = to_utf8(key, &text->key_length);
+	text->value_length = value_length;
+	text->value = to_utf8(value, &text->value_length);
 }
 
 static char *
@@ -80,7 +78,8 @@ serialized_size(const ContextText *texts, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (strncmp(texts[i].key, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) == 0)
+		if (texts[i].key_length >= strlen(RESERVED_PREFIX) &&
+			memcmp(texts[i].key, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("encryption context must not have keys that start with \"%s\"",
@@ -99,17 +98,17 @@ serialized_size(const ContextText *texts, int count)
 	return size;
 }
 
-bytea *
-envelope_serialize_context(const PadlockContextEntry *entries, int count)
+/* Order the texts, which are freed, and write them one after the other. */
+static bytea *
+serialize(ContextText *texts, int count)
 {
-	ContextText *texts;
 	size_t		size = 0;
 	bytea	   *context;
 	char	   *at;
 
 	if (count > 0)
 	{
-		texts = sorted_texts(entries, count);
+		qsort(texts, count, sizeof(ContextText), compare_keys);
 		size = serialized_size(texts, count);
 	}
 	context = palloc(VARHDRSZ + size);
@@ -124,7 +123,47 @@ envelope_serialize_context(const PadlockContextEntry *entries, int count)
 			at = put_text(at, texts[i].key, texts[i].key_length);
 			at = put_text(at, texts[i].value, texts[i].value_length);
 		}
-		pfree(texts);
 	}
+	pfree(texts);
 	return context;
+}
+
+bytea *
+envelope_serialize_context(const PadlockContextEntry *entries, int count)
+{
+	ContextText *texts = palloc(sizeof(ContextText) * count);
+
+	for (int i = 0; i < count; i++)
+		fill_text(&texts[i], entries[i].key, strlen(entries[i].key), entries[i].value,
+				  strlen(entries[i].value));
+	return serialize(texts, count);
+}
+
+bytea *
+envelope_serialize_jsonb(Jsonb *json)
+{
+	ContextText *texts = palloc(sizeof(ContextText) * JB_ROOT_COUNT(json));
+	int			count = 0;
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbValue	key;
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&iterator, &key, false);
+
+	/* the texts stay where they are, in json */
+	while (token == WJB_BEGIN_OBJECT || token == WJB_VALUE)
+	{
+		token = JsonbIteratorNext(&iterator, &key, true);
+		if (token != WJB_KEY)
+			break;
+		token = JsonbIteratorNext(&iterator, &value, true);
+		if (value.type != jbvString)
+			break;
+		fill_text(&texts[count++], key.val.string.val, key.val.string.len,
+				  value.val.string.val, value.val.string.len);
+	}
+	if (token != WJB_END_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("encryption context must be a JSON object of strings")));
+	return serialize(texts, count);
 }

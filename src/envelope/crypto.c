@@ -23,14 +23,20 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
 #define HASH_BLOCK_SIZE 128		/* of SHA-512 */
 #define INNER_PAD		0x36
 #define OUTER_PAD		0x5c
+
+/* Where OpenSSL reads or writes a tag; directly, which the older controls wrap. */
+#define TAG_PARAMETER(tag) \
+	OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, (tag), ENVELOPE_TAG_SIZE)
 
 /* Random bytes for later; a page of zeros holds none. */
 typedef struct RandomPool
@@ -59,50 +65,56 @@ envelope_cipher_begin(const uint8_t *key, bool sealing)
 	return cipher;
 }
 
+bool
+envelope_cipher_set_key(EnvelopeCipher *cipher, const uint8_t *key)
+{
+	return EVP_CipherInit_ex2(cipher, NULL, key, NULL, -1, NULL) == 1;
+}
+
 void
 envelope_cipher_end(EnvelopeCipher *cipher)
 {
 	EVP_CIPHER_CTX_free(cipher);
 }
 
-/* Give the IV and the additional data, then run the input through the cipher. */
+/*
+ * Give the IV, what OpenSSL is to know besides it, or NULL, and the additional
+ * data; then run the input through the cipher to its end.
+ */
 static bool
-run_cipher(EnvelopeCipher *cipher, const uint8_t *iv, const void *aad, size_t aad_length,
-		   const uint8_t *input, size_t length, uint8_t *output)
+run_cipher(EnvelopeCipher *cipher, const uint8_t *iv, const OSSL_PARAM *parameters,
+		   const void *aad, size_t aad_length, const uint8_t *input, size_t length,
+		   uint8_t *output)
 {
+	uint8_t		rest[EVP_MAX_BLOCK_LENGTH];
 	int			written;
 
 	/* -1: sealing or opening, as the key was set up for */
-	return EVP_CipherInit_ex2(cipher, NULL, NULL, iv, -1, NULL) == 1 &&
+	return EVP_CipherInit_ex2(cipher, NULL, NULL, iv, -1, parameters) == 1 &&
 		(aad_length == 0 ||
 		 EVP_CipherUpdate(cipher, NULL, &written, aad, (int) aad_length) == 1) &&
 		(length == 0 ||
-		 EVP_CipherUpdate(cipher, output, &written, input, (int) length) == 1);
+		 EVP_CipherUpdate(cipher, output, &written, input, (int) length) == 1) &&
+		EVP_CipherFinal_ex(cipher, rest, &written) == 1;
 }
 
 bool
 envelope_cipher_seal(EnvelopeCipher *cipher, const uint8_t *iv, const void *aad, size_t aad_length,
 					 const uint8_t *input, size_t length, uint8_t *output, uint8_t *tag)
 {
-	uint8_t		rest[EVP_MAX_BLOCK_LENGTH];
-	int			written;
+	OSSL_PARAM	wanted[] = {TAG_PARAMETER(tag), OSSL_PARAM_END};
 
-	return run_cipher(cipher, iv, aad, aad_length, input, length, output) &&
-		EVP_CipherFinal_ex(cipher, rest, &written) == 1 &&
-		EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, ENVELOPE_TAG_SIZE, tag) == 1;
+	return run_cipher(cipher, iv, NULL, aad, aad_length, input, length, output) &&
+		EVP_CIPHER_CTX_get_params(cipher, wanted) == 1;
 }
 
 bool
 envelope_cipher_open(EnvelopeCipher *cipher, const uint8_t *iv, const void *aad, size_t aad_length,
 					 const uint8_t *input, size_t length, const uint8_t *tag, uint8_t *output)
 {
-	uint8_t		rest[EVP_MAX_BLOCK_LENGTH];
-	int			written;
+	OSSL_PARAM	expected[] = {TAG_PARAMETER((uint8_t *) tag), OSSL_PARAM_END};
 
-	return run_cipher(cipher, iv, aad, aad_length, input, length, output) &&
-		EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, ENVELOPE_TAG_SIZE,
-							(void *) tag) == 1 &&
-		EVP_CipherFinal_ex(cipher, rest, &written) == 1;
+	return run_cipher(cipher, iv, expected, aad, aad_length, input, length, output);
 }
 
 /* Begin the hash of a key's block, every byte of it changed by pad. */

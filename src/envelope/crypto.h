@@ -40,6 +40,9 @@ typedef struct EnvelopeHmacKey
 /* Set up a key; NULL on failure. */
 extern EnvelopeCipher *envelope_cipher_begin(const uint8_t *key, bool sealing);
 
+/* Overwrite its key by another; cheaper than to end it and begin anew.  False on failure. */
+extern bool envelope_cipher_set_key(EnvelopeCipher *cipher, const uint8_t *key);
+
 /* Wipe and free it; NULL is allowed. */
 extern void envelope_cipher_end(EnvelopeCipher *cipher);
 

@@ -238,18 +238,12 @@ unwrap(const char *name, const bytea *wrapped, const uint8 *file_key, uint8 *kek
 	bytea	   *context = context_of(name);
 	EnvelopeMessage message;
 	EnvelopeWrappedKey key;
-	uint8		data_key[PADLOCK_KEK_SIZE];
-	bool		done;
 
-	done = envelope_parse(VARDATA(wrapped), VARSIZE(wrapped) - VARHDRSZ, &message) &&
+	return envelope_parse(VARDATA(wrapped), VARSIZE(wrapped) - VARHDRSZ, &message) &&
 		message.plaintext_length == PADLOCK_KEK_SIZE &&
 		message.context.length == VARSIZE(context) - VARHDRSZ &&
 		memcmp(message.context.data, VARDATA(context), message.context.length) == 0 &&
-		envelope_next_key(&message, &key) &&
-		envelope_unwrap(&message, &key, file_key, data_key) &&
-		envelope_open(&message, data_key, kek);
-	envelope_wipe(data_key, sizeof(data_key));
-	return done;
+		envelope_next_key(&message, &key) && envelope_open(&message, &key, file_key, kek);
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "envelope/envelope.h"
 #include "storage/lockdefs.h"
+#include "utils/jsonb.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
 
@@ -129,5 +130,8 @@ extern void key_file_unwrap(const char *name, const bytea *wrapped, uint8 *kek);
 
 /* context.c: the serialised form of an encryption context, palloc'd; 22023 when it has none. */
 extern bytea *envelope_serialize_context(const PadlockContextEntry *entries, int count);
+
+/* The same of a jsonb object of strings; 22023 for anything else. */
+extern bytea *envelope_serialize_jsonb(Jsonb *json);
 
 #endif							/* PADLOCK_ENVELOPE_KEYRING_H */

@@ -56,6 +56,14 @@ typedef struct DerivedKeys
 	uint8_t		commitment[ENVELOPE_KEY_SIZE];
 } DerivedKeys;
 
+/* What is drawn for a message, at once: a draw costs more than its bytes. */
+typedef struct FreshSecrets
+{
+	uint8_t		data_key[ENVELOPE_KEY_SIZE];
+	uint8_t		message_id[ENVELOPE_MESSAGE_ID_SIZE];
+	uint8_t		wrap_iv[ENVELOPE_IV_SIZE];
+} FreshSecrets;
+
 /* Bytes yet to be read; after a read past their end, failed stays true. */
 typedef struct Reader
 {
@@ -299,14 +307,11 @@ envelope_sealed_size(const EnvelopeDraft *draft)
 		draft->plaintext.length + LAST_FRAME_OVERHEAD;
 }
 
-/* Write the data key, wrapped; NULL on failure. */
+/* Write the data key, wrapped by the cipher's key; NULL on failure. */
 static uint8_t *
-put_wrapped_key(uint8_t *at, const EnvelopeDraft *draft, const uint8_t *data_key,
-				const uint8_t *iv)
+put_wrapped_key(uint8_t *at, EnvelopeCipher *cipher, const EnvelopeDraft *draft,
+				const uint8_t *data_key, const uint8_t *iv)
 {
-	EnvelopeCipher *cipher = envelope_cipher_begin(draft->kek, true);
-	bool		done;
-
 	at = put_field(at, draft->key_namespace);
 	at = put_number(at, draft->key_name.length + KEY_INFO_SIZE, 2);
 	at = put_bytes(at, draft->key_name.data, draft->key_name.length);
@@ -314,11 +319,10 @@ put_wrapped_key(uint8_t *at, const EnvelopeDraft *draft, const uint8_t *data_key
 	at = put_number(at, ENVELOPE_IV_SIZE, 4);
 	at = put_bytes(at, iv, ENVELOPE_IV_SIZE);
 	at = put_number(at, WRAPPED_KEY_SIZE, 2);
-	done = cipher != NULL &&
-		envelope_cipher_seal(cipher, iv, draft->context.data, draft->context.length, data_key,
-							 ENVELOPE_KEY_SIZE, at, at + ENVELOPE_KEY_SIZE);
-	envelope_cipher_end(cipher);
-	return done ? at + WRAPPED_KEY_SIZE : NULL;
+	if (!envelope_cipher_seal(cipher, iv, draft->context.data, draft->context.length, data_key,
+							  ENVELOPE_KEY_SIZE, at, at + ENVELOPE_KEY_SIZE))
+		return NULL;
+	return at + WRAPPED_KEY_SIZE;
 }
 
 /* Write a frame; NULL on failure. */
@@ -358,22 +362,24 @@ put_frames(uint8_t *at, EnvelopeCipher *cipher, const uint8_t *message_id,
 				  plaintext.length - full * frame_length) != NULL;
 }
 
-/* Write the header with its tag, under random secrets and the keys made of them; NULL on failure. */
+/*
+ * Write the header with its tag.  The cipher comes with the key that wraps, and
+ * has the content key afterwards.  NULL on failure.
+ */
 static uint8_t *
-put_header(uint8_t *output, const EnvelopeDraft *draft, const uint8_t *data_key,
-		   const uint8_t *message_id, const uint8_t *wrap_iv, const DerivedKeys *keys,
-		   EnvelopeCipher *cipher)
+put_header(uint8_t *output, EnvelopeCipher *cipher, const EnvelopeDraft *draft,
+		   const FreshSecrets *fresh, const DerivedKeys *keys)
 {
 	static const uint8_t header_iv[ENVELOPE_IV_SIZE] = {0};
 	uint8_t    *at = output;
 
 	at = put_number(at, FORMAT_VERSION, 1);
 	at = put_number(at, SUITE_ID, 2);
-	at = put_bytes(at, message_id, ENVELOPE_MESSAGE_ID_SIZE);
+	at = put_bytes(at, fresh->message_id, ENVELOPE_MESSAGE_ID_SIZE);
 	at = put_field(at, draft->context);
 	at = put_number(at, 1, 2);
-	at = put_wrapped_key(at, draft, data_key, wrap_iv);
-	if (at == NULL)
+	at = put_wrapped_key(at, cipher, draft, fresh->data_key, fresh->wrap_iv);
+	if (at == NULL || !envelope_cipher_set_key(cipher, keys->content))
 		return NULL;
 	at = put_number(at, CONTENT_FRAMED, 1);
 	at = put_number(at, draft->frame_length, 4);
@@ -386,12 +392,7 @@ put_header(uint8_t *output, const EnvelopeDraft *draft, const uint8_t *data_key,
 bool
 envelope_seal(const EnvelopeDraft *draft, uint8_t *output)
 {
-	struct
-	{
-		uint8_t		data_key[ENVELOPE_KEY_SIZE];
-		uint8_t		message_id[ENVELOPE_MESSAGE_ID_SIZE];
-		uint8_t		wrap_iv[ENVELOPE_IV_SIZE];
-	}			fresh;			/* drawn at once: a draw costs more than its bytes */
+	FreshSecrets fresh;
 	DerivedKeys keys;
 	EnvelopeCipher *cipher;
 	uint8_t    *frames = NULL;
@@ -400,10 +401,9 @@ envelope_seal(const EnvelopeDraft *draft, uint8_t *output)
 	if (!envelope_random(&fresh, sizeof(fresh)))
 		return false;
 	derive(SUITE_ID, fresh.data_key, fresh.message_id, &keys);
-	cipher = envelope_cipher_begin(keys.content, true);
+	cipher = envelope_cipher_begin(draft->kek, true);
 	if (cipher != NULL)
-		frames = put_header(output, draft, fresh.data_key, fresh.message_id, fresh.wrap_iv,
-							&keys, cipher);
+		frames = put_header(output, cipher, draft, &fresh, &keys);
 	done = frames != NULL &&
 		put_frames(frames, cipher, fresh.message_id, draft->plaintext, draft->frame_length);
 	envelope_cipher_end(cipher);
@@ -563,21 +563,6 @@ envelope_next_key(EnvelopeMessage *message, EnvelopeWrappedKey *key)
 	return found;
 }
 
-bool
-envelope_unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, const uint8_t *kek,
-				uint8_t *data_key)
-{
-	EnvelopeCipher *cipher = envelope_cipher_begin(kek, false);
-	bool		done = cipher != NULL &&
-		envelope_cipher_open(cipher, key->iv, message->context.data, message->context.length,
-							 key->sealed, ENVELOPE_KEY_SIZE, key->tag, data_key);
-
-	envelope_cipher_end(cipher);
-	if (!done)
-		envelope_wipe(data_key, ENVELOPE_KEY_SIZE);
-	return done;
-}
-
 /* Does the header stand under the key that the commitment names? */
 static bool
 verify_header(const EnvelopeMessage *message, const DerivedKeys *keys, EnvelopeCipher *cipher)
@@ -621,20 +606,37 @@ verify_signature(const EnvelopeMessage *message)
 								  message->signature.data, message->signature.length);
 }
 
-bool
-envelope_open(const EnvelopeMessage *message, const uint8_t *data_key, uint8_t *plaintext)
+/* Verify and decrypt all after the wrapped keys; the cipher's key becomes the content key. */
+static bool
+open_content(const EnvelopeMessage *message, EnvelopeCipher *cipher, const uint8_t *data_key,
+			 uint8_t *plaintext)
 {
 	DerivedKeys keys;
-	EnvelopeCipher *cipher;
 	bool		done;
 
 	derive(message->suite, data_key, message->id, &keys);
-	cipher = envelope_cipher_begin(keys.content, false);
-	done = cipher != NULL && verify_header(message, &keys, cipher) &&
-		open_frames(message, cipher, plaintext) && verify_signature(message);
-	envelope_cipher_end(cipher);
+	done = envelope_cipher_set_key(cipher, keys.content) &&
+		verify_header(message, &keys, cipher) && open_frames(message, cipher, plaintext) &&
+		verify_signature(message);
 	envelope_wipe(&keys, sizeof(keys));
 	if (!done)
 		envelope_wipe(plaintext, message->plaintext_length);
+	return done;
+}
+
+bool
+envelope_open(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, const uint8_t *kek,
+			  uint8_t *plaintext)
+{
+	uint8_t		data_key[ENVELOPE_KEY_SIZE];
+	EnvelopeCipher *cipher = envelope_cipher_begin(kek, false);
+	bool		done;
+
+	done = cipher != NULL &&
+		envelope_cipher_open(cipher, key->iv, message->context.data, message->context.length,
+							 key->sealed, ENVELOPE_KEY_SIZE, key->tag, data_key) &&
+		open_content(message, cipher, data_key, plaintext);
+	envelope_cipher_end(cipher);
+	envelope_wipe(data_key, sizeof(data_key));
 	return done;
 }

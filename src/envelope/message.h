@@ -102,15 +102,13 @@ extern bool envelope_parse(const void *bytes, size_t length, EnvelopeMessage *me
  */
 extern bool envelope_next_key(EnvelopeMessage *message, EnvelopeWrappedKey *key);
 
-/* Unwrap a data key; false when kek is not the one that wrapped it here. */
-extern bool envelope_unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key,
-							const uint8_t *kek, uint8_t *data_key);
-
 /*
- * Verify and decrypt the whole message to plaintext, which has room for
- * plaintext_length bytes.  When false is returned it was wiped.
+ * Unwrap the data key by kek, then verify and decrypt the whole message to
+ * plaintext, which has room for plaintext_length bytes.  False when kek is not
+ * the one that wrapped the key here, or the message is wrong; plaintext then
+ * holds nothing of it.
  */
-extern bool envelope_open(const EnvelopeMessage *message, const uint8_t *data_key,
-						  uint8_t *plaintext);
+extern bool envelope_open(const EnvelopeMessage *message, const EnvelopeWrappedKey *key,
+						  const uint8_t *kek, uint8_t *plaintext);
 
 #endif							/* PADLOCK_ENVELOPE_MESSAGE_H */

@@ -22,7 +22,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 
 #include "core/errors.h"
@@ -96,30 +95,36 @@ seal_draft(EnvelopeDraft *draft, const KeyringRow *row)
 	return message;
 }
 
-bytea *
-padlock_seal(const void *plaintext, size_t length, const char *key_id,
-			 const PadlockContextEntry *context, int entries, char *key_name)
+/* padlock_seal(), with a serialised context. */
+static bytea *
+seal(EnvelopeBytes plaintext, const char *key_id, const bytea *context, char *key_name)
 {
-	bytea	   *serialized;
 	const KeyringRow *row;
-	bytea	   *message;
 	EnvelopeDraft draft = {
-		.plaintext = {plaintext, length},
+		.plaintext = plaintext,
+		.context = bytes_of_bytea(context),
 		.key_namespace = {(const uint8 *) KEYRING_NAMESPACE, strlen(KEYRING_NAMESPACE)},
 		.frame_length = ENVELOPE_FRAME_LENGTH
 	};
 
 	padlock_require_preload("encryption");
-	keep_memory(length);
-	serialized = envelope_serialize_context(context, entries);
+	keep_memory(plaintext.length);
 	row = keyring_active_row(key_id);
 	keyring_count_wrap(row);
-	draft.context = bytes_of_bytea(serialized);
 	draft.key_name = bytes_of(row->name, strlen(row->name));
-	message = seal_draft(&draft, row);
-	pfree(serialized);
 	if (key_name != NULL)
 		strlcpy(key_name, row->name, PADLOCK_KEY_NAME_SIZE);
+	return seal_draft(&draft, row);
+}
+
+bytea *
+padlock_seal(const void *plaintext, size_t length, const char *key_id,
+			 const PadlockContextEntry *context, int entries, char *key_name)
+{
+	bytea	   *serialized = envelope_serialize_context(context, entries);
+	bytea	   *message = seal(bytes_of(plaintext, length), key_id, serialized, key_name);
+
+	pfree(serialized);
 	return message;
 }
 
@@ -131,9 +136,9 @@ refuse_message(void)
 			(errcode(ERRCODE_DATA_EXCEPTION), errmsg("message could not be decrypted")));
 }
 
-/* Unwrap the data key by a KEK of the keyring; false when it is another's, unknown or wrong. */
+/* Open by a KEK of the keyring; false when the key is another's, unknown or wrong. */
 static bool
-unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, uint8 *data_key)
+open_by(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, bytea *plaintext)
 {
 	char		name[PADLOCK_KEY_NAME_SIZE];
 	const KeyringRow *row;
@@ -149,66 +154,41 @@ unwrap(const EnvelopeMessage *message, const EnvelopeWrappedKey *key, uint8 *dat
 	row = keyring_named_row(name);
 	if (row == NULL || !keyring_kek(row, kek))
 		return false;
-	done = envelope_unwrap(message, key, kek, data_key);
+	done = envelope_open(message, key, kek, (uint8 *) VARDATA(plaintext));
 	envelope_wipe(kek, sizeof(kek));
 	return done;
-}
-
-/* Find the message's data key. */
-static bool
-find_data_key(EnvelopeMessage *message, uint8 *data_key)
-{
-	EnvelopeWrappedKey key;
-
-	for (int i = 0; i < MAX_KEYS_TRIED && envelope_next_key(message, &key); i++)
-		if (unwrap(message, &key, data_key))
-			return true;
-	return false;
 }
 
 /* Decrypt a parsed message, or refuse it. */
 static bytea *
 open_message(EnvelopeMessage *message)
 {
-	uint8		data_key[PADLOCK_KEK_SIZE];
-	bytea	   *plaintext;
-	bool		done;
+	/* shorter than the message, whatever that claims */
+	Size		size = VARHDRSZ + message->plaintext_length;
+	bytea	   *plaintext = palloc(size);
+	EnvelopeWrappedKey key;
 
-	if (!find_data_key(message, data_key))
-		refuse_message();
-	plaintext = MemoryContextAllocExtended(CurrentMemoryContext,
-										   VARHDRSZ + message->plaintext_length,
-										   MCXT_ALLOC_NO_OOM);
-	done = plaintext != NULL &&
-		envelope_open(message, data_key, (uint8 *) VARDATA(plaintext));
-	envelope_wipe(data_key, sizeof(data_key));
-	if (plaintext == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	if (!done)
-		refuse_message();
-	SET_VARSIZE(plaintext, VARHDRSZ + message->plaintext_length);
-	return plaintext;
+	SET_VARSIZE(plaintext, size);
+	for (int i = 0; i < MAX_KEYS_TRIED && envelope_next_key(message, &key); i++)
+		if (open_by(message, &key, plaintext))
+			return plaintext;
+	refuse_message();
 }
 
-bytea *
-padlock_open(const void *bytes, size_t length, const PadlockContextEntry *context, int entries)
+/* padlock_open(), with a serialised context. */
+static bytea *
+open_bound(EnvelopeBytes bytes, const bytea *expected)
 {
 	EnvelopeMessage message;
-	bytea	   *expected;
 	bytea	   *plaintext;
-	bool		same;
 
 	padlock_require_preload("decryption");
-	keep_memory(length);
-	expected = envelope_serialize_context(context, entries);
-	if (!envelope_parse(bytes, length, &message))
+	keep_memory(bytes.length);
+	if (!envelope_parse(bytes.data, bytes.length, &message))
 		refuse_message();
 	plaintext = open_message(&message);
 	/* the message's own context is authentic now, so this compares what its writer bound */
-	same = envelope_context_is(&message, bytes_of_bytea(expected));
-	pfree(expected);
-	if (!same)
+	if (!envelope_context_is(&message, bytes_of_bytea(expected)))
 	{
 		envelope_wipe(VARDATA(plaintext), message.plaintext_length);
 		refuse_message();
@@ -216,45 +196,26 @@ padlock_open(const void *bytes, size_t length, const PadlockContextEntry *contex
 	return plaintext;
 }
 
-/* The entries of a jsonb object of texts; an error for anything else. */
-static PadlockContextEntry *
-entries_of(Jsonb *json, int *count)
+bytea *
+padlock_open(const void *bytes, size_t length, const PadlockContextEntry *context, int entries)
 {
-	PadlockContextEntry *entries;
-	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
-	JsonbValue	value;
-	JsonbIteratorToken token = JsonbIteratorNext(&iterator, &value, false);
+	bytea	   *expected = envelope_serialize_context(context, entries);
+	bytea	   *plaintext = open_bound(bytes_of(bytes, length), expected);
 
-	*count = 0;
-	entries = palloc(sizeof(PadlockContextEntry) * Max(JB_ROOT_COUNT(json), 1));
-	while (token == WJB_BEGIN_OBJECT || token == WJB_VALUE)
-	{
-		token = JsonbIteratorNext(&iterator, &value, true);
-		if (token != WJB_KEY)
-			break;
-		entries[*count].key = pnstrdup(value.val.string.val, value.val.string.len);
-		token = JsonbIteratorNext(&iterator, &value, true);
-		if (value.type != jbvString)
-			break;
-		entries[(*count)++].value = pnstrdup(value.val.string.val, value.val.string.len);
-	}
-	if (token != WJB_END_OBJECT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("encryption context must be a JSON object of strings")));
-	return entries;
+	pfree(expected);
+	return plaintext;
 }
 
-/* The context argument; 22004 when it is NULL, since binding to nothing must be said. */
-static PadlockContextEntry *
-context_argument(FunctionCallInfo fcinfo, int number, int *count)
+/* The context argument, serialised; 22004 when it is NULL, since binding to nothing must be said. */
+static bytea *
+context_argument(FunctionCallInfo fcinfo, int number)
 {
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("encryption context must not be null"),
 				 errhint("Pass '{}' for an empty one.")));
-	return entries_of(PG_GETARG_JSONB_P(number), count);
+	return envelope_serialize_jsonb(PG_GETARG_JSONB_P(number));
 }
 
 /*
@@ -264,9 +225,8 @@ context_argument(FunctionCallInfo fcinfo, int number, int *count)
 Datum
 padlock_encrypt(PG_FUNCTION_ARGS)
 {
-	PadlockContextEntry *context;
+	bytea	   *context;
 	char		key_name[PADLOCK_KEY_NAME_SIZE];
-	int			entries;
 	bytea	   *plaintext;
 	bytea	   *message;
 
@@ -275,11 +235,11 @@ padlock_encrypt(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("key_id must not be null")));
-	context = context_argument(fcinfo, 2, &entries);
+	context = context_argument(fcinfo, 2);
 	keep_memory(toast_raw_datum_size(PG_GETARG_DATUM(0)));
 	plaintext = PG_GETARG_BYTEA_PP(0);
-	message = padlock_seal(VARDATA_ANY(plaintext), VARSIZE_ANY_EXHDR(plaintext),
-						   text_to_cstring(PG_GETARG_TEXT_PP(1)), context, entries, key_name);
+	message = seal(bytes_of_bytea(plaintext), text_to_cstring(PG_GETARG_TEXT_PP(1)), context,
+				   key_name);
 	keyring_count_message(key_name);
 	PG_RETURN_BYTEA_P(message);
 }
@@ -291,15 +251,13 @@ padlock_encrypt(PG_FUNCTION_ARGS)
 Datum
 padlock_decrypt(PG_FUNCTION_ARGS)
 {
-	PadlockContextEntry *context;
-	int			entries;
+	bytea	   *context;
 	bytea	   *message;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	context = context_argument(fcinfo, 1, &entries);
+	context = context_argument(fcinfo, 1);
 	keep_memory(toast_raw_datum_size(PG_GETARG_DATUM(0)));
 	message = PG_GETARG_BYTEA_PP(0);
-	PG_RETURN_BYTEA_P(padlock_open(VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message),
-								   context, entries));
+	PG_RETURN_BYTEA_P(open_bound(bytes_of_bytea(message), context));
 }

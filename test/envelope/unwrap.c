@@ -32,7 +32,6 @@ int
 main(int argc, char **argv)
 {
 	uint8_t		file_key[ENVELOPE_KEY_SIZE];
-	uint8_t		data_key[ENVELOPE_KEY_SIZE];
 	uint8_t		key[ENVELOPE_KEY_SIZE];
 	uint8_t		wrapped[4096];
 	EnvelopeMessage message;
@@ -43,8 +42,7 @@ main(int argc, char **argv)
 	from_hex(argv[1], file_key, sizeof(file_key));
 	if (!envelope_parse(wrapped, from_hex(argv[2], wrapped, sizeof(wrapped)), &message) ||
 		message.plaintext_length != sizeof(key) || !envelope_next_key(&message, &wrapped_key) ||
-		!envelope_unwrap(&message, &wrapped_key, file_key, data_key) ||
-		!envelope_open(&message, data_key, key))
+		!envelope_open(&message, &wrapped_key, file_key, key))
 		return 1;
 	for (size_t i = 0; i < sizeof(key); i++)
 		printf("%02x", key[i]);
