@@ -13,8 +13,8 @@ make_clock()
 }
 
 # make_loop NAME CALL [PREPARED]: calls (of 1 KiB) or else MB a second, on a
-# content "plain"; PREPARED makes "given" of it.  A result is measured and
-# dropped, since assigning it would copy it.  The clock is read once in 64 MB,
+# content "plain"; PREPARED makes "given" of it.  CALL is an integer: of a result
+# the length, since assigning the result itself would copy it.  The clock is read once in 64 MB,
 # since reading it evicts from the caches what a call finds there otherwise.
 make_loop()
 {
@@ -31,16 +31,42 @@ make_loop()
              WHILE cpu() - began < seconds LOOP
                  n := n + batch;
                  FOR i IN 1..batch LOOP
-                     dropped := octet_length($2);
+                     dropped := $2;
                  END LOOP;
              END LOOP;
              RETURN n / (cpu() - began) * CASE WHEN size = 1024 THEN 1 ELSE size / 1e6 END;
          END \$\$"
 }
 
+# A function of encrypt()'s arguments that does nothing, for what the loop takes.
+make_nothing()
+{
+    sql "CREATE FUNCTION nothing(plaintext bytea, key_id text, context jsonb) RETURNS integer
+             LANGUAGE internal VOLATILE AS 'pg_backend_pid'"
+    make_loop nothing "nothing(plain, 'documents', $context)"
+}
+
 loop_figure()
 {
     figure "$1_$2" "$(sql "SELECT loop_$1($2, $seconds::double precision / 3)")"
+}
+
+# Calls a second on 1 KiB, less what the loop takes.
+net_figure()
+{
+    figure "net_$1" "$(awk -v calls="$(median "$1_1024")" -v loop="$(median nothing_1024)" \
+        'BEGIN { printf "%.0f", 1 / (1 / calls - 1 / loop) }')"
+}
+
+# Messages of 1 KiB a second by the calls of libcrypto that each needs.
+make_libcrypto()
+{
+    quietly gcc -std=gnu99 -O2 -o "$work/libcrypto" "$source/test/bench/envelope/libcrypto.c" -lcrypto
+}
+
+libcrypto_figure()
+{
+    figure "libcrypto_$1" "$("$work/libcrypto" "$1" "$((seconds * 1000 / 3))e-3")"
 }
 
 openssl_figure()
@@ -69,6 +95,9 @@ measure_round()
             loop_figure $what "$size"
         done
     done
+    loop_figure nothing 1024
+    libcrypto_figure seal
+    libcrypto_figure open
 }
 
 start_cluster "shared_buffers = '512kB'" "padlock.key_file = '$work/documents.key'" \
@@ -77,10 +106,12 @@ rm -f "$work/documents.key"
 sql 'CREATE EXTENSION pgcrypto SCHEMA public' 2>/dev/null
 sql 'SELECT padlock.init_keyring()' >/dev/null
 make_clock
-make_loop seal "padlock.encrypt(plain, 'documents', $context)"
-make_loop open "padlock.decrypt(given, $context)" "padlock.encrypt(plain, 'documents', $context)"
-make_loop encrypt "public.encrypt(plain, key, 'aes')"
-make_loop decrypt "public.decrypt(given, key, 'aes')" "public.encrypt(plain, key, 'aes')"
+make_loop seal "octet_length(padlock.encrypt(plain, 'documents', $context))"
+make_loop open "octet_length(padlock.decrypt(given, $context))" "padlock.encrypt(plain, 'documents', $context)"
+make_loop encrypt "octet_length(public.encrypt(plain, key, 'aes'))"
+make_loop decrypt "octet_length(public.decrypt(given, key, 'aes'))" "public.encrypt(plain, key, 'aes')"
+make_nothing
+make_libcrypto
 sql 'CREATE TABLE contents (plain bytea, sealed bytea)'
 sql 'ALTER TABLE contents ALTER plain SET STORAGE EXTERNAL, ALTER sealed SET STORAGE EXTERNAL'
 sql "INSERT INTO contents SELECT b, padlock.encrypt(b, 'documents', $context)
@@ -105,9 +136,15 @@ row 'seal 1 MiB / encrypt()' seal_1048576 encrypt_1048576
 row 'seal 16 MiB / encrypt()' seal_16777216 encrypt_16777216 4
 row 'open 16 MiB / decrypt()' open_16777216 decrypt_16777216
 row 'openssl itself, 16 MiB / encrypt()' openssl_16777216 encrypt_16777216
-heading 'envelope: calls a second of processor time, 1 KiB; other: pgcrypto'
-row_of_rate 'seal 1 KiB (6 us) / encrypt()' seal_1024 encrypt_1024 166667
-row_of_rate 'open 1 KiB (6 us) / decrypt()' open_1024 decrypt_1024 166667
+for what in seal open encrypt decrypt; do
+    net_figure $what
+done
+heading 'envelope: calls a second of processor time, 1 KiB, less the loop; other: pgcrypto'
+row_of_rate 'seal 1 KiB (6 us) / encrypt()' net_seal net_encrypt 166667
+row_of_rate 'open 1 KiB (6 us) / decrypt()' net_open net_decrypt 166667
+heading 'what bounds them: the same; other: the calls of libcrypto that such a message needs'
+row 'seal 1 KiB / libcrypto alone' net_seal libcrypto_seal
+row 'open 1 KiB / libcrypto alone' net_open libcrypto_open
 heading 'envelope: kB of memory that may be used for 16 MiB; other: kB that are'
 row 'twice 16 MiB and 1 MiB / seal' allowed peak_seal 1
 row 'twice 16 MiB and 1 MiB / open' allowed peak_open 1

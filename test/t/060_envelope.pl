@@ -69,12 +69,19 @@ query("CREATE TABLE sealed AS $seal AS m");
 is(query($open), 'marker', 'what is sealed opens');
 
 # Another database has keys of its own under the same file.
-query('CREATE DATABASE other');
+query("CREATE DATABASE other ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
 $node->safe_psql('other', 'CREATE EXTENSION padlock');
 is($node->safe_psql('other', 'SELECT padlock.init_keyring()'), 'f', 'another database takes the file as it is');
 my $sealed = query(q{SELECT encode(m, 'hex') FROM sealed});
 my ($rc, $out, $err) = $node->psql('other', qq{SELECT padlock.decrypt(decode('$sealed', 'hex'), '{"a": "b"}')});
 like($err, qr/message could not be decrypted/, 'but opens nothing of the first');
+
+# Its encoding is another, too; contexts are in UTF-8 wherever they are made.
+is($node->safe_psql('other', q{
+	SELECT position('\x0002c3a90003c3bc78'::bytea IN m) > 0, encode(padlock.decrypt(m, c), 'escape')
+	  FROM (SELECT c, padlock.encrypt('marker', 'documents', c) AS m
+	          FROM (SELECT jsonb_build_object(chr(233), chr(252) || 'x', 'a', 'b') AS c) t) s}),
+	't|marker', 'a context of a database in LATIN1');
 
 # Troubles: each is an error, and none changes the file or makes another.
 restart();
