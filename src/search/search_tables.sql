@@ -163,7 +163,7 @@ CREATE TABLE @extschema@.search_log (
     CONSTRAINT search_log_pkey PRIMARY KEY (day, terms)
 );
 COMMENT ON TABLE @extschema@.search_log IS 'padlock: searches by day (UTC) and text, when padlock.search_log is on; nothing about who searched';
-COMMENT ON COLUMN @extschema@.search_log.terms IS 'the words, lower case, digits as #, a minus before what is excluded; empty: texts without a word, and all beyond the first 10000 of the day';
+COMMENT ON COLUMN @extschema@.search_log.terms IS 'the words, lower case, digits as #, a minus before what is excluded; empty: texts without a word, the first two searches of each other, and all texts beyond the first 10000 of the day';
 COMMENT ON COLUMN @extschema@.search_log.empty IS 'searches that found nothing';
 COMMENT ON COLUMN @extschema@.search_log.relaxed IS 'searches that found something only after the query was relaxed';
 COMMENT ON COLUMN @extschema@.search_log.results IS 'products found, of all searches together';
