@@ -13,11 +13,13 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "core/spi.h"
 #include "search/products.h"
@@ -113,6 +115,19 @@ search_products_estimate(void)
 	return estimate;
 }
 
+/*
+ * May a scan with the transaction's snapshots use an index?  One made while
+ * updates had left old versions of rows in its table's HOT chains does not
+ * have these: it is for transactions that began later (README.HOT).
+ */
+static bool
+is_usable(Relation index)
+{
+	return index->rd_index->indisvalid &&
+		(!index->rd_index->indcheckxmin ||
+		 TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin));
+}
+
 /* An index on companies' is_active alone, or InvalidOid. */
 static Oid
 find_active_index(Relation companies, AttrNumber active)
@@ -125,7 +140,7 @@ find_active_index(Relation companies, AttrNumber active)
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indnkeyatts == 1 &&
-			index->rd_index->indkey.values[0] == active && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == active && is_usable(index) &&
 			RelationGetIndexPredicate(index) == NIL)
 			found = lfirst_oid(cell);
 		index_close(index, AccessShareLock);
@@ -144,11 +159,17 @@ append_id(pg_uuid_t **ids, int *count, int *allocated, const pg_uuid_t *id)
 	(*ids)[(*count)++] = *id;
 }
 
+AttrNumber
+search_company_active(Relation companies)
+{
+	return search_find_column(companies, &active_column);
+}
+
 pg_uuid_t *
 search_inactive_companies(Snapshot snapshot, int *count)
 {
 	Relation	rel = table_open(padlock_client_table("insurance_companies"), AccessShareLock);
-	AttrNumber	active = search_find_column(rel, &active_column);
+	AttrNumber	active = search_company_active(rel);
 	AttrNumber	id = search_find_column(rel, &id_column);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Oid			index_oid = find_active_index(rel, active);

@@ -22,6 +22,7 @@ typedef struct SearchLookup
 	TupleTableSlot *slot;
 } SearchLookup;
 
+/* Errors: 42703, 42704 and 42804 when the table lacks what this needs. */
 extern void search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot);
 /* Have the visible row with an id in lookup->slot; false without one. */
 extern bool search_lookup_find(SearchLookup *lookup, const pg_uuid_t *id);
@@ -47,6 +48,9 @@ extern void search_products_scan(Snapshot snapshot, SearchProductVisitor visit, 
 
 /* About how many products there are. */
 extern int64 search_products_estimate(void);
+
+/* The number of insurance_companies' column is_active.  Errors: 42703, 42804. */
+extern AttrNumber search_company_active(Relation companies);
 
 /* The ids of companies that are not active, sorted; palloc'd. */
 extern pg_uuid_t *search_inactive_companies(Snapshot snapshot, int *count);
