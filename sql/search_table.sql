@@ -56,5 +56,71 @@ SELECT "table", "column", a.search
 SELECT pg_temp.after('ALTER TABLE insurance_products DROP CONSTRAINT insurance_products_pkey CASCADE, ADD PRIMARY KEY (product_name)');
 SELECT pg_temp.after('ALTER TABLE insurance_products DROP CONSTRAINT insurance_products_pkey CASCADE');
 
+-- Added columns: rows from before have the default.
+ALTER TABLE insurance_products ADD margin numeric DEFAULT 0.25, ADD badges text[] NOT NULL DEFAULT '{new}', ADD margin_note text;
+UPDATE insurance_products SET margin_note = 'low' WHERE product_code = 'TAB-3';
+SELECT p ->> 'product_code' AS code, p -> 'margin' AS margin, p -> 'badges' AS badges, p -> 'margin_note' AS note
+  FROM jsonb_array_elements(product_search(company_id => '5e100000-0000-4000-8000-000000000001') -> 'products') AS p;
+-- They are for roles that may read them; padlock's own are for everybody.
+CREATE FUNCTION pg_temp.seen_by(role name, OUT margin boolean, OUT badges boolean, OUT provenance boolean, OUT others bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    product jsonb;
+BEGIN
+    EXECUTE format('SET LOCAL ROLE %I', role);
+    product := product_search(company_id => '5e100000-0000-4000-8000-000000000001', per_page => '1') #> '{products,0}';
+    RESET ROLE;
+    SELECT product ? 'margin', product ? 'badges', product ? 'provenance', count(*) INTO margin, badges, provenance, others
+      FROM jsonb_object_keys(product - '{margin,badges,provenance,margin_note}'::text[]);
+END
+$$;
+SELECT 'granted' AS case, * FROM pg_temp.seen_by('anon');
+REVOKE SELECT ON insurance_products FROM anon;
+SELECT 'revoked' AS case, * FROM pg_temp.seen_by('anon');
+GRANT SELECT (badges, provenance) ON insurance_products TO anon;
+SELECT 'one granted' AS case, * FROM pg_temp.seen_by('anon');
+SELECT 'another role' AS case, * FROM pg_temp.seen_by('authenticated');
+REVOKE SELECT (badges, provenance) ON insurance_products FROM anon;
+GRANT SELECT ON insurance_products TO anon;
+ALTER TABLE insurance_products DROP margin, DROP badges, DROP margin_note;
+-- Policies do not count: search has a rule of its own.
+BEGIN;
+CREATE POLICY hidden ON insurance_products AS RESTRICTIVE FOR SELECT USING (product_code <> 'TAB-1');
+SET LOCAL ROLE anon;
+SELECT pg_temp.found(product_search(search_term => 'tabular'));
+ROLLBACK;
+
+-- What no trigger noted is left out, not an error; a rebuild puts it right.
+SELECT padlock.search_merge() IS NOT NULL AS merged;
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM insurance_products WHERE product_code = 'TAB-1';
+UPDATE insurance_products SET is_active = false WHERE product_code = 'TAB-2';
+INSERT INTO insurance_products (id, company_id, product_name, product_code, policy_type, premium_amount)
+VALUES ('5e100000-0000-4000-8000-000000000105', '5e100000-0000-4000-8000-000000000002', 'Tabular orphan', 'TAB-5', 'other', 5);
+DELETE FROM padlock.search_changes WHERE xid = pg_current_xact_id();
+COMMIT;
+SELECT body, pg_temp.found(product_search(body || '{"company_id": "5e100000-0000-4000-8000-000000000001"}'))
+  FROM unnest('{"{}","{\"search_term\": \"tabular\", \"highlight\": true, \"explain\": true}","{\"search_term\": \"TAB-1\"}","{\"sort_by\": \"premium_amount\", \"sort_order\": \"asc\"}"}'::jsonb[]) AS body;
+SELECT differences > 0 AS differs FROM padlock.search_check();
+SELECT padlock.search_rebuild() > 0 AS rebuilt;
+SELECT pg_temp.found(product_search(search_term => 'tabular'));
+DELETE FROM insurance_products WHERE product_code = 'TAB-5';
+SELECT differences, detail FROM padlock.search_check();
+
+-- A trigger whose name comes first searches before the change is noted.
+CREATE FUNCTION pg_temp.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE WARNING '% sees %', tg_name, pg_temp.found(product_search(search_term => 'tabular', sort_by => 'premium_amount'));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER a_first AFTER INSERT OR DELETE ON insurance_products FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.tell();
+CREATE TRIGGER zz_last AFTER INSERT OR DELETE ON insurance_products FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.tell();
+DELETE FROM insurance_products WHERE product_code = 'TAB-3';
+INSERT INTO insurance_products (company_id, product_name, product_code, policy_type, premium_amount)
+VALUES ('5e100000-0000-4000-8000-000000000001', 'Tabular again', 'TAB-6', 'other', 6);
+DROP TRIGGER a_first ON insurance_products;
+DROP TRIGGER zz_last ON insurance_products;
+
 DELETE FROM insurance_products WHERE company_id = '5e100000-0000-4000-8000-000000000001';
 DELETE FROM insurance_companies WHERE id = '5e100000-0000-4000-8000-000000000001';

@@ -13,6 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "core/body.h"
 #include "core/spi.h"
@@ -20,6 +22,9 @@
 #include "search/highlight.h"
 #include "search/products.h"
 #include "search/row_json.h"
+
+/* How often a session says that the index is not right. */
+#define STALE_NOTE_MS	(60 * 60 * 1000)
 
 static const char *const kind_names[] = {"word", "synonym", "typo", "prefix"};
 
@@ -92,21 +97,33 @@ typedef struct ResultPage
 	SearchProducts products;
 	SearchRowJson *product_json;
 	SearchLookup companies;
+	AttrNumber	company_active;
 	SearchRowJson *company_json;
 	SearchHighlighter *highlighter; /* NULL: not asked for */
 	bool		explain;
 } ResultPage;
 
+/* reader: the role that searches. */
 static void
-open_page(ResultPage *page, bool highlight)
+open_page(ResultPage *page, Oid reader, bool highlight)
 {
-	static const char *const hidden[] = {"provenance", NULL};
+	/* all of padlock's own; a column that was added is for those who may read it */
+	static const char *const product_columns[] = {
+		"id", "company_id", "product_name", "product_code", "policy_type", "description",
+		"coverage_details", "premium_amount", "currency", "billing_frequency", "coverage_limits",
+		"deductible", "benefits", "exclusions", "is_active", "available_countries", "minimum_age",
+		"maximum_age", "product_image_url", "brochure_url", "terms_url", "search_keywords",
+		"ai_tags", "popularity_score", "last_crawled_at", "created_at", "updated_at", "source_url",
+		"language", NULL
+	};
 	static const char *const public_columns[] = {"id", "name", "logo_url", "website", NULL};
 	Snapshot	snapshot = GetActiveSnapshot();
 
 	search_products_open(&page->products, snapshot);
-	page->product_json = search_row_json_except(page->products.table.rel, hidden);
+	page->product_json = search_row_json_readable(page->products.table.rel, product_columns,
+												  "provenance", reader);
 	search_lookup_open(&page->companies, "insurance_companies", snapshot);
+	page->company_active = search_company_active(page->companies.rel);
 	page->company_json = search_row_json_only(page->companies.rel, public_columns);
 	page->highlighter = highlight && page->plan->query != NULL
 		? search_highlighter_create(page->plan->query) : NULL;
@@ -138,12 +155,12 @@ was_replaced(const SearchLookup *lookup, const pg_uuid_t *id)
 	return replaced;
 }
 
-/* Have the row of an id in the slot of its table. */
-static void
+/* Have the row of an id in the slot of its table; false without one. */
+static bool
 find_row(SearchLookup *lookup, const pg_uuid_t *id)
 {
 	if (search_lookup_find(lookup, id))
-		return;
+		return true;
 	if (was_replaced(lookup, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -151,9 +168,45 @@ find_row(SearchLookup *lookup, const pg_uuid_t *id)
 						RelationGetRelationName(lookup->rel)),
 				 errdetail("The table was truncated or rewritten after the snapshot was taken."),
 				 errhint("The transaction might succeed if retried.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("the search index does not match the table"),
+	return false;
+}
+
+/*
+ * Have a product and its company in their slots; false when the table does not
+ * have it as the index has: gone, or not active.
+ */
+static bool
+find_product(ResultPage *page, const pg_uuid_t *id)
+{
+	SearchProducts *products = &page->products;
+	bool		isnull;
+	Datum		company;
+
+	if (!find_row(&products->table, id) ||
+		!search_product_is_active(&products->shape, products->table.slot))
+		return false;
+	company = search_product_value(&products->shape, products->table.slot, PRODUCT_COMPANY, &isnull);
+	return find_row(&page->companies, DatumGetUUIDP(company)) &&
+		DatumGetBool(slot_getattr(page->companies.slot, page->company_active, &isnull));
+}
+
+/*
+ * Say in the server's log, once an hour and session, that the index has what
+ * the table has not: a change has passed by the triggers.
+ */
+static void
+note_stale(const pg_uuid_t *id)
+{
+	static TimestampTz noted_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (noted_at != 0 && !TimestampDifferenceExceeds(noted_at, now, STALE_NOTE_MS))
+		return;
+	noted_at = now;
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("the search index does not match the table"),
+			 errdetail("Product %s or its company is gone or not active; it is left out of results.",
+					   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
 			 errhint("Run SELECT padlock.search_rebuild().")));
 }
 
@@ -201,19 +254,12 @@ push_extras(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 	push_members(state, json.data);
 }
 
-/* Push the product of a hit, with its company. */
+/* Push the product at hand, of a hit, with its company. */
 static void
 push_product(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 {
-	SearchLookup *products = &page->products.table;
-	bool		isnull;
-
-	find_row(products, search_hit_id(page->view, hit));
-	find_row(&page->companies,
-			 DatumGetUUIDP(search_product_value(&page->products.shape, products->slot,
-												PRODUCT_COMPANY, &isnull)));
 	(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	search_row_json_push(page->product_json, products->slot, state);
+	search_row_json_push(page->product_json, page->products.table.slot, state);
 	search_push_key(state, "insurance_companies");
 	(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	search_row_json_push(page->company_json, page->companies.slot, state);
@@ -223,35 +269,54 @@ push_product(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 	(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* Push the array of the hits' products. */
+/*
+ * Push the array of the hits' products.  What only the index has is left out,
+ * and not counted in the result any more.
+ */
 static void
 push_products(JsonbParseState **state, const SearchView *view, const SearchPlan *plan,
-			  const SearchResult *result, bool highlight, bool explain)
+			  SearchResult *result, bool highlight, bool explain)
 {
-	ResultPage		page = {.view = view,.plan = plan,.explain = explain};
+	ResultPage	page = {.view = view,.plan = plan,.explain = explain};
 	PadlockUserContext saved;
 
 	/* past row security: the index holds what everybody may see */
 	padlock_become_owner(&saved);
-	open_page(&page, highlight);
+	open_page(&page, saved.user_id, highlight);
 	(void) pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (uint32 i = 0; i < result->nhits; i++)
-		push_product(state, &page, &result->hits[i]);
+	{
+		const pg_uuid_t *id = search_hit_id(view, &result->hits[i]);
+
+		if (find_product(&page, id))
+			push_product(state, &page, &result->hits[i]);
+		else
+		{
+			note_stale(id);
+			result->total--;
+		}
+	}
 	(void) pushJsonbValue(state, WJB_END_ARRAY, NULL);
 	close_page(&page);
 	padlock_restore_user(&saved);
 }
 
-Jsonb *
-search_make_answer(const char *others, const SearchView *view, const SearchPlan *plan,
-				   const SearchResult *result, bool highlight, bool explain)
+JsonbParseState *
+search_start_answer(const SearchView *view, const SearchPlan *plan, SearchResult *result,
+					bool highlight, bool explain)
 {
 	JsonbParseState *state = NULL;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_members(&state, others);
 	search_push_key(&state, "products");
 	push_products(&state, view, plan, result, highlight, explain);
+	return state;
+}
+
+Jsonb *
+search_finish_answer(JsonbParseState *state, const char *others)
+{
+	push_members(&state, others);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

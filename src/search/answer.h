@@ -14,13 +14,16 @@
 #include "search/score.h"
 
 /*
- * The answer of a search: the members of the JSON text others, and as member
- * "products" an array of the hits' products, each with its company and, when
- * asked, with "highlight" and "explain".
+ * Begin the answer of a search: member "products", an array of the hits'
+ * products, each with its company and, when asked, with "highlight" and
+ * "explain".  Hits whose products are gone from the table or not active any
+ * more are left out and taken off result->total.
  */
-extern Jsonb *search_make_answer(const char *others, const SearchView *view,
-								 const SearchPlan *plan, const SearchResult *result,
-								 bool highlight, bool explain);
+extern JsonbParseState *search_start_answer(const SearchView *view, const SearchPlan *plan,
+											SearchResult *result, bool highlight, bool explain);
+
+/* End it: with the members of the JSON text others. */
+extern Jsonb *search_finish_answer(JsonbParseState *state, const char *others);
 
 /* Append a JSON object: what became of the words of a query. */
 extern void search_append_query(StringInfo json, const SearchView *view,

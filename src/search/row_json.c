@@ -15,6 +15,7 @@
 
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -117,9 +118,30 @@ compare_members(const void *a, const void *b)
 	return memcmp(left->name, right->name, left->length);
 }
 
-/* The columns that are named, or those that are not. */
+/* Which columns of a table are shown. */
+typedef struct Choice
+{
+	const char *const *names;	/* always; ends with NULL */
+	const char *hidden;			/* never, or NULL */
+	Oid			role;			/* may see what else it may read; InvalidOid: nobody */
+	bool		reads_all;		/* has it SELECT on the whole table? */
+} Choice;
+
+static bool
+is_shown(const Choice *choice, Form_pg_attribute attribute)
+{
+	const char *name = NameStr(attribute->attname);
+
+	if (attribute->attisdropped || (choice->hidden != NULL && strcmp(name, choice->hidden) == 0))
+		return false;
+	return choice->reads_all || is_named(choice->names, name) ||
+		(OidIsValid(choice->role) &&
+		 pg_attribute_aclcheck(attribute->attrelid, attribute->attnum, choice->role,
+							   ACL_SELECT) == ACLCHECK_OK);
+}
+
 static SearchRowJson *
-create(Relation rel, const char *const *names, bool named)
+create(Relation rel, const Choice *choice)
 {
 	SearchRowJson *json = palloc(sizeof(SearchRowJson));
 
@@ -131,7 +153,7 @@ create(Relation rel, const char *const *names, bool named)
 		Form_pg_attribute attribute = TupleDescAttr(json->descriptor, i);
 		Member	   *member = &json->members[json->nmembers];
 
-		if (attribute->attisdropped || is_named(names, NameStr(attribute->attname)) != named)
+		if (!is_shown(choice, attribute))
 			continue;
 		member->name = NameStr(attribute->attname);
 		member->length = strlen(member->name);
@@ -149,13 +171,18 @@ create(Relation rel, const char *const *names, bool named)
 SearchRowJson *
 search_row_json_only(Relation rel, const char *const *names)
 {
-	return create(rel, names, true);
+	Choice		choice = {.names = names};
+
+	return create(rel, &choice);
 }
 
 SearchRowJson *
-search_row_json_except(Relation rel, const char *const *names)
+search_row_json_readable(Relation rel, const char *const *names, const char *hidden, Oid role)
 {
-	return create(rel, names, false);
+	Choice		choice = {.names = names,.hidden = hidden,.role = role};
+
+	choice.reads_all = pg_class_aclcheck(RelationGetRelid(rel), role, ACL_SELECT) == ACLCHECK_OK;
+	return create(rel, &choice);
 }
 
 static void
@@ -302,6 +329,9 @@ search_row_json_push(SearchRowJson *json, TupleTableSlot *slot, JsonbParseState 
 	Datum	   *values = palloc(json->descriptor->natts * sizeof(Datum));
 	bool	   *nulls = palloc(json->descriptor->natts * sizeof(bool));
 
+	/* written before a column was added: the slot knows its default */
+	if (HeapTupleHeaderGetNatts(tuple->t_data) < json->descriptor->natts)
+		tuple = heap_expand_tuple(tuple, slot->tts_tupleDescriptor);
 	heap_deform_tuple(tuple, json->descriptor, values, nulls);
 	for (int i = 0; i < json->nmembers; i++)
 	{

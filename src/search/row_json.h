@@ -16,11 +16,13 @@
 typedef struct SearchRowJson SearchRowJson;
 
 /*
- * Of the named columns only, or of all but those; names end with NULL.  Good
- * for the table as it is open now.
+ * Of the named columns only, or also of the others that a role may read, but
+ * never of the hidden one; names end with NULL.  Good for the table as it is
+ * open now.
  */
 extern SearchRowJson *search_row_json_only(Relation rel, const char *const *names);
-extern SearchRowJson *search_row_json_except(Relation rel, const char *const *names);
+extern SearchRowJson *search_row_json_readable(Relation rel, const char *const *names,
+											   const char *hidden, Oid role);
 
 /*
  * Push a row's columns as members of the object at hand, as to_jsonb() has

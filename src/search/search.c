@@ -386,10 +386,13 @@ static Jsonb *
 make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 {
 	StringInfoData json;
+	JsonbParseState *state;
 	bool		more = result->nhits > search->per_page;
 
 	if (more)
 		result->nhits = search->per_page;
+	/* first, since it may find that there are fewer products */
+	state = search_start_answer(view, &search->plan, result, search->highlight, search->explain);
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"success\": true, \"pagination\": ");
 	append_pagination(&json, search, result, more);
@@ -409,8 +412,7 @@ make_answer(ProductSearch *search, const SearchView *view, SearchResult *result)
 		search_append_query(&json, view, search->plan.query);
 	}
 	appendStringInfoChar(&json, '}');
-	return search_make_answer(json.data, view, &search->plan, result, search->highlight,
-							  search->explain);
+	return search_finish_answer(state, json.data);
 }
 
 static Jsonb *

@@ -256,4 +256,17 @@ sleep 1.5;
 $session->query_safe('COMMIT');
 $session->quit;
 ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'and what came while another merged');
+
+# --- a change that no trigger noted ------------------------------------------
+
+my $from = -s $node->logfile;
+query(<<'SQL');
+BEGIN;
+DELETE FROM insurance_products WHERE id = (SELECT (product_search() #>> '{products,0,id}')::uuid);
+DELETE FROM padlock.search_changes WHERE xid = pg_current_xact_id();
+COMMIT;
+SELECT jsonb_array_length(product_search() -> 'products') FROM generate_series(1, 3);
+SQL
+my @notes = slurp_file($node->logfile, $from) =~ /LOG:.*the search index does not match the table/g;
+is(scalar(@notes), 1, 'the log says once that the index does not match');
 done_testing();
