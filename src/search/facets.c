@@ -26,7 +26,7 @@
 #define MAX_COMPANIES	20
 
 /* Premium bands: each from its bound up to, but without, the next. */
-static const double band_bounds[] = {0, 25, 50, 100, 250, 500, 1000};
+static const int band_bounds[] = {0, 25, 50, 100, 250, 500, 1000};
 
 typedef struct Value
 {
@@ -137,6 +137,25 @@ append_kind(StringInfo json, const SearchView *view, const SearchResult *result,
 	append_values(json, &values);
 }
 
+/* The band of a document's premium; without branches, since they come in no order. */
+static inline int
+band_of(const SearchSegment *segment, uint32 document)
+{
+	int			band = 0;
+
+	if (segment->hundredths)
+	{
+		int32		hundredths = SEARCH_SECTION(segment, SECTION_PREMIUMS, int32)[document];
+
+		for (int i = 1; i < lengthof(band_bounds); i++)
+			band += hundredths >= band_bounds[i] * 100;
+		return band;
+	}
+	for (int i = 1; i < lengthof(band_bounds); i++)
+		band += search_segment_premium(segment, document) >= band_bounds[i];
+	return band;
+}
+
 /* Visit a segment's matches by a column. */
 static void
 count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *bands)
@@ -144,16 +163,7 @@ count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *band
 	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
 	{
 		for (uint64 word = matches[i]; word != 0; word &= word - 1)
-		{
-			double		premium = search_segment_premium(segment,
-															 i * 64 + pg_rightmost_one_pos64(word));
-			int			band = 0;
-
-			/* without branches: premiums come in no order */
-			for (int j = 1; j < lengthof(band_bounds); j++)
-				band += !(premium < band_bounds[j]);
-			bands[band]++;
-		}
+			bands[band_of(segment, i * 64 + pg_rightmost_one_pos64(word))]++;
 	}
 }
 
@@ -167,9 +177,9 @@ append_bands(StringInfo json, const SearchView *view, const SearchResult *result
 	appendStringInfoChar(json, '[');
 	for (int i = 0; i < lengthof(band_bounds); i++)
 	{
-		appendStringInfo(json, "%s{\"from\": %g, \"to\": ", i > 0 ? ", " : "", band_bounds[i]);
+		appendStringInfo(json, "%s{\"from\": %d, \"to\": ", i > 0 ? ", " : "", band_bounds[i]);
 		if (i + 1 < lengthof(band_bounds))
-			appendStringInfo(json, "%g", band_bounds[i + 1]);
+			appendStringInfo(json, "%d", band_bounds[i + 1]);
 		else
 			appendStringInfoString(json, "null");
 		appendStringInfo(json, ", \"count\": " UINT64_FORMAT "}", bands[i]);

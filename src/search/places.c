@@ -19,9 +19,8 @@
  *
  * High bits and counts are unary: so many ones, then a zero.  With the lower
  * bits split off as suits the block that is Golomb's code as Rice has it
- * (1979), about a bit from the best there can be; and because low and high bits
- * lie apart (as in Elias and Fano's code), postings are passed over by counting
- * zeros, dozens at a time.
+ * (1979), about a bit from the best there can be.  Of a block that nobody reads
+ * only the sums are looked at.
  *
  *-------------------------------------------------------------------------
  */
@@ -216,7 +215,7 @@ open_block(SearchPlaceCursor *cursor)
 	uint32		further_sum = 0;
 	uint32		end;
 
-	cursor->begin = cursor->number = cursor->end;
+	cursor->begin = cursor->end;
 	cursor->end += n;
 	cursor->packed = read_number(cursor->next + 1, &nfurther);
 	cursor->packed = read_number(cursor->packed, &first_sum);
@@ -224,7 +223,8 @@ open_block(SearchPlaceCursor *cursor)
 		cursor->packed = read_number(cursor->packed, &further_sum);
 	cursor->first_bits = bits & 15;
 	cursor->further_bits = bits >> 4;
-	cursor->has_further = nfurther > 0;
+	cursor->is_decoded = false;
+	cursor->nfurther = nfurther;
 	cursor->passed = 0;
 	cursor->further_lows = n * cursor->first_bits;
 	cursor->first_highs = cursor->further_lows + nfurther * cursor->further_bits;
@@ -267,57 +267,82 @@ read_ones(const uint8 *packed, uint32 *position)
 	return *position - from - 1;
 }
 
-/* Pass over postings of the block. */
+/* Read n unary numbers from a bit position on. */
 static pg_attribute_always_inline void
-skip_postings(SearchPlaceCursor *cursor, uint32 count)
+read_unary(const uint8 *packed, uint32 position, uint32 n, uint32 *numbers)
 {
-	uint32		counts;
-	uint32		further;
+	int			behind = -1;	/* the last zero, from the bits at hand on */
 
-	cursor->number += count;
-	cursor->first_highs = skip_zeros(cursor->packed, cursor->first_highs, count);
-	if (!cursor->has_further)
-		return;
-	counts = skip_zeros(cursor->packed, cursor->counts, count);
-	further = counts - cursor->counts - count;
-	cursor->counts = counts;
-	cursor->further_highs = skip_zeros(cursor->packed, cursor->further_highs, further);
-	cursor->passed += further;
+	for (uint32 i = 0; i < n; position += LOADED_BITS, behind -= LOADED_BITS)
+	{
+		uint64		zeros = ~search_read_bits(packed, position, PG_UINT64_MAX) &
+		search_mask_of(LOADED_BITS);
+
+		for (; zeros != 0 && i < n; zeros &= zeros - 1)
+		{
+			int			zero = pg_rightmost_one_pos64(zeros);
+
+			numbers[i++] = zero - behind - 1;
+			behind = zero;
+		}
+	}
 }
 
-/* Read the next posting of the block. */
-static pg_attribute_always_inline int
-read_posting(SearchPlaceCursor *cursor, uint16 *places)
+/* Decode the block's first places, and how many further ones there are of each. */
+static pg_attribute_always_inline void
+decode_block(SearchPlaceCursor *cursor)
+{
+	uint32		n = cursor->end - cursor->begin;
+	uint64		mask = search_mask_of(cursor->first_bits);
+	uint32		numbers[SEARCH_BLOCK] = {0};
+
+	read_unary(cursor->packed, cursor->first_highs, n, numbers);
+	for (uint32 i = 0; i < n; i++)
+		cursor->firsts[i] = numbers[i] << cursor->first_bits |
+			search_read_bits(cursor->packed, i * cursor->first_bits, mask);
+	memset(numbers, 0, sizeof(numbers));
+	if (cursor->nfurther > 0)
+		read_unary(cursor->packed, cursor->counts, n, numbers);
+	cursor->starts[0] = 0;
+	for (uint32 i = 0; i < n; i++)
+		cursor->starts[i + 1] = cursor->starts[i] + numbers[i];
+	cursor->is_decoded = true;
+}
+
+/* Read the further places from one on, which come after `place`. */
+static pg_attribute_always_inline void
+read_further(SearchPlaceCursor *cursor, uint32 start, uint32 count, uint32 place, uint16 *places)
 {
 	const uint8 *packed = cursor->packed;
-	uint32		low = (cursor->number++ - cursor->begin) * cursor->first_bits;
-	uint32		place = read_ones(packed, &cursor->first_highs) << cursor->first_bits |
-		(uint32) search_read_bits(packed, low, search_mask_of(cursor->first_bits));
-	uint32		further;
+	uint32		low = cursor->further_lows + start * cursor->further_bits;
+	uint64		mask = search_mask_of(cursor->further_bits);
 
-	places[0] = place;
-	if (!cursor->has_further)
-		return 1;
-	further = read_ones(packed, &cursor->counts);
-	low = cursor->further_lows + cursor->passed * cursor->further_bits;
-	cursor->passed += further;
-	for (uint32 i = 1; i <= further; i++, low += cursor->further_bits)
+	cursor->further_highs = skip_zeros(packed, cursor->further_highs, start - cursor->passed);
+	cursor->passed = start + count;
+	for (uint32 i = 0; i < count; i++, low += cursor->further_bits)
 	{
 		place += read_ones(packed, &cursor->further_highs) << cursor->further_bits |
-			(uint32) search_read_bits(packed, low, search_mask_of(cursor->further_bits));
-		place++;
-		places[i] = place;
+			(uint32) search_read_bits(packed, low, mask);
+		places[i] = ++place;
 	}
-	return further + 1;
 }
 
 SEARCH_VECTORIZED static int
 read_places(SearchPlaceCursor *cursor, uint32 posting, uint16 *places)
 {
+	uint32		i;
+	uint32		further;
+
 	while (posting >= cursor->end)
 		open_block(cursor);
-	skip_postings(cursor, posting - cursor->number);
-	return read_posting(cursor, places);
+	if (!cursor->is_decoded)
+		decode_block(cursor);
+	i = posting - cursor->begin;
+	further = cursor->starts[i + 1] - cursor->starts[i];
+	places[0] = cursor->firsts[i];
+	if (further > 0)
+		read_further(cursor, cursor->starts[i], further, places[0], places + 1);
+	return further + 1;
 }
 
 int

@@ -56,19 +56,21 @@ typedef struct SearchPlaceCursor
 {
 	const uint8 *next;			/* block */
 	uint32		total;			/* postings */
-	uint32		number;			/* the posting that the walk has come to */
 	/* the block at hand; positions are in bits */
 	uint32		begin;			/* its postings: [begin, end) */
 	uint32		end;
 	const uint8 *packed;
 	uint8		first_bits;
 	uint8		further_bits;
-	bool		has_further;
-	uint32		passed;			/* further places before the posting */
+	bool		is_decoded;		/* firsts and starts are */
+	uint32		nfurther;
 	uint32		further_lows;
-	uint32		first_highs;	/* of the posting */
+	uint32		first_highs;
 	uint32		counts;
-	uint32		further_highs;
+	uint32		further_highs;	/* of the next of the further places */
+	uint32		passed;			/* those before it */
+	uint16		firsts[SEARCH_BLOCK];	/* each posting's first place */
+	uint32		starts[SEARCH_BLOCK + 1];	/* its first further place */
 } SearchPlaceCursor;
 
 extern void search_places_open(SearchPlaceCursor *cursor, const SearchSegment *segment,
