@@ -89,7 +89,7 @@ typedef enum PadlockKeyTaskKind
 {
 	PADLOCK_KEY_UNLOCK,			/* unwrap, then padlock_keyring_put() */
 	PADLOCK_KEY_MAKE,			/* 32 random bytes, wrap, then padlock_keyring_store() */
-	PADLOCK_KEY_REWRAP			/* padlock_keyring_get(), wrap, then padlock_keyring_store() */
+	PADLOCK_KEY_REWRAP			/* get it (from memory, or padlock_keyring_unlock()), wrap, store */
 } PadlockKeyTaskKind;
 
 /* What a KEK needs of a key service; palloc'd with all it points to. */
@@ -101,12 +101,13 @@ typedef struct PadlockKeyTask
 	char	   *provider;		/* to ask: "aws_kms", "google_kms", "vault" */
 	char	   *provider_key_id;	/* the service's name of its key */
 	bytea	   *wrapped;		/* UNLOCK: the opaque blob; otherwise NULL */
+	bytea	   *check_value;	/* UNLOCK: for padlock_keyring_is_kek(), or NULL */
 } PadlockKeyTask;
 
 /*
  * What the KEKs of this database need of key services now: PadlockKeyTask *.
- * A REWRAP comes only when its KEK is unlocked, an UNLOCK only while the
- * keyring is not locked.  Needs a transaction, without an SPI connection
+ * A REWRAP comes only when its KEK is unlocked or can be by the key file, an
+ * UNLOCK only while the keyring is not locked.  Needs a transaction, without an SPI connection
  * around it; acts as the extension's owner.
  */
 extern List *padlock_keyring_tasks(void);
@@ -124,14 +125,25 @@ extern bool padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek);
 extern bool padlock_keyring_get(const pg_uuid_t *id, uint8 *kek);
 
 /*
- * Store how a provider wrapped a KEK.  A key that was being made becomes the
+ * Store how a provider wrapped a task's KEK.  A key that was being made becomes the
  * active one of its key_id, and the one before decrypt-only.  False when the
  * row is gone, destroyed, or no longer waits for this provider.  Needs a
  * transaction, without an SPI connection around it.
  */
-extern bool padlock_keyring_store(const pg_uuid_t *id, const char *provider,
-								  const char *provider_key_id,
-								  const void *wrapped, size_t length);
+extern bool padlock_keyring_store(const PadlockKeyTask *task, const uint8 *kek,
+								  const bytea *wrapped);
+
+/*
+ * Unlock a task's KEK that the key file wrapped, as a session would, with its
+ * errors; false when it is gone.  Needs a transaction.  The caller wipes it.
+ */
+extern bool padlock_keyring_unlock(const PadlockKeyTask *task, uint8 *kek);
+
+/* Is what a service unwrapped the KEK that it once wrapped? */
+extern bool padlock_keyring_is_kek(const PadlockKeyTask *task, const uint8 *kek);
+
+/* How many KEKs a worker has still to have wrapped anew.  Needs a transaction. */
+extern int	padlock_keyring_count_rewraps(void);
 
 /*
  * Key services' check of arguments, made known by the room that talks to them

@@ -9,6 +9,7 @@ CREATE TABLE padlock.keys (
     provider text NOT NULL,
     provider_key_id text,
     wrapped bytea,
+    check_value bytea,
     rewrap_provider text,
     rewrap_provider_key_id text,
     wraps_from bigint NOT NULL,
@@ -25,6 +26,7 @@ COMMENT ON COLUMN padlock.keys.version IS 'key_id/version is the name that docum
 COMMENT ON COLUMN padlock.keys.id IS 'of the key itself, by which it is found in memory: names may return after a rollback or a restore';
 COMMENT ON COLUMN padlock.keys.state IS 'pending: a worker is to make it; active: encrypts; decrypt-only; destroyed';
 COMMENT ON COLUMN padlock.keys.wrapped IS 'the key, as the provider encrypted it';
+COMMENT ON COLUMN padlock.keys.check_value IS 'by which a key that comes back from a key service is known again; tells nothing of it';
 COMMENT ON COLUMN padlock.keys.rewrap_provider IS 'the provider by which a worker is to wrap the key anew';
 COMMENT ON COLUMN padlock.keys.wraps_from IS 'key_wraps when the key was made: what it wrapped was counted from there, up to wraps_to';
 COMMENT ON COLUMN padlock.keys.messages_from IS 'key_messages when the key was made: what encrypt() made with it was counted from there';
@@ -33,7 +35,7 @@ ALTER TABLE padlock.keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.keys FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.keys FROM PUBLIC, anon, authenticated, service_role;
 CREATE TRIGGER keys_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.keyring_changed();
-CREATE TRIGGER keys_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('wrapped');
+CREATE TRIGGER keys_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('wrapped', 'check_value');
 CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- Counts the data keys that all keys of this database wrap, in steps of what a

@@ -41,6 +41,7 @@ typedef struct KeyringRow
 	char	   *provider;
 	char	   *provider_key_id;	/* or NULL */
 	bytea	   *wrapped;		/* NULL while pending or destroyed */
+	bytea	   *check_value;	/* of a KEK that a service wrapped; or NULL */
 	char	   *rewrap_provider;	/* or NULL */
 	char	   *rewrap_provider_key_id;	/* or NULL */
 	int64		wraps_from;

@@ -144,6 +144,15 @@ text_column(TupleTableSlot *slot, const char *name)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+static bytea *
+bytes_column(TupleTableSlot *slot, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(slot, name, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
 static int64
 count_column(TupleTableSlot *slot, const char *name)
 {
@@ -158,10 +167,9 @@ read_row(TupleTableSlot *slot)
 {
 	KeyringRow *row = palloc0(sizeof(KeyringRow));
 	bool		isnull;
-	Datum		wrapped = column(slot, "wrapped", &isnull);
 
-	if (!isnull)
-		row->wrapped = DatumGetByteaPCopy(wrapped);
+	row->wrapped = bytes_column(slot, "wrapped");
+	row->check_value = bytes_column(slot, "check_value");
 	row->id = *DatumGetUUIDP(column(slot, "id", &isnull));
 	row->key_id = text_column(slot, "key_id");
 	row->version = DatumGetInt32(column(slot, "version", &isnull));

@@ -400,14 +400,12 @@ unlock_and_rewrap(const KeyringRow *row)
 	return true;
 }
 
-/* Rewrap all KEKs by the key file, which is made if need be; returns how many. */
-static int
-rewrap_all_local(List *rows)
+/* Have every KEK in memory: with another file set, nothing else has them. */
+static void
+unlock_each(List *rows)
 {
-	int			count = 0;
 	ListCell   *cell;
 
-	/* first of all have every KEK at hand: with another file set, only memory has them */
 	foreach(cell, rows)
 	{
 		KeyringRow *row = lfirst(cell);
@@ -416,6 +414,15 @@ rewrap_all_local(List *rows)
 		if (row->wrapped != NULL && keyring_kek(row, kek))
 			envelope_wipe(kek, sizeof(kek));
 	}
+}
+
+/* Rewrap all KEKs by the key file, which is made if need be; returns how many. */
+static int
+rewrap_all_local(List *rows)
+{
+	int			count = 0;
+	ListCell   *cell;
+
 	(void) key_file_make(false);
 	foreach(cell, rows)
 	{
@@ -452,6 +459,7 @@ padlock_rewrap_keyring(PG_FUNCTION_ARGS)
 
 	check_provider(provider, provider_key_id);
 	rows = begin_change(&saved);
+	unlock_each(rows);
 	if (is_local(provider))
 		count = rewrap_all_local(rows);
 	else
@@ -566,7 +574,10 @@ padlock_lock_keyring(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(wiped);
 }
 
-/* Unlock the KEKs that the key file wrapped; returns how many, and sets *others. */
+/*
+ * Unlock the KEKs that the key file wrapped; returns how many, and sets *others
+ * if a worker has to do something about any.
+ */
 static int
 unlock_all_local(bool *others)
 {
@@ -580,9 +591,9 @@ unlock_all_local(bool *others)
 		KeyringRow *row = lfirst(cell);
 		uint8		kek[PADLOCK_KEK_SIZE];
 
-		if (!is_local(row->provider))
+		if (!is_local(row->provider) || row->rewrap_provider != NULL)
 			*others = true;
-		else if (row->wrapped != NULL && keyring_kek(row, kek))
+		if (is_local(row->provider) && row->wrapped != NULL && keyring_kek(row, kek))
 		{
 			envelope_wipe(kek, sizeof(kek));
 			count++;

@@ -60,6 +60,18 @@ padlock_key_service_check(const char *provider, const char *provider_key_id)
 	return services[i]->check(provider_key_id);
 }
 
+/* Unlock a KEK of the key file's that nobody has used since the start. */
+static bool
+unlock(const PadlockKeyTask *task, uint8 *kek)
+{
+	bool		unlocked;
+
+	padlock_worker_begin();
+	unlocked = padlock_keyring_unlock(task, kek);
+	padlock_worker_commit();
+	return unlocked;
+}
+
 /* Get the KEK that a task is about; false when it is locked again. */
 static bool
 get_kek(const PadlockKeyService *service, const PadlockKeyTask *task, uint8 *kek)
@@ -76,7 +88,7 @@ get_kek(const PadlockKeyService *service, const PadlockKeyTask *task, uint8 *kek
 						 errmsg("could not generate random values")));
 			return true;
 		case PADLOCK_KEY_REWRAP:
-			return padlock_keyring_get(&task->id, kek);
+			return padlock_keyring_get(&task->id, kek) || unlock(task, kek);
 	}
 	return false;
 }
@@ -88,8 +100,7 @@ store(const PadlockKeyTask *task, const bytea *wrapped, const uint8 *kek)
 	bool		stored;
 
 	padlock_worker_begin();
-	stored = padlock_keyring_store(&task->id, task->provider, task->provider_key_id,
-								   VARDATA_ANY(wrapped), VARSIZE_ANY_EXHDR(wrapped));
+	stored = padlock_keyring_store(task, kek, wrapped);
 	padlock_worker_commit();
 	if (stored && task->kind == PADLOCK_KEY_MAKE)
 		(void) padlock_keyring_put(&task->id, kek);
@@ -98,7 +109,8 @@ store(const PadlockKeyTask *task, const bytea *wrapped, const uint8 *kek)
 /*
  * Do one task.  What was wrapped is unwrapped once before it is kept: a
  * service that wraps and then cannot open would lose the key and all that is
- * sealed under it.
+ * sealed under it.  For the same reason what a service unwraps later is taken
+ * only if it is that key: nothing may be sealed under another in its name.
  */
 static void
 do_task(const PadlockKeyService *service, const PadlockKeyTask *task)
@@ -111,7 +123,11 @@ do_task(const PadlockKeyService *service, const PadlockKeyTask *task)
 		if (!get_kek(service, task, kek))
 			 /* locked meanwhile: not ours to open again */ ;
 		else if (task->kind == PADLOCK_KEY_UNLOCK)
+		{
+			if (!padlock_keyring_is_kek(task, kek))
+				padlock_key_service_odd(service->name, "another key than the one that it wrapped");
 			(void) padlock_keyring_put(&task->id, kek);
+		}
 		else
 		{
 			bytea	   *wrapped = service->wrap(task->provider_key_id, task->name, kek);
@@ -224,6 +240,7 @@ static Jsonb *
 run_keyring(const PadlockJob *job)
 {
 	Pass		pass;
+	int			left;
 
 	make_pass(&pass);
 	padlock_key_services_end_pass(pass.failed > 0);
@@ -232,6 +249,11 @@ run_keyring(const PadlockJob *job)
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg_internal("%s", pass.problem)));
 	padlock_worker_begin();
+	left = padlock_keyring_count_rewraps();
+	if (left > 0)				/* unlocked just now, or locked by lock_keyring() */
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%d keys are still to be wrapped anew", left)));
 	return padlock_job_result(psprintf("{\"keys\": %d}", pass.done));
 }
 

@@ -109,11 +109,11 @@ INSERT INTO wanted VALUES
 ('padlock.one_time_tokens', 0, ARRAY[
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
     'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
-('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone']),
+('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone', 'version integer not null default 1', 'fetch_error text']),
 ('padlock.keyring_lock', 0, ARRAY['only_row boolean not null default true', 'locked_at timestamp with time zone not null default now()', 'locked_by text not null default SESSION_USER']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',
-    'wrapped bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint', 'messages_from bigint not null default 0',
+    'wrapped bytea', 'check_value bytea', 'rewrap_provider text', 'rewrap_provider_key_id text', 'wraps_from bigint not null', 'wraps_to bigint', 'messages_from bigint not null default 0',
     'created_at timestamp with time zone not null default now()', 'retired_at timestamp with time zone', 'destroyed_at timestamp with time zone']);
 
 SELECT is((SELECT array_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
