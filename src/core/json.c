@@ -12,7 +12,8 @@
  * Headers and most claims are flat: an object of plain strings and integers.
  * These are read by a single pass that knows no more than that, several times
  * as fast, once for each request; whatever it does not know, good or bad, is
- * left to the server's parser.
+ * left to the server's parser.  The pass makes no copies but the values': a
+ * secret among them is in no other place.
  *
  *-------------------------------------------------------------------------
  */
@@ -217,9 +218,28 @@ wanted_member(PadlockJsonMember *members, int count, const char *name, size_t le
 	return NULL;
 }
 
+/* Put the characters in place of a plain string's escapes. */
+static void
+unescape(char *text)
+{
+	static const char names[] = "bfnrt";
+	static const char characters[] = "\b\f\n\r\t";
+	char	   *to = text;
+
+	for (const char *from = text; *from != '\0'; from++)
+	{
+		const char *name = NULL;
+
+		if (*from == '\\')
+			name = strchr(names, *++from);
+		*to++ = name != NULL ? characters[name - names] : *from;
+	}
+	*to = '\0';
+}
+
 /*
  * Take a plain string or an integer into the member, unless that is NULL.
- * What follows it, or NULL if it is neither, or a wanted string with escapes.
+ * What follows it, or NULL if it is neither.
  */
 static const char *
 take_value(const char *at, PadlockJsonMember *member)
@@ -229,11 +249,13 @@ take_value(const char *at, PadlockJsonMember *member)
 	const char *start = is_string ? at + 1 : at;
 	const char *end = is_string ? plain_string_end(start, &has_escape) : integer_end(start);
 
-	if (end == NULL || (member != NULL && has_escape))
+	if (end == NULL)
 		return NULL;
 	if (member != NULL)
 	{
 		member->value = pnstrdup(start, end - start);
+		if (has_escape)
+			unescape(member->value);
 		member->present = true;
 		member->is_number = !is_string;
 	}

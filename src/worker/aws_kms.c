@@ -167,8 +167,8 @@ unwrap(const char *key_id, const char *kek_name, const bytea *wrapped, uint8 *ke
 						 padlock_json_string(key_id), ciphertext, PADLOCK_KEY_CONTEXT,
 						 padlock_json_string(kek_name)),
 				members, lengthof(members));
-	check_answer(&members[1], key_id);
 	padlock_take_kek(WHO, &members[0], kek);
+	check_answer(&members[1], key_id);
 }
 
 const PadlockKeyService padlock_aws_kms = {"aws_kms", check_key, wrap, unwrap};

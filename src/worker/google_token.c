@@ -19,9 +19,10 @@
 #include "postgres.h"
 
 #include <openssl/evp.h>
-#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <time.h>
 
+#include "common/base64.h"
 #include "utils/memutils.h"
 
 #include "core/base64url.h"
@@ -79,24 +80,61 @@ read_account(const char *json, Account *account)
 	PadlockJsonMember members[] = {{"type"}, {"client_email"}, {"private_key_id"},
 	{"private_key"}, {"token_uri"}};
 
-	if (!padlock_json_members(json, members, lengthof(members)) ||
-		members[0].value == NULL || strcmp(members[0].value, "service_account") != 0)
+	(void) padlock_json_members(json, members, lengthof(members));
+	account->private_key = members[3].value;	/* to be wiped, whatever comes */
+	if (members[0].value == NULL || strcmp(members[0].value, "service_account") != 0)
 		refuse_file("is not the key of a service account");
 	for (int i = 1; i < lengthof(members); i++)
 		if (members[i].value == NULL)
 			refuse_file(psprintf("lacks \"%s\"", members[i].name));
 	account->email = members[1].value;
 	account->key_id = members[2].value;
-	account->private_key = members[3].value;
 	account->token_url = members[4].value;
+}
+
+/*
+ * Read a private key in PEM.  Not by OpenSSL's reader, whose buffers are freed as
+ * they are: what lies between the two lines is base64 of what d2i reads.
+ */
+static EVP_PKEY *
+read_key(const char *pem)
+{
+	const char *begin = strstr(pem, "-----BEGIN ");
+	const char *end = begin != NULL ? strstr(begin, "-----END ") : NULL;
+	EVP_PKEY   *key = NULL;
+	char	   *base64;
+	char	   *der;
+	int			size;
+	int			length = 0;
+
+	begin = begin != NULL ? strchr(begin, '\n') : NULL;
+	if (begin == NULL || end == NULL || end < begin)
+		return NULL;
+	base64 = palloc(end - begin);
+	for (const char *at = begin; at < end; at++)
+		if (!isspace((unsigned char) *at))
+			base64[length++] = *at;
+	size = pg_b64_dec_len(length);
+	der = palloc(size);
+	length = pg_b64_decode(base64, length, der, size);
+	explicit_bzero(base64, end - begin);
+	pfree(base64);
+	if (length > 0)
+	{
+		const unsigned char *at = (const unsigned char *) der;
+
+		key = d2i_AutoPrivateKey(NULL, &at, length);
+	}
+	explicit_bzero(der, size);
+	pfree(der);
+	return key;
 }
 
 /* Sign a text by RS256 and append the signature; false when the key is none or not RSA. */
 static bool
 append_signature(StringInfo out, const char *pem)
 {
-	BIO		   *bio = BIO_new_mem_buf(pem, -1);
-	EVP_PKEY   *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+	EVP_PKEY   *key = read_key(pem);
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	unsigned char signature[1024];
 	size_t		length = sizeof(signature);
@@ -107,7 +145,6 @@ append_signature(StringInfo out, const char *pem)
 
 	EVP_MD_CTX_free(digest);
 	EVP_PKEY_free(key);
-	BIO_free(bio);
 	if (signed_)
 	{
 		appendStringInfoChar(out, '.');
@@ -170,16 +207,16 @@ static char *
 account_token(const char *json)
 {
 	unsigned char hash[HASH_SIZE];
-	Account		account;
+	Account		account = {0};
 	char	   *token;
 
 	if (EVP_Digest(json, strlen(json), hash, NULL, EVP_sha256(), NULL) != 1)
 		refuse_file("cannot be hashed");
 	if (kept_token != NULL && time(NULL) < kept_until && memcmp(hash, kept_hash, HASH_SIZE) == 0)
 		return pstrdup(kept_token);
-	read_account(json, &account);
 	PG_TRY();
 	{
+		read_account(json, &account);
 		exchange(&account, hash);
 	}
 	PG_FINALLY();

@@ -608,6 +608,7 @@ padlock_helper_read_body(const PadlockBlob *body, size_t max)
 	bytes = MemoryContextAllocHuge(CurrentMemoryContext, body->length + 1);
 	read_content(body, bytes);
 	text = padlock_helper_text(bytes, body->length, max);
+	explicit_bzero(bytes, body->length);	/* it may be a secret */
 	pfree(bytes);
 	return text;
 }

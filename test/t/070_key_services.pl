@@ -160,7 +160,7 @@ is(query("SELECT count(*) FROM padlock.key_services() WHERE problem IS NOT NULL"
 # Each way to fail leaves the key locked, with its reason.
 my %reason = (
 	500 => 'refused the request with status 500', 503 => 'status 503', 403 => 'status 403', 404 => 'status 404', drop => 'could not be asked: the connection', garbage => 'not HTTP',
-	notjson => 'an answer that is not JSON', empty => 'an answer', huge => 'larger than 65536 bytes', redirect => 'status 307', short => 'a key of 32 bytes|key');
+	notjson => 'an answer that is not JSON', empty => 'an answer', huge => 'larger than 65536 bytes', redirect => 'status 307', short => 'a key of 32 bytes|key', wrongkey => 'gave another key than the one that it wrapped');
 foreach my $mode (sort keys %reason)
 {
 	lock_all();
@@ -170,6 +170,7 @@ foreach my $mode (sort keys %reason)
 	is(query("SELECT count(*) FROM padlock.keyring() WHERE unlocked"), 0, "$mode: no key");
 }
 mode($_, 'ok') foreach @providers;
+unlock_all();
 ok(is_unlocked("$_/1"), "$_: and unlocked after all of it") foreach @providers;
 foreach my $case ([ 'google_kms', 'badsum', 'checksums do not fit' ], [ 'aws_kms', 'othername', 'names another key' ])
 {
@@ -180,6 +181,7 @@ foreach my $case ([ 'google_kms', 'badsum', 'checksums do not fit' ], [ 'aws_kms
 	unlock_all();
 	problem_like($provider, $pattern, "$mode: $provider");
 	mode($provider, 'ok');
+	unlock_all();
 	ok(is_unlocked("$provider/1"), "$mode: $provider is back");
 }
 
@@ -199,6 +201,7 @@ foreach my $case (
 	unlock_all();
 	problem_like($provider, $pattern, "$name: $pattern");
 	write_file($name, { aws => $aws_file, vault => "$secret{vault}\n", google => $json->encode($account) }->{$name});
+	unlock_all();   # or the next attempt may be a minute away
 	ok(is_unlocked("$provider/1"), "$name: a good file mends it");
 }
 my ($token) = @{ control()->{tokens} };
@@ -267,14 +270,11 @@ sub memory_of
 	}
 	return $all;
 }
-foreach my $case ([ 'vault', 'vault', "a b\n", 'holds no token' ], [ 'aws_kms', 'aws', "[default]\n", 'no usable access key' ], [ 'google_kms', 'google', "two words\n", 'neither' ])
+sub no_secrets_in_memory
 {
-	my ($provider, $name, $content, $pattern) = @$case;
+	my ($name) = @_;
+	my @texts = ((map { encode_base64(pack('H*', $_)) } @{ control()->{plaintexts} }), grep { length == 64 } split /\n/, slurp_file("$dir/account.pem"));
 
-	write_file($name, $content);
-	query("SELECT padlock.rewrap_keyring('$provider', '$provider_key{$provider}')");
-	problem_like($provider, $pattern, "$name: keys cannot be wrapped anew");
-	my @texts = map { encode_base64(pack('H*', $_)) } @{ control()->{plaintexts} };
 	foreach my $process (split /\n/, query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy')"))
 	{
 	  SKIP:
@@ -282,11 +282,32 @@ foreach my $case ([ 'vault', 'vault', "a b\n", 'holds no token' ], [ 'aws_kms', 
 			my $memory = memory_of($process);
 
 			skip('the memory of another process cannot be read here', 1) unless length($memory // '');
-			is(scalar(grep { index($memory, $_) >= 0 } @texts), 0, "$name: and are not in the memory of a worker");
+			is(scalar(grep { index($memory, $_) >= 0 } @texts), 0, "$name leaves no key in the memory of a worker");
 		}
 	}
+	return;
+}
+foreach my $case ([ 'vault', 'vault', "a b\n", 'holds no token', 'wrongkey', 'another key' ], [ 'aws_kms', 'aws', "[default]\n", 'no usable access key', 'othername', 'names another key' ],
+	[ 'google_kms', 'google', "two words\n", 'neither', 'badsum', 'checksums do not fit' ])
+{
+	my ($provider, $name, $content, $pattern, $mode, $refusal) = @$case;
+
+	write_file($name, $content);
+	query("SELECT padlock.rewrap_keyring('$provider', '$provider_key{$provider}')");
+	problem_like($provider, $pattern, "$name: keys cannot be wrapped anew");
+	no_secrets_in_memory("$name: a request that is not made");
 	write_file($name, { aws => $aws_file, vault => "$secret{vault}\n", google => $json->encode($account) }->{$name});
 	ok(wait_for($node, 'postgres', "SELECT bool_and(rewrap_provider IS NULL) FROM padlock.keys WHERE wrapped IS NOT NULL"), "$name: a good file mends it");
+
+	# an answer that is refused leaves none, either, nor does Google's private key
+	lock_all();
+	mode($provider, $mode);
+	unlock_all();
+	problem_like($provider, $refusal, "$name: an answer is refused");
+	no_secrets_in_memory("$name: an answer that is refused");
+	mode($provider, 'ok');
+	unlock_all();
+	ok(wait_for($node, 'postgres', 'SELECT bool_and(unlocked) FROM padlock.keyring()'), "$name: unlocked again");
 }
 
 # From service to service; what is sealed stays as it is.
@@ -299,6 +320,26 @@ $node->restart;
 ok(is_unlocked("$_/2"), "$_: Vault alone unlocks it") foreach @providers;
 is(decrypts('sealed'), join(',', map { ("text of $_", "second of $_") } @providers), 'all opens');
 is(query('SELECT md5(string_agg(message::text, \'\' ORDER BY provider)) FROM sealed'), $before, 'no message was touched');
+
+# Keys of the key file that nobody has used since the start go along, and so do those
+# whose server stops before a worker has come to them.
+query('SELECT padlock.init_keyring()');
+query("SELECT padlock.create_key('letters')");
+query("SELECT pause_job_type('keyring')");
+mode($_, 'ok') foreach @providers;
+$node->restart;
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM padlock.keyring() WHERE unlocked", '6'), 'the keys of services are unlocked after a start, those of the file are not yet');
+is(query("SELECT padlock.rewrap_keyring('aws_kms', '$provider_key{aws_kms}')"), '8', 'all keys are to be wrapped anew');
+$node->restart;
+query("SELECT resume_job_type('keyring')");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM padlock.keys WHERE provider = 'aws_kms' AND rewrap_provider IS NULL", '8'), 'and are, over a restart') or diag(query('SELECT key_id, version, provider, rewrap_provider FROM padlock.keys'));
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE job_type = 'keyring' AND status IN ('pending', 'processing')", '0'), 'by a job that ends then');
+lock_all();
+like(error_of("SELECT padlock.rewrap_keyring('vault', 'transit/other')"), qr/keyring is locked/, 'not while the keyring is locked');
+unlock_all();
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM padlock.keyring() WHERE unlocked", '8'), 'unlocked');
+query("SELECT padlock.rewrap_keyring('vault', 'transit/other')");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM padlock.keys WHERE provider = 'vault' AND rewrap_provider IS NULL", '8'), 'and back');
 
 # A wrapped key in another row's place is refused by the service.
 lock_all();
