@@ -1593,6 +1593,7 @@ CREATE TABLE padlock.keys (
     provider text NOT NULL,
     provider_key_id text,
     wrapped bytea,
+    check_value bytea,
     rewrap_provider text,
     rewrap_provider_key_id text,
     wraps_from bigint NOT NULL,
@@ -1609,6 +1610,7 @@ COMMENT ON COLUMN padlock.keys.version IS 'key_id/version is the name that docum
 COMMENT ON COLUMN padlock.keys.id IS 'of the key itself, by which it is found in memory: names may return after a rollback or a restore';
 COMMENT ON COLUMN padlock.keys.state IS 'pending: a worker is to make it; active: encrypts; decrypt-only; destroyed';
 COMMENT ON COLUMN padlock.keys.wrapped IS 'the key, as the provider encrypted it';
+COMMENT ON COLUMN padlock.keys.check_value IS 'by which a key that comes back from a key service is known again; tells nothing of it';
 COMMENT ON COLUMN padlock.keys.rewrap_provider IS 'the provider by which a worker is to wrap the key anew';
 COMMENT ON COLUMN padlock.keys.wraps_from IS 'key_wraps when the key was made: what it wrapped was counted from there, up to wraps_to';
 COMMENT ON COLUMN padlock.keys.messages_from IS 'key_messages when the key was made: what encrypt() made with it was counted from there';
@@ -1617,7 +1619,7 @@ ALTER TABLE padlock.keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.keys FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON TABLE padlock.keys FROM PUBLIC, anon, authenticated, service_role;
 CREATE TRIGGER keys_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.keyring_changed();
-CREATE TRIGGER keys_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('wrapped');
+CREATE TRIGGER keys_audit AFTER INSERT OR UPDATE OR DELETE ON padlock.keys FOR EACH ROW EXECUTE FUNCTION padlock.audit_row('wrapped', 'check_value');
 CREATE TRIGGER keys_audit_truncate AFTER TRUNCATE ON padlock.keys FOR EACH STATEMENT EXECUTE FUNCTION padlock.audit_row();
 
 -- Counts the data keys that all keys of this database wrap, in steps of what a
@@ -2142,6 +2144,8 @@ CREATE TABLE padlock.document_contents (
     asked_at timestamptz,
     put_key text,
     put_until timestamptz,
+    version integer NOT NULL DEFAULT 1,
+    fetch_error text,
     CONSTRAINT document_contents_somewhere CHECK (content IS NOT NULL OR object_key IS NOT NULL)
 );
 COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
@@ -2151,6 +2155,8 @@ COMMENT ON COLUMN padlock.document_contents.object_hash IS 'SHA-256 of the objec
 COMMENT ON COLUMN padlock.document_contents.asked_at IS 'when a content in the object store was last asked for or fetched';
 COMMENT ON COLUMN padlock.document_contents.put_key IS 'the name of the object that an attempt to move it writes, or wrote without coming to its end';
 COMMENT ON COLUMN padlock.document_contents.put_until IS 'by when that attempt has written it or never will';
+COMMENT ON COLUMN padlock.document_contents.version IS 'counts the contents that the document has had, not how they were sealed: a text is of the one that it was taken from';
+COMMENT ON COLUMN padlock.document_contents.fetch_error IS 'why a content in the object store could not be fetched, if the last attempt was in vain';
 CREATE UNIQUE INDEX document_contents_put_key_idx ON padlock.document_contents (put_key) WHERE put_key IS NOT NULL;
 CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';

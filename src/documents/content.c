@@ -135,6 +135,7 @@ put_content(const Document *document, bytea *content)
 	static PadlockStatement put = {
 		.sql = "INSERT INTO padlock.document_contents (document_id, content) VALUES ($1, $2)"
 		" ON CONFLICT (document_id) DO UPDATE SET content = excluded.content, text = NULL,"
+		" version = document_contents.version + 1, fetch_error = NULL,"
 		" object_key = NULL, object_hash = NULL, asked_at = NULL, put_key = NULL, put_until = NULL",
 		.nargs = 2,
 		.argtypes = {UUIDOID, BYTEAOID}
@@ -296,6 +297,23 @@ padlock_content_seal_fetched(const pg_uuid_t *id, const char *url, const void *b
 	return waits ? (int64) length : -1;
 }
 
+/* Which of its contents a document has; 0 when none is stored. */
+static int
+stored_version(const Document *document)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT version FROM padlock.document_contents WHERE document_id = $1",
+		.nargs = 1,
+		.argtypes = {UUIDOID}
+	};
+	Datum		value = UUIDPGetDatum(document->id);
+	bool		isnull;
+
+	if (padlock_spi_execute(&find, &value, NULL, false) == 0)
+		return 0;
+	return DatumGetInt32(padlock_spi_datum(0, 1, &isnull));
+}
+
 /* Put a sealed document's text beside its content. */
 static void
 put_sealed_text(const Document *document, const char *text)
@@ -332,7 +350,7 @@ note_text(const Document *document, const char *text, int pages)
 }
 
 bool
-padlock_content_store_text(const pg_uuid_t *id, const char *text, int pages)
+padlock_content_store_text(const pg_uuid_t *id, int version, const char *text, int pages)
 {
 	PadlockUserContext saved;
 	Document	document;
@@ -340,7 +358,8 @@ padlock_content_store_text(const pg_uuid_t *id, const char *text, int pages)
 
 	padlock_become_owner(&saved);
 	SPI_connect();
-	stored = lock_document(id, &document) && document.sealed == document.encrypt;
+	stored = lock_document(id, &document) && document.sealed == document.encrypt &&
+		stored_version(&document) == version;
 	if (stored && document.sealed)
 	{
 		put_sealed_text(&document, text);

@@ -53,9 +53,11 @@ extern int64 padlock_content_seal_fetched(const pg_uuid_t *document, const char 
 /*
  * Store a document's text with its number of pages, sealed if its content is,
  * in documents.extracted_text otherwise.  False when the document does not
- * exist, or waits for its content to be sealed.
+ * exist, waits for its content to be sealed, or has not the content any more whose
+ * text this is, by document_contents.version (0: none was stored).
  */
-extern bool padlock_content_store_text(const pg_uuid_t *document, const char *text, int pages);
+extern bool padlock_content_store_text(const pg_uuid_t *document, int version, const char *text,
+									   int pages);
 
 /*
  * A part of a document, opened, palloc'd; NULL when it has none.  A text is in

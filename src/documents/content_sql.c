@@ -90,6 +90,26 @@ padlock_document_put(PG_FUNCTION_ARGS)
 									 padlock_json_text(padlock_upload_document(id))));
 }
 
+/*
+ * Have a content that is away fetched, and say so; false when it is not away.
+ * What the store said is for operators: it may name what users must not see.
+ */
+static bool
+ask_for(const pg_uuid_t *id)
+{
+	PadlockAwayState state = padlock_content_ask_for(id);
+
+	if (state == PADLOCK_NOT_FETCHED)
+		padlock_http_error(500, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+						   "content of the document could not be fetched", NULL,
+						   "It is asked for again after a minute; administrators find the reason in job_queue.error_message.");
+	if (state == PADLOCK_NOT_AWAY)
+		return false;
+	padlock_http_status(202);
+	padlock_http_headers("[{\"Retry-After\": \"1\"}]");
+	return true;
+}
+
 /* Read a part of a document the caller may see, and write that down; NULL when it is being fetched. */
 static bytea *
 read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
@@ -101,12 +121,8 @@ read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
 	id = document_argument(fcinfo);
 	require_document(id, false);
 	bytes = padlock_content_open(id, part);
-	if (bytes == NULL && part == PADLOCK_CONTENT_FILE && padlock_content_ask_for(id))
-	{
-		padlock_http_status(202);
-		padlock_http_headers("[{\"Retry-After\": \"1\"}]");
+	if (bytes == NULL && part == PADLOCK_CONTENT_FILE && ask_for(id))
 		return NULL;
-	}
 	if (bytes == NULL)
 		padlock_http_error(404, ERRCODE_NO_DATA_FOUND, missing, NULL,
 						   "The document's encryption_status and extraction_status say whether it is to come.");
@@ -118,7 +134,8 @@ read_part(FunctionCallInfo fcinfo, PadlockContentPart part, const char *missing)
  * document_content(document_id uuid) returns bytea: the content of a document
  * that the caller may see, in clear.  NULL, with status 202, when it has to be
  * fetched from the object store first, which is under way then.  Errors 400,
- * 404, 429; 22000 when it does not open, 55000 when its key is locked.
+ * 404, 429, 500 when it could not be fetched; 22000 when it does not open, 55000
+ * when its key is locked.
  */
 Datum
 padlock_document_content(PG_FUNCTION_ARGS)

@@ -160,6 +160,8 @@ CREATE TABLE padlock.document_contents (
     asked_at timestamptz,
     put_key text,
     put_until timestamptz,
+    version integer NOT NULL DEFAULT 1,
+    fetch_error text,
     CONSTRAINT document_contents_somewhere CHECK (content IS NOT NULL OR object_key IS NOT NULL)
 );
 COMMENT ON TABLE padlock.document_contents IS 'padlock: contents of documents, sealed where documents.is_encrypted says so';
@@ -169,6 +171,8 @@ COMMENT ON COLUMN padlock.document_contents.object_hash IS 'SHA-256 of the objec
 COMMENT ON COLUMN padlock.document_contents.asked_at IS 'when a content in the object store was last asked for or fetched';
 COMMENT ON COLUMN padlock.document_contents.put_key IS 'the name of the object that an attempt to move it writes, or wrote without coming to its end';
 COMMENT ON COLUMN padlock.document_contents.put_until IS 'by when that attempt has written it or never will';
+COMMENT ON COLUMN padlock.document_contents.version IS 'counts the contents that the document has had, not how they were sealed: a text is of the one that it was taken from';
+COMMENT ON COLUMN padlock.document_contents.fetch_error IS 'why a content in the object store could not be fetched, if the last attempt was in vain';
 CREATE UNIQUE INDEX document_contents_put_key_idx ON padlock.document_contents (put_key) WHERE put_key IS NOT NULL;
 CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';

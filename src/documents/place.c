@@ -132,6 +132,7 @@ read_place(PadlockPlace *place, MemoryContext context)
 	Datum		hash = SPI_getbinval(row, desc, 3, &no_hash);
 	bool		sealed = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
 
+	place->failed = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
 	place->object_key = SPI_getvalue(row, desc, 2);
 	place->move = judge(sealed, has_content, place->object_key != NULL);
 	place->away = !has_content;
@@ -145,8 +146,8 @@ padlock_content_place(const pg_uuid_t *id)
 {
 	static PadlockStatement find = {
 		.sql = "SELECT c.content IS NOT NULL, c.object_key, c.object_hash,"
-		" coalesce(d.is_encrypted, false) AND d.extraction_status <> 'pending'"
-		" FROM @app@.documents d JOIN padlock.document_contents c ON c.document_id = d.id"
+		" coalesce(d.is_encrypted, false) AND d.extraction_status <> 'pending',"
+		" c.fetch_error IS NOT NULL FROM @app@.documents d JOIN padlock.document_contents c ON c.document_id = d.id"
 		" WHERE d.id = $1",
 		.nargs = 1,
 		.argtypes = {UUIDOID}
@@ -268,14 +269,15 @@ bool
 padlock_content_moved_back(const pg_uuid_t *id, const char *object_key, bytea *content, bool stay)
 {
 	static PadlockStatement keep = {
-		.sql = "UPDATE padlock.document_contents SET content = $3, asked_at = clock_timestamp()"
-		" WHERE document_id = $1 AND object_key = $2",
+		.sql = "UPDATE padlock.document_contents SET content = $3, asked_at = clock_timestamp(),"
+		" fetch_error = NULL WHERE document_id = $1 AND object_key = $2",
 		.nargs = 3,
 		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
 	};
 	static PadlockStatement move = {
 		.sql = "UPDATE padlock.document_contents SET content = $3, object_key = NULL,"
-		" object_hash = NULL, asked_at = NULL WHERE document_id = $1 AND object_key = $2",
+		" object_hash = NULL, asked_at = NULL, fetch_error = NULL"
+		" WHERE document_id = $1 AND object_key = $2",
 		.nargs = 3,
 		.argtypes = {UUIDOID, TEXTOID, BYTEAOID}
 	};
@@ -287,12 +289,12 @@ padlock_content_moved_back(const pg_uuid_t *id, const char *object_key, bytea *c
 	return change_content(stay ? &move : &keep, values);
 }
 
-bool
+PadlockAwayState
 padlock_content_ask_for(const pg_uuid_t *id)
 {
-	/* who asks again within a minute waits for the same job */
+	/* who asks again within a minute waits for the same job, or is told what came of it */
 	static PadlockStatement ask = {
-		.sql = "UPDATE padlock.document_contents SET asked_at = clock_timestamp()"
+		.sql = "UPDATE padlock.document_contents SET asked_at = clock_timestamp(), fetch_error = NULL"
 		" WHERE document_id = $1 AND content IS NULL"
 		" AND (asked_at IS NULL OR asked_at < clock_timestamp() - interval '1 minute')",
 		.nargs = 1,
@@ -302,10 +304,27 @@ padlock_content_ask_for(const pg_uuid_t *id)
 	Datum		value = UUIDPGetDatum(id);
 
 	if (place == NULL || !place->away)
-		return false;
-	if (change_content(&ask, &value))
-		enqueue_for(PADLOCK_FETCH_JOB, uuid_text(id), FETCH_PRIORITY, FETCH_ATTEMPTS);
-	return true;
+		return PADLOCK_NOT_AWAY;
+	if (!change_content(&ask, &value))
+		return place->failed ? PADLOCK_NOT_FETCHED : PADLOCK_BEING_FETCHED;
+	enqueue_for(PADLOCK_FETCH_JOB, uuid_text(id), FETCH_PRIORITY, FETCH_ATTEMPTS);
+	return PADLOCK_BEING_FETCHED;
+}
+
+void
+padlock_content_not_fetched(const pg_uuid_t *id, const char *error)
+{
+	static PadlockStatement note = {
+		.sql = "UPDATE padlock.document_contents SET fetch_error = $2"
+		" WHERE document_id = $1 AND content IS NULL",
+		.nargs = 2,
+		.argtypes = {UUIDOID, TEXTOID}
+	};
+	Datum		values[2];
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(error);
+	(void) change_content(&note, values);
 }
 
 bool

@@ -39,6 +39,7 @@ typedef struct PadlockPlace
 {
 	PadlockMove move;
 	bool		away;			/* is it in the object store alone? */
+	bool		failed;			/* was the last attempt to fetch it in vain? */
 	char	   *object_key;		/* of the object that there is, or NULL */
 	uint8		hash[PADLOCK_OBJECT_HASH_SIZE]; /* of the object */
 } PadlockPlace;
@@ -71,8 +72,19 @@ extern bool padlock_content_moved_out(const pg_uuid_t *document, const char *obj
 extern bool padlock_content_moved_back(const pg_uuid_t *document, const char *object_key,
 									   bytea *content, bool stay);
 
-/* Have a content that is away fetched; false when it is not away. */
-extern bool padlock_content_ask_for(const pg_uuid_t *document);
+/* What becomes of a content that is asked for. */
+typedef enum PadlockAwayState
+{
+	PADLOCK_NOT_AWAY,			/* it is here, or there is none */
+	PADLOCK_BEING_FETCHED,
+	PADLOCK_NOT_FETCHED			/* it was asked for within a minute, in vain */
+} PadlockAwayState;
+
+/* Have a content that is away fetched. */
+extern PadlockAwayState padlock_content_ask_for(const pg_uuid_t *document);
+
+/* A content that was asked for does not come, for this reason; needs a transaction. */
+extern void padlock_content_not_fetched(const pg_uuid_t *document, const char *error);
 
 /* Does a document's content lie under this key, or is it on its way there? */
 extern bool padlock_object_is_named(const char *object_key);

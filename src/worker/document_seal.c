@@ -26,11 +26,15 @@
 #include <sys/mman.h>
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
@@ -233,23 +237,23 @@ try_reseal(const PadlockJob *job, const pg_uuid_t *id)
 }
 
 /*
- * Wait until the rotation that queued this job is over for all sessions.  It
- * wakes workers as it commits, and only then tells sessions that the keyring
- * has changed, before it lets go of its lock on the keys: without this we could
- * find nothing stale, by the active key that we still remember.
+ * Wait until the rotation that queued this job is over for all sessions, and so
+ * is every transaction that may have sealed under the key before, which holds a
+ * lock on the keys.  The rotation wakes workers as it commits, and only then
+ * tells sessions that the keyring has changed: without this we could find
+ * nothing stale, by the active key that we still remember, and never see what
+ * others commit a moment later.  Nobody waits for us, as we take no lock; what
+ * lasts longer than a lock_timeout fails the attempt.
  */
 static void
 wait_for_rotation(void)
 {
-	static PadlockStatement lock = {.sql = "LOCK TABLE padlock.keys IN SHARE MODE"};
-	PadlockUserContext saved;
+	LOCKTAG		keys;
 
 	padlock_worker_begin();
-	padlock_become_owner(&saved);
-	SPI_connect();
-	(void) padlock_spi_execute(&lock, NULL, NULL, false);
-	SPI_finish();
-	padlock_restore_user(&saved);
+	SET_LOCKTAG_RELATION(keys, MyDatabaseId,
+						 get_relname_relid("keys", get_namespace_oid("padlock", false)));
+	WaitForLockers(keys, ExclusiveLock, false);
 	padlock_worker_commit();
 }
 

@@ -10,7 +10,8 @@
  * away, result {"bytes"}, null when it is here.
  * document_erase: payload {"object_key"}; result {}.
  *
- * Only sealed bytes go out, and what comes back must have the hash of what
+ * Only sealed bytes go out, an object is read once before the content goes from
+ * the database, and what comes back must have the hash of what
  * went; whether it opens is then the cipher's question.  See place.c for why
  * no order of crashes loses a content.
  *
@@ -52,6 +53,25 @@ find_place(const pg_uuid_t *id)
 }
 
 /*
+ * Let the object be read once before its content goes from here: that a store
+ * has said yes does not mean that it has kept it.
+ */
+static void
+check_object(const PadlockJob *job, const char *key, const uint8 hash[PADLOCK_OBJECT_HASH_SIZE])
+{
+	bytea	   *kept = padlock_object_get(&job->id, key, MAX_OBJECT);
+	uint8		kept_hash[PADLOCK_OBJECT_HASH_SIZE];
+
+	if (kept != NULL)
+		hash_content(kept, kept_hash);
+	if (kept == NULL || memcmp(kept_hash, hash, sizeof(kept_hash)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("the object store has not kept object \"%s\" as it was put there", key)));
+	pfree(kept);
+}
+
+/*
  * Store the content and let go of it here, in a transaction that is left open.
  * The object's name is committed before, see place.c.
  */
@@ -69,6 +89,8 @@ move_out(const PadlockJob *job, const pg_uuid_t *id)
 	padlock_worker_commit();
 	hash_content(content, hash);
 	padlock_object_put(&job->id, key, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
+	pfree(content);
+	check_object(job, key, hash);
 	padlock_worker_begin_claimed();
 	return padlock_content_moved_out(id, key, hash) ? "\"s3\"" : "null";
 }
@@ -80,6 +102,8 @@ get_object(const PadlockJob *job, const PadlockPlace *place)
 	bytea	   *content = padlock_object_get(&job->id, place->object_key, MAX_OBJECT);
 	uint8		hash[PADLOCK_OBJECT_HASH_SIZE];
 
+	if (content == NULL)
+		padlock_job_refuse("the object store has no object \"%s\"", place->object_key);
 	hash_content(content, hash);
 	if (memcmp(hash, place->hash, sizeof(hash)) != 0)
 		padlock_job_refuse("object \"%s\" in the store is not what was put there",
@@ -191,8 +215,18 @@ const PadlockJobType padlock_job_document_store = {
 	PADLOCK_STORE_JOB, run_document_store, NULL
 };
 
+/* Have those who wait for the content told that it does not come. */
+static void
+note_failure(const PadlockJob *job, const char *error, bool final)
+{
+	pg_uuid_t	id;
+
+	if (final && padlock_job_find_uuid(job, "document_id", &id))
+		padlock_content_not_fetched(&id, error);
+}
+
 const PadlockJobType padlock_job_document_fetch = {
-	PADLOCK_FETCH_JOB, run_document_fetch, NULL
+	PADLOCK_FETCH_JOB, run_document_fetch, note_failure
 };
 
 const PadlockJobType padlock_job_document_erase = {

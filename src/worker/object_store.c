@@ -130,7 +130,7 @@ padlock_object_get(const pg_uuid_t *job, const char *key, size_t max)
 	call.max_bytes = max;
 	answer = call_store(job, &call, key);
 	if (answer->outcome == WIRE_HTTP_ERROR && answer->http_status == 404)
-		padlock_job_refuse("the object store has no object \"%s\"", key);
+		return NULL;
 	if (answer->outcome != WIRE_OK)
 		refuse(answer);
 	return padlock_helper_read_bytes(answer->body);

@@ -25,7 +25,7 @@ extern void padlock_object_put(const pg_uuid_t *job, const char *key, const void
 /* The time by which padlock_object_put() has ended, in milliseconds. */
 extern int64 padlock_object_put_limit(void);
 
-/* The object's bytes, at most max of them; palloc'd. */
+/* The object's bytes, at most max of them; palloc'd, NULL when there is none. */
 extern bytea *padlock_object_get(const pg_uuid_t *job, const char *key, size_t max);
 
 /* Erase an object; one that is not there is erased already. */

@@ -12,7 +12,8 @@
  * beside the content of an encrypted document;
  * documents.extraction_status becomes done, or failed when no attempt is left,
  * with the reason in extraction_error; one whose content is stored keeps the text
- * of that and done, whatever becomes of another extraction.
+ * of that and done, whatever becomes of another extraction.  A text is stored only
+ * beside the content that it was taken from.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +33,8 @@
 #include "worker/settings.h"
 
 static PadlockStatement find_statement = {
-	"SELECT encrypt, is_encrypted, EXISTS (SELECT FROM padlock.document_contents WHERE document_id = id)"
+	"SELECT encrypt, is_encrypted,"
+	" coalesce((SELECT version FROM padlock.document_contents WHERE document_id = id), 0)"
 	" FROM @app@.documents WHERE id = $1",
 	1, {UUIDOID}
 };
@@ -52,7 +54,7 @@ typedef struct Source
 {
 	bool		encrypt;
 	bool		encrypted;
-	bool		stored;			/* its content is */
+	int			version;		/* of its stored content, or 0 */
 } Source;
 
 /* Look at the document; refuses the job when it is gone. */
@@ -71,7 +73,7 @@ find_source(const pg_uuid_t *id)
 	{
 		source.encrypt = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
 		source.encrypted = DatumGetBool(padlock_spi_datum(0, 2, &isnull));
-		source.stored = DatumGetBool(padlock_spi_datum(0, 3, &isnull));
+		source.version = DatumGetInt32(padlock_spi_datum(0, 3, &isnull));
 	}
 	SPI_finish();
 	padlock_worker_commit();
@@ -161,12 +163,13 @@ run_pdf_extraction(const PadlockJob *job)
 {
 	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
 	Source		source = find_source(&id);
-	PadlockParsed *parsed = parse(job, source.stored ? open_content(job, &id) : fetch_file(job));
+	PadlockParsed *parsed = parse(job, source.version > 0 ? open_content(job, &id) :
+								  fetch_file(job));
 	char	   *text = padlock_helper_read_body(parsed->text, parsed->text->length);
 	bool		stored;
 
 	padlock_worker_begin();
-	stored = padlock_content_store_text(&id, text, (int) parsed->pages);
+	stored = padlock_content_store_text(&id, source.version, text, (int) parsed->pages);
 	explicit_bzero(text, strlen(text));
 	if (!stored)
 		raise_changed();

@@ -6,7 +6,8 @@
 // CONFIG is a JSON file: {accessKeyId, secretAccessKey, sessionToken, region,
 // bucket}.  The port is printed.  The bucket is in the host (BUCKET.localhost) or in
 // the path.  POST /control with {mode} sets a mode (ok, hang, drop, 403, 500, 503,
-// garbage, corrupt, huge, truncate, unsure: stored, and 500); GET /control answers {problems, requests,
+// garbage, corrupt, huge, truncate, unsure: stored, and 500, lose and spoil: not
+// stored, or not as it is, and 200); GET /control answers {problems, requests,
 // objects: {key: base64}}.  "mode KEY" misbehaves about that object only.
 'use strict';
 
@@ -73,7 +74,9 @@ function serve(config) {
     if (!checkHeaders(request, raw)) { response.writeHead(403); return response.end('<Error><Code>SignatureDoesNotMatch</Code></Error>'); }
     if (misbehave(mode, response)) return undefined;
     if (request.method === 'GET') return get(key, mode, response);
-    if (request.method === 'PUT') state.objects.set(key, raw);
+    if (request.method === 'PUT') {
+      if (mode !== 'lose') state.objects.set(key, mode === 'spoil' ? raw.subarray(1) : raw);
+    }
     else if (request.method === 'DELETE') state.objects.delete(key);
     else state.problems.push(`method ${request.method}`);
     response.writeHead(mode === 'unsure' ? 500 : request.method === 'PUT' ? 200 : 204);

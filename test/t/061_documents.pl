@@ -157,6 +157,24 @@ foreach my $case ([ 'own', "SELECT document_put(%s, 'my own')", 'sealed my own' 
 	query("DELETE FROM documents WHERE id = '$id'");
 }
 
+# A text that was taken from a content which is replaced meanwhile is not the new one's.
+my $swapped = gateway($node, { user => $maya }, "INSERT INTO documents (user_id, title, encrypt, content_type) VALUES ('$maya', 'swapped', true, 'application/pdf') RETURNING id")->{out};
+is(bound($maya, "SELECT document_put('$swapped', decode(:content, 'hex'))", content => unpack('H*', $pdf)), '', 'a PDF');
+ok(wait_for($node, 'postgres', "SELECT extraction_status FROM documents WHERE id = '$swapped'", 'done'), 'and its text');
+{
+	my $session = $node->background_psql('postgres');
+
+	$session->query_safe("BEGIN; SELECT FROM documents WHERE id = '$swapped' FOR UPDATE");
+	query("SELECT enqueue_job('pdf_extraction', '{\"document_id\": \"$swapped\"}')");
+	ok(wait_for($node, 'postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type ~ 'padlock'"), 'a worker has read it again');
+	$session->query_safe("SELECT document_put('$swapped', 'no PDF at all'); COMMIT");
+	$session->quit;
+}
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE payload->>'document_id' = '$swapped' AND status IN ('pending', 'processing')", '0'), 'all is tried with the content that came then');
+is(of('swapped', "extraction_status || ' ' || coalesce(page_count, 0)"), 'failed 0', 'which has no text');
+is(gateway($node, { user => $maya }, "SELECT document_text('$swapped')")->{status}, 404, 'and does not get the other one');
+query("DELETE FROM documents WHERE id = '$swapped'");
+
 # In clear nowhere: everything the server wrote, and what sessions show.
 query('CHECKPOINT');
 my @forms = ($marker, (map { substr(encode_base64(('x' x $_) . $marker . ('y' x ((3 - ($_ + length $marker) % 3) % 3)), ''), 4, -4) } 0 .. 2), unpack('H*', $marker));
@@ -290,6 +308,7 @@ my $sealing = $node->background_psql('postgres', on_error_stop => 0);
 $sealing->query_safe('BEGIN');
 query("INSERT INTO documents (id, user_id, title, encrypt) VALUES ('d0000000-0000-4000-8000-00000000000d', '$noah', 'late', true)");
 $sealing->query_safe("SELECT document_put('d0000000-0000-4000-8000-00000000000d', 'late')");
+query("SELECT pause_job_type('document_reseal')");
 is(query("SELECT padlock.rotate_key('documents')"), 'documents/3', 'a rotation does not wait for it');
 my $destroying = $node->background_psql('postgres', on_error_stop => 0);
 $destroying->query_until(qr/asked/, "\\echo asked\nSELECT padlock.destroy_key('documents/2');\n");
@@ -302,7 +321,7 @@ $sealing->query_safe('COMMIT');
 $sealing->quit;
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/2')");
 like($err, qr/still needed by documents/, 'and is refused then');
-query('SELECT padlock.reseal_documents()');
+query("SELECT padlock.reseal_documents(), resume_job_type('document_reseal')");
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE encryption_key_id = 'documents/2'", '0'), 'until the document is sealed anew');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('documents/2')");
 like($err, qr/may be needed by messages of padlock.encrypt\(\)/, 'other messages are asked for');
@@ -345,6 +364,16 @@ ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE job_type = 
 unlike(slurp_file($node->logfile), qr/terminated by signal 11/, 'and nothing crashed');
 query("UPDATE padlock.document_contents c SET content = k.content, object_key = NULL, object_hash = NULL FROM kept k WHERE c.document_id = k.document_id");
 ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/5'", '0', 120), 'once it is back, it is sealed anew');
+
+# An upload that is open during a rotation, sealed under the key before, is sealed anew when it is there.
+my $open = $node->background_psql('postgres');
+my $upload = query("INSERT INTO documents (user_id, title, encrypt) VALUES ('$noah', 'open', true) RETURNING id");
+$open->query_safe("BEGIN; SELECT document_put('$upload', 'open')");
+is(query("SELECT padlock.rotate_key('documents')"), 'documents/6', 'a rotation meanwhile');
+ok(wait_for($node, 'postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type ~ 'padlock'"), 'the worker waits for it');
+$open->query_safe('COMMIT');
+$open->quit;
+ok(wait_for($node, 'postgres', "SELECT encryption_key_id FROM documents WHERE id = '$upload'", 'documents/6'), 'and has it sealed anew');
 
 # Forgotten: documents, sessions, address, and what the trail says of them.
 query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");

@@ -241,7 +241,7 @@ is(content_of($virtual), "By host, $marker", 'both ways');
 is(control()->{requests}[-1]{style}, 'host', 'indeed');
 
 # A store that is down, slow or refuses: the content stays here, and can be read.
-foreach my $mode (qw(500 503 403 hang drop garbage))
+foreach my $mode (qw(500 503 403 hang drop garbage lose spoil corrupt))
 {
 	control($mode);
 	my $id = upload("store $mode", "kept while $mode");
@@ -250,8 +250,11 @@ foreach my $mode (qw(500 503 403 hang drop garbage))
 	is(ask($id)->{out}, "kept while $mode", "$mode: it can be read meanwhile");
 	control('ok');
 	is_away($id, "$mode: and leaves when the store is back");
+	is(content_of($id), "kept while $mode", "$mode: for as long as it comes back");
 	query("DELETE FROM documents WHERE id = '$id'");
 }
+
+eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE job_type LIKE 'document%' AND status IN ('pending', 'processing'))", 'all objects of theirs are erased');
 
 # A server that stops in the middle.
 control('hang');
@@ -274,6 +277,13 @@ foreach my $mode (sort keys %lie)
 	is(ask($letter)->{status}, 202, "$mode: it is asked for");
 	eventually("SELECT error_message LIKE '%$lie{$mode}%' AND status = 'failed' FROM job_queue WHERE job_type = 'document_fetch' AND payload->>'document_id' = '$letter' ORDER BY created_at DESC LIMIT 1", "$mode: the job says why");
 	is(query("SELECT content IS NULL FROM padlock.document_contents WHERE document_id = '$letter'"), 't', "$mode: nothing is kept");
+	my $told = ask($letter);
+	is($told->{status}, 500, "$mode: who asks again is told");
+	like($told->{err}, qr/content of the document could not be fetched/, "$mode: in words");
+	unlike($told->{err}, qr/$lie{$mode}|shop\//, "$mode: but not what the store said");
+	query("UPDATE padlock.document_contents SET asked_at = now() - interval '61 seconds' WHERE document_id = '$letter'");
+	is(ask($letter)->{status}, 202, "$mode: after a minute it is asked for again");
+	eventually("SELECT fetch_error LIKE '%$lie{$mode}%' FROM padlock.document_contents WHERE document_id = '$letter'", "$mode: and the reason is noted");
 }
 control('ok');
 query("UPDATE padlock.document_contents SET asked_at = NULL WHERE document_id = '$letter'");
