@@ -32,16 +32,17 @@ PG_FUNCTION_INFO_V1(padlock_search_status);
 
 /* How often the workers look for changes, and how often when there are none. */
 #define MERGE_MS		1000
-#define IDLE_MS			60000
+#define IDLE_MS			20000
 
 /*
  * padlock.search_start() returns boolean: build the index unless there is
- * one; for padlock.install().  True when it was built.
+ * one; for padlock.install().  True when it was built.  Transactions that are
+ * not READ COMMITTED leave it to the next merge.
  */
 Datum
 padlock_search_start(PG_FUNCTION_ARGS)
 {
-	if (search_is_built(GetActiveSnapshot()))
+	if (search_is_built(GetActiveSnapshot()) || IsolationUsesXactSnapshot())
 		PG_RETURN_BOOL(false);
 	search_rebuild();
 	PG_RETURN_BOOL(true);
@@ -131,7 +132,7 @@ merge_once(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (search_store_exists())
 	{
-		alone = search_store_lock(false);
+		alone = search_merge_lock(false);
 		if (alone)
 			(void) search_merge();
 	}
@@ -149,8 +150,9 @@ padlock_search_maintain(void)
 	TimestampTz now = GetCurrentTimestamp();
 
 	search_attend_changes();
-	if (changes == seen)
-		return IDLE_MS;
+	/* nobody counts what is committed after it was prepared */
+	if (changes == seen && !TimestampDifferenceExceeds(merged_at, now, IDLE_MS))
+		return IDLE_MS - TimestampDifferenceMilliseconds(merged_at, now) + 1;
 	if (!TimestampDifferenceExceeds(merged_at, now, MERGE_MS))
 		return MERGE_MS - TimestampDifferenceMilliseconds(merged_at, now) + 1;
 	merged_at = now;

@@ -589,7 +589,7 @@ kinds_json(const Check *check, int64 *total)
 Datum
 padlock_search_check(PG_FUNCTION_ARGS)
 {
-	Check		check = {.snapshot = GetActiveSnapshot()};
+	Check		check = {0};
 	TupleDesc	desc;
 	Datum		values[5];
 	bool		nulls[5] = {false};
@@ -600,10 +600,13 @@ padlock_search_check(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("function must be called where a record is accepted")));
 	initStringInfo(&check.detail);
+	search_products_push_snapshot();
+	check.snapshot = GetActiveSnapshot();
 	check.view = search_view_make(check.snapshot, false);
 	check_segments(&check);
 	search_products_scan(check.snapshot, check_product, &check);
 	search_cache_release();
+	PopActiveSnapshot();
 	values[3] = kinds_json(&check, &total);
 	values[0] = Int64GetDatum(check.nproducts);
 	values[1] = Int64GetDatum(check.nindexed);

@@ -69,10 +69,17 @@ oldest_running(Snapshot snapshot)
 	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, snapshot->xmin));
 }
 
+bool
+search_merge_lock(bool wait)
+{
+	return search_products_lock(wait) && search_store_lock(wait);
+}
+
 /*
- * Begin a merge or, waiting for one that runs, a rebuild: take the lock, then a
- * snapshot, so that it sees all that the merge before did.  False when another
- * session has the lock.
+ * Begin a merge or, waiting for one that runs, a rebuild: take the locks, then a
+ * snapshot, so that it sees all that the merge before did, and the rows as
+ * whoever rewrote the tables left them.  False when another session has the
+ * locks.
  */
 static bool
 begin_merge(bool wait)
@@ -83,7 +90,7 @@ begin_merge(bool wait)
 				 errmsg("the search index can only be %s in a READ COMMITTED transaction",
 						wait ? "rebuilt" : "merged"),
 				 errhint("Start it with BEGIN ISOLATION LEVEL READ COMMITTED.")));
-	if (!search_store_lock(wait))
+	if (!search_merge_lock(wait))
 		return false;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());

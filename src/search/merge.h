@@ -9,6 +9,13 @@
 #define PADLOCK_SEARCH_MERGE_H
 
 /*
+ * Take the locks of a merge, which are held to the end of the transaction: they
+ * keep out other merges and those who rewrite the tables, nobody else.  False
+ * when wait is false and another session is at it.
+ */
+extern bool search_merge_lock(bool wait);
+
+/*
  * Take up the changes that are committed, and this transaction's, and combine
  * segments that have become many; the index is built anew instead when the
  * collection has outgrown its statistics.  False when there was nothing to do

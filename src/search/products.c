@@ -14,18 +14,111 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "core/spi.h"
 #include "search/products.h"
 
 static const SearchColumn id_column = {"id", UUIDOID, true};
 static const SearchColumn active_column = {"is_active", BOOLOID, true};
+
+/* The tables that search reads. */
+static const char *const source_tables[] = {"insurance_products", "insurance_companies"};
+
+bool
+search_products_lock(bool wait)
+{
+	for (int i = 0; i < lengthof(source_tables); i++)
+	{
+		Oid			relid = padlock_client_table(source_tables[i]);
+
+		if (wait)
+			LockRelationOid(relid, AccessShareLock);
+		else if (!ConditionalLockRelationOid(relid, AccessShareLock))
+			return false;
+	}
+	return true;
+}
+
+/* The file of a table as a snapshot sees it; InvalidOid before there was one. */
+static Oid
+file_seen(Oid relid, Snapshot snapshot)
+{
+	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			file = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, ClassOidIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		file = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return file;
+}
+
+/*
+ * Was a table truncated or rewritten after the snapshot was taken?  Either
+ * gives it another file, without the rows that the snapshot should see.
+ */
+static bool
+was_rewritten(Oid relid, Snapshot snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TransactionId writer;
+	Oid			file;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	writer = HeapTupleHeaderGetXmin(tuple->t_data);
+	file = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	ReleaseSysCache(tuple);
+	return XidInMVCCSnapshot(writer, snapshot) && file_seen(relid, snapshot) != file;
+}
+
+/* The table of which that is so, or NULL. */
+static const char *
+find_rewritten(Snapshot snapshot)
+{
+	for (int i = 0; i < lengthof(source_tables); i++)
+	{
+		if (was_rewritten(padlock_client_table(source_tables[i]), snapshot))
+			return source_tables[i];
+	}
+	return NULL;
+}
+
+void
+search_products_push_snapshot(void)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	const char *table;
+
+	(void) search_products_lock(true);
+	table = find_rewritten(snapshot);
+	if (table == NULL)
+		PushActiveSnapshot(snapshot);
+	else if (!IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetLatestSnapshot());
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not read table \"%s\" as this snapshot saw it", table),
+				 errdetail("The table was truncated or rewritten after the snapshot was taken."),
+				 errhint("The transaction might succeed if retried.")));
+}
 
 void
 search_lookup_open(SearchLookup *lookup, const char *table, Snapshot snapshot)

@@ -39,6 +39,19 @@ extern void search_products_open(SearchProducts *products, Snapshot snapshot);
 extern void search_products_close(SearchProducts *products);
 
 /*
+ * Keep products and companies from being truncated or rewritten until the
+ * transaction ends.  False when wait is false and somebody is at it.
+ */
+extern bool search_products_lock(bool wait);
+
+/*
+ * Lock them, and make a snapshot active that sees their rows: the active one,
+ * or in a READ COMMITTED transaction a newer one if they were truncated or
+ * rewritten since.  Errors: 40001 if they were, in other transactions.
+ */
+extern void search_products_push_snapshot(void);
+
+/*
  * Call visit for each visible active product, in no order, until it returns
  * false.
  */

@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -115,6 +116,17 @@ put_bulk_last(Reading *reading)
 	reading->rows = sorted;
 }
 
+/*
+ * Was a segment written here?  A dump brings the transaction ids of where it
+ * was made: another cluster, or a copy of this one that has lived longer.
+ */
+static bool
+is_of_this_history(const SearchSegmentRow *row)
+{
+	return row->system == search_store_system() &&
+		row->resume_xid <= U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
 static void
 read_index(Reading *reading, Snapshot snapshot, bool companies)
 {
@@ -129,7 +141,7 @@ read_index(Reading *reading, Snapshot snapshot, bool companies)
 	reading->rows = search_store_segments(snapshot, &reading->nrows);
 	newest = newest_merged(reading->rows, reading->nrows);
 	reading->built = newest != NULL;
-	if (newest != NULL && newest->system == search_store_system())
+	if (newest != NULL && is_of_this_history(newest))
 		resume_xid = newest->resume_xid;
 	reading->changes = search_store_changes(snapshot, resume_xid, &reading->nchanges);
 	drop_void_rows(reading);
@@ -485,12 +497,14 @@ renew_view(const Reading *reading, Snapshot snapshot)
 SearchView *
 search_view_acquire(void)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
+	Snapshot	snapshot;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "padlock search reading",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Reading		reading;
 
+	search_products_push_snapshot();
+	snapshot = GetActiveSnapshot();
 	read_index(&reading, snapshot, true);
 	MemoryContextSwitchTo(old);
 	if (kept_view != NULL && is_same_reading(&reading, &kept_reading))
@@ -505,6 +519,7 @@ void
 search_view_release(SearchView *view)
 {
 	search_cache_release();
+	PopActiveSnapshot();
 }
 
 uint32

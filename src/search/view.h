@@ -35,8 +35,9 @@ extern void search_view_scan(const SearchView *view, const char *prefix, int pre
 							 void *arg);
 
 /*
- * The index as the active snapshot sees it.  Must be released in the same
- * transaction; an error releases it too.  Views do not nest.
+ * The index as the active snapshot sees it, or one that is made active until
+ * the view is released: see search_products_push_snapshot().  Must be released
+ * in the same transaction; an error releases it too.  Views do not nest.
  */
 extern SearchView *search_view_acquire(void);
 extern void search_view_release(SearchView *view);

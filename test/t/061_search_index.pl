@@ -19,6 +19,7 @@ wal_level = replica
 max_wal_senders = 4
 restart_after_crash = on
 padlock.search_memory = 16MB
+max_prepared_transactions = 2
 CONF
 
 sub query
@@ -256,6 +257,21 @@ sleep 1.5;
 $session->query_safe('COMMIT');
 $session->quit;
 ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'and what came while another merged');
+query("BEGIN; SELECT add(1); PREPARE TRANSACTION 'add'");
+sleep 1.5;
+query("COMMIT PREPARED 'add'");
+ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'and what was prepared first');
+is(differences(), '', 'rightly');
+
+# --- histories and snapshots that are not the index's own ----------------------
+
+my $future = "BEGIN; UPDATE padlock.search_segments SET resume_xid = '4000000000'";
+is(query("$future; SELECT add(5); SELECT differences FROM padlock.search_check(); ROLLBACK"), "\n0",
+	'changes are seen after a restore that brought transactions of the future');
+my $isolated = $node->connstr('isolated') . " options='-c default_transaction_isolation=serializable'";
+query('CREATE DATABASE isolated');
+is($node->psql('isolated', 'CREATE EXTENSION padlock', connstr => $isolated), 0, 'the extension is made whatever the isolation');
+ok($node->poll_query_until('isolated', 'SELECT built FROM padlock.search_status()'), 'and workers build its index');
 
 # --- a change that no trigger noted ------------------------------------------
 
