@@ -108,6 +108,9 @@ DELETE FROM admin_users WHERE id = 'd0000000-0000-4000-8000-000000000001';
 SELECT padlock.forget_user('d0000000-0000-4000-8000-000000000001') ->> 'documents' AS documents;
 SELECT padlock.forget_user(NULL);
 ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT padlock.forget_user('d0000000-0000-4000-8000-000000000001');
+ROLLBACK;
 
 -- A job that fails for good, whoever says so, fails its document.
 UPDATE job_queue SET status = 'failed', error_message = 'lease ended'

@@ -135,7 +135,7 @@ put_content(const Document *document, bytea *content)
 	static PadlockStatement put = {
 		.sql = "INSERT INTO padlock.document_contents (document_id, content) VALUES ($1, $2)"
 		" ON CONFLICT (document_id) DO UPDATE SET content = excluded.content, text = NULL,"
-		" version = document_contents.version + 1, fetch_error = NULL,"
+		" version = document_contents.version + 1, fetch_error = NULL, text_key_id = NULL,"
 		" object_key = NULL, object_hash = NULL, asked_at = NULL, put_key = NULL, put_until = NULL",
 		.nargs = 2,
 		.argtypes = {UUIDOID, BYTEAOID}
@@ -319,15 +319,18 @@ static void
 put_sealed_text(const Document *document, const char *text)
 {
 	static PadlockStatement put = {
-		.sql = "UPDATE padlock.document_contents SET text = $2 WHERE document_id = $1",
-		.nargs = 2,
-		.argtypes = {UUIDOID, BYTEAOID}
+		.sql = "UPDATE padlock.document_contents SET text = $2, text_key_id = $3"
+		" WHERE document_id = $1",
+		.nargs = 3,
+		.argtypes = {UUIDOID, BYTEAOID, TEXTOID}
 	};
-	Datum		values[2];
+	char		key_name[PADLOCK_KEY_NAME_SIZE];
+	Datum		values[3];
 
 	values[0] = UUIDPGetDatum(document->id);
 	values[1] = PointerGetDatum(seal_part(document, PADLOCK_CONTENT_TEXT, text, strlen(text),
-										  NULL));
+										  key_name));
+	values[2] = CStringGetTextDatum(key_name);
 	(void) padlock_spi_execute(&put, values, NULL, false);
 }
 
@@ -548,23 +551,25 @@ static void
 put_resealed(const Document *document, bytea *content, bytea *text, const char *key_name)
 {
 	static PadlockStatement put = {
-		.sql = "UPDATE padlock.document_contents SET content = $2, text = $3, object_key = NULL,"
+		.sql = "UPDATE padlock.document_contents SET content = $2, text = $3,"
+		" text_key_id = CASE WHEN $3 IS NOT NULL THEN $4 END, object_key = NULL,"
 		" object_hash = NULL, asked_at = NULL, put_key = NULL, put_until = NULL"
 		" WHERE document_id = $1",
-		.nargs = 3,
-		.argtypes = {UUIDOID, BYTEAOID, BYTEAOID}
+		.nargs = 4,
+		.argtypes = {UUIDOID, BYTEAOID, BYTEAOID, TEXTOID}
 	};
 	static PadlockStatement note = {
 		.sql = "UPDATE @app@.documents SET encryption_key_id = $2 WHERE id = $1",
 		.nargs = 2,
 		.argtypes = {UUIDOID, TEXTOID}
 	};
-	Datum		values[3];
+	Datum		values[4];
 
 	values[0] = UUIDPGetDatum(document->id);
 	values[1] = PointerGetDatum(content);
 	values[2] = PointerGetDatum(text);
-	(void) padlock_spi_execute(&put, values, text != NULL ? NULL : "  n", false);
+	values[3] = CStringGetTextDatum(key_name);
+	(void) padlock_spi_execute(&put, values, text != NULL ? NULL : "  n ", false);
 	values[1] = CStringGetTextDatum(key_name);
 	(void) padlock_spi_execute(&note, values, NULL, false);
 }

@@ -155,6 +155,7 @@ CREATE TABLE padlock.document_contents (
     document_id uuid PRIMARY KEY REFERENCES @extschema@.documents (id) ON DELETE CASCADE,
     content bytea,
     text bytea,
+    text_key_id text,
     object_key text,
     object_hash bytea,
     asked_at timestamptz,
@@ -176,6 +177,8 @@ COMMENT ON COLUMN padlock.document_contents.fetch_error IS 'why a content in the
 CREATE UNIQUE INDEX document_contents_put_key_idx ON padlock.document_contents (put_key) WHERE put_key IS NOT NULL;
 CREATE UNIQUE INDEX document_contents_object_key_idx ON padlock.document_contents (object_key) WHERE object_key IS NOT NULL;
 COMMENT ON COLUMN padlock.document_contents.text IS 'the text extracted from an encrypted document, sealed too; of others it is documents.extracted_text';
+COMMENT ON COLUMN padlock.document_contents.text_key_id IS 'key that the text is sealed under: until a rotation has sealed both anew it may be newer than the content''s';
+CREATE INDEX document_contents_text_key_idx ON padlock.document_contents (text_key_id) WHERE text_key_id IS NOT NULL;
 -- sealed bytes do not compress
 ALTER TABLE padlock.document_contents ALTER COLUMN content SET STORAGE EXTERNAL;
 ALTER TABLE padlock.document_contents ALTER COLUMN text SET STORAGE EXTERNAL;

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -124,7 +125,8 @@ require_plain_user(const pg_uuid_t *user)
  * padlock.forget_user(user_id uuid) returns jsonb: erase a user's documents,
  * sessions, password and address, and the personal values in the audit trail,
  * those of this erasure too.  Returns how many of each.  P0002 for an unknown
- * user, 55006 for an admin.
+ * user, 55006 for an admin, 25001 in a transaction whose snapshot could miss
+ * what others stored.
  */
 Datum
 padlock_forget_user(PG_FUNCTION_ARGS)
@@ -143,6 +145,11 @@ padlock_forget_user(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("user_id must not be null")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("padlock.forget_user() must run at isolation level READ COMMITTED"),
+				 errdetail("With an older snapshot it could leave what others stored meanwhile.")));
 	user = PG_GETARG_UUID_P(0);
 	/* as the owner: EXECUTE is the right to do it */
 	padlock_become_owner(&saved);

@@ -136,12 +136,13 @@ padlock_keep_document(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_newtuple);
 }
 
-/* Is a document sealed under the key? */
+/* Is a document's content or text sealed under the key? */
 static bool
 is_key_used(const char *key_name)
 {
 	static PadlockStatement find = {
-		.sql = "SELECT FROM @app@.documents WHERE encryption_key_id = $1 LIMIT 1",
+		.sql = "(SELECT FROM @app@.documents WHERE encryption_key_id = $1 LIMIT 1)"
+		" UNION ALL (SELECT FROM padlock.document_contents WHERE text_key_id = $1 LIMIT 1)",
 		.nargs = 1,
 		.argtypes = {TEXTOID}
 	};

@@ -9,7 +9,7 @@ GRANT EXECUTE ON FUNCTION padlock.encrypt(bytea, text, jsonb) TO service_role;
 COMMENT ON FUNCTION padlock.encrypt(bytea, text, jsonb) IS 'Encrypt with the active key of that key_id, bound to a context, a JSON object of strings; gives an AWS Encryption SDK message';
 
 CREATE FUNCTION padlock.decrypt(message bytea, expected_context jsonb) RETURNS bytea
-LANGUAGE C STABLE PARALLEL RESTRICTED
+LANGUAGE C STABLE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'padlock_decrypt';
 REVOKE ALL ON FUNCTION padlock.decrypt(bytea, jsonb) FROM PUBLIC, anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION padlock.decrypt(bytea, jsonb) TO service_role;

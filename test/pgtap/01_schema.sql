@@ -109,7 +109,7 @@ INSERT INTO wanted VALUES
 ('padlock.one_time_tokens', 0, ARRAY[
     'token_hash bytea not null', 'purpose text not null', 'user_id uuid', 'email text not null', 'password_hash text',
     'created_at timestamp with time zone not null default now()', 'expires_at timestamp with time zone not null']),
-('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone', 'version integer not null default 1', 'fetch_error text']),
+('padlock.document_contents', 0, ARRAY['document_id uuid not null', 'content bytea', 'text bytea', 'text_key_id text', 'object_key text', 'object_hash bytea', 'asked_at timestamp with time zone', 'put_key text', 'put_until timestamp with time zone', 'version integer not null default 1', 'fetch_error text']),
 ('padlock.keyring_lock', 0, ARRAY['only_row boolean not null default true', 'locked_at timestamp with time zone not null default now()', 'locked_by text not null default SESSION_USER']),
 ('padlock.keys', 0, ARRAY[
     'key_id text not null', 'version integer not null', 'id uuid not null default gen_random_uuid()', 'state text not null', 'provider text not null', 'provider_key_id text',

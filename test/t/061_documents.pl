@@ -375,6 +375,23 @@ $open->query_safe('COMMIT');
 $open->quit;
 ok(wait_for($node, 'postgres', "SELECT encryption_key_id FROM documents WHERE id = '$upload'", 'documents/6'), 'and has it sealed anew');
 
+# A text extracted after a rotation is under a newer key than the content: neither key is destroyed.
+query("SELECT pause_job_type(t) FROM unnest(ARRAY['pdf_extraction', 'document_reseal']) AS t");
+is(bound($maya, "SELECT document_put('$put', decode(:content, 'hex'))", content => unpack('H*', $pdf)), '', 'a content whose text waits');
+query("SELECT padlock.rotate_key('documents')");
+query("SELECT resume_job_type('pdf_extraction')");
+ok(wait_for($node, 'postgres', "SELECT extraction_status || ' ' || encryption_key_id FROM documents WHERE id = '$put'", 'done documents/6'), 'the text comes after a rotation');
+query("SELECT padlock.rotate_key('documents')");
+for my $key ('documents/6', 'documents/7')
+{
+	($rc, $out, $err) = $node->psql('postgres', "SELECT padlock.destroy_key('$key', messages_too => true)");
+	like($err, qr/key "$key" is still needed by documents/, "$key is kept");
+}
+query("SELECT resume_job_type('document_reseal')");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM documents WHERE is_encrypted AND encryption_key_id <> 'documents/8'", '0'), 'all is sealed anew');
+query("SELECT padlock.destroy_key(k, messages_too => true) FROM unnest(ARRAY['documents/6', 'documents/7']) AS k");
+like(gateway($node, { user => $maya }, "SELECT document_text('$put')")->{out}, qr/\Q$marker\E/, 'and the text opens without them');
+
 # Forgotten: documents, sessions, address, and what the trail says of them.
 query("INSERT INTO padlock.sessions (user_id, expires_at) VALUES ('$maya', now() + interval '1 day')");
 query("INSERT INTO policies (user_id, policy_number) VALUES ('$maya', 'P-1')");
