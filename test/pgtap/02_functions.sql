@@ -77,7 +77,7 @@ INSERT INTO wanted VALUES
     ('padlock.rotate_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''), ('padlock.prepare_jwt_key', 'alg text DEFAULT ''ES256''::text', 'text', 'v', 'u', ''),
     -- sealed messages and their keys
     ('padlock.encrypt', 'plaintext bytea, key_id text, context jsonb', 'bytea', 'v', 'u', 's'),
-    ('padlock.decrypt', 'message bytea, expected_context jsonb', 'bytea', 's', 'r', 's'),
+    ('padlock.decrypt', 'message bytea, expected_context jsonb', 'bytea', 's', 'u', 's'),
     ('padlock.init_keyring', '', 'boolean', 'v', 'u', ''),
     ('padlock.create_key', 'key_id text, provider text DEFAULT ''local''::text, provider_key_id text DEFAULT NULL::text', 'text', 'v', 'u', ''),
     ('padlock.rotate_key', 'key_id text', 'text', 'v', 'u', ''), ('padlock.destroy_key', 'key_name text, messages_too boolean DEFAULT false', 'void', 'v', 'u', ''),
