@@ -329,6 +329,7 @@ kill_ids(uint64 *live, const SearchSegment *segment, const pg_uuid_t *ids, uint3
 	{
 		int64		document = search_segment_document(segment, &ids[i]);
 
+		CHECK_FOR_INTERRUPTS();
 		if (document >= 0)
 			kill_document(live, (uint32) document);
 	}
