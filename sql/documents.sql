@@ -96,6 +96,18 @@ INSERT INTO documents (title, encrypt) VALUES ('one more', true) RETURNING encry
 UPDATE documents SET is_encrypted = true WHERE title = 'one more';
 ROLLBACK;
 
+-- A superuser who restores rows, owner or not, restores what they say; users do not change it.
+CREATE ROLE padlock_restorer SUPERUSER;
+BEGIN;
+SET LOCAL ROLE padlock_restorer;
+INSERT INTO documents (user_id, title, encrypt, is_encrypted, encryption_key_id, encryption_algorithm, encryption_status, file_size)
+VALUES ('d0000000-0000-4000-8000-000000000001', 'restored', true, true, 'documents/1', 'AES_256_GCM_HKDF_SHA512_COMMIT_KEY', 'sealed', 5)
+RETURNING is_encrypted, encryption_key_id, encryption_status;
+SELECT pg_temp.become('authenticated', :'user');
+UPDATE documents SET file_size = 1 WHERE title = 'restored';
+ROLLBACK;
+DROP ROLE padlock_restorer;
+
 -- An admin is not forgotten before his office has ended.
 BEGIN;
 INSERT INTO admin_users (id, role) VALUES ('d0000000-0000-4000-8000-000000000001', 'super_admin');

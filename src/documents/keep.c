@@ -74,10 +74,11 @@ static void
 check_truth(TriggerData *trigger, bool sealed)
 {
 	static const char *const columns[] = {
-		"encryption_key_id", "encryption_algorithm", "encryption_status", "is_encrypted"
+		"encryption_key_id", "encryption_algorithm", "encryption_status", "is_encrypted",
+		"file_size"
 	};
 
-	for (int i = 0; i < lengthof(columns) - (sealed ? 0 : 1); i++)
+	for (int i = 0; i < lengthof(columns) - (sealed ? 0 : 2); i++)
 		if (is_changed(trigger, columns[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

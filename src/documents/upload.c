@@ -207,7 +207,8 @@ enqueue_job(HeapTuple row, TupleDesc desc, bool is_new)
 
 /*
  * Mark what the new row waits for.  Nothing is sealed yet, so is_encrypted can
- * only be a wish, but in rows of the owner's, which come from dumps.
+ * only be a wish, but in rows of the owner's or a superuser's, which come from
+ * dumps.
  */
 static HeapTuple
 mark_row(HeapTuple row, TupleDesc desc)
@@ -220,7 +221,7 @@ mark_row(HeapTuple row, TupleDesc desc)
 		check_pending(row, desc);
 	if (pdf)
 		row = mark_pending(row, desc, "extraction_status");
-	if (GetUserId() == padlock_owner())
+	if (GetUserId() == padlock_owner() || superuser())
 		return seal && !sealed ? mark_pending(row, desc, "encryption_status") : row;
 	return padlock_document_unsealed(row, desc, seal);
 }
