@@ -28,6 +28,7 @@
 #include "utils/uuid.h"
 
 #include "audit/audit.h"
+#include "core/body.h"
 #include "core/spi.h"
 #include "identity/caller.h"
 
@@ -232,14 +233,14 @@ padlock_audit_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Insert the audit row of something that is no change of a row. */
+/* Insert the audit row of something that is no change of a row; details may be NULL. */
 static void
-record_event(const char *action, const char *table, const pg_uuid_t *record)
+record_event(const char *action, const char *table, const pg_uuid_t *record, Jsonb *details)
 {
 	static PadlockStatement insert = {
 		.sql = "INSERT INTO @app@.audit_logs (user_id, company_id, action, table_name, record_id,"
-		" ip_address, user_agent, request_path, id, salt)"
-		" VALUES ($1, $2, $3, $4, $5, $9, $10, $11, $12, $13)",
+		" new_values, ip_address, user_agent, request_path, id, salt)"
+		" VALUES ($1, $2, $3, $4, $5, $7, $9, $10, $11, $12, $13)",
 		.nargs = AUDIT_PARAMS,
 		.argtypes = {UUIDOID, UUIDOID, TEXTOID, TEXTOID, UUIDOID, JSONBOID, JSONBOID,
 		TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID}
@@ -250,13 +251,18 @@ record_event(const char *action, const char *table, const pg_uuid_t *record)
 	begin_row(values, nulls, action, table);
 	values[AUDIT_RECORD_ID] = UUIDPGetDatum(record);
 	nulls[AUDIT_RECORD_ID] = ' ';
+	if (details != NULL)
+	{
+		values[AUDIT_NEW] = JsonbPGetDatum(details);
+		nulls[AUDIT_NEW] = ' ';
+	}
 	insert_row(&insert, values, nulls);
 }
 
 void
 padlock_audit_access(const char *table, const pg_uuid_t *record)
 {
-	record_event("READ", table, record);
+	record_event("READ", table, record, NULL);
 }
 
 /* Is the update at hand padlock_audit_erase_user()'s? */
@@ -294,8 +300,8 @@ padlock_audit_erase_user(const pg_uuid_t *user)
 	PG_END_TRY();
 	SPI_finish();
 	padlock_restore_user(&saved);
-	/* padlock.audit_verify() believes no erasure without it */
-	record_event("ERASE", "users", user);
+	/* padlock.audit_verify() believes no erasure without it, nor of more rows */
+	record_event("ERASE", "users", user, padlock_answer("{\"rows\": " INT64_FORMAT "}", count));
 	return count;
 }
 

@@ -12,7 +12,9 @@
  * A row may be gone with its month: rows older than the oldest monthly
  * partition are reported as retired, not as missing.  A row may have been
  * erased, if the trail itself says so: an erasure leaves a row with action
- * ERASE and the time that stands in erased_at (padlock_audit_erase_user()).
+ * ERASE, the time that stands in erased_at, and the number of rows it erased
+ * (padlock_audit_erase_user()), which is sealed with it.  That number is gone
+ * when who called it is erased in turn.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,7 +53,15 @@ static const char verification[] =
 "  SELECT s.number, s.closed_before, e.created_at, e.id, e.digest"
 "    FROM seals AS s, padlock.audit_entries(s.entries) AS e),"
 " erasures AS MATERIALIZED ("
-"  SELECT created_at FROM @app@.audit_logs WHERE action = 'ERASE'),"
+"  SELECT created_at"
+"    FROM (SELECT created_at, count(*) = count(new_values) AS counted,"
+"                 sum(CASE WHEN jsonb_typeof(new_values -> 'rows') = 'number'"
+"                     THEN (new_values -> 'rows')::numeric END) AS rows"
+"            FROM @app@.audit_logs WHERE action = 'ERASE' GROUP BY 1) AS noted"
+"    LEFT JOIN (SELECT erased_at, count(*) AS rows"
+"                 FROM @app@.audit_logs WHERE erased_at IS NOT NULL GROUP BY 1) AS there"
+"      ON erased_at = created_at"
+"   WHERE NOT counted OR coalesce(there.rows, 0) <= noted.rows),"
 " bounds AS MATERIALIZED ("
 "  SELECT (SELECT max(closed_until) FROM seals) AS closed_until,"
 "         min(to_timestamp(right(relname, 7) || ' +00', 'YYYY_MM TZH')) AS oldest_month"
