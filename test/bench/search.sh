@@ -194,10 +194,13 @@ measure_sqlite()
 measure_others()
 {
     latency any_phrase "$(padlock_search "search_term => '\"comprehensive coverage\"'")" 100
+    latency any_two_phrases "$(padlock_search "search_term => '\"comprehensive coverage\" \"hospital care\"'")" 100
+    latency any_phrase_minus "$(padlock_search "search_term => '\"comprehensive coverage\" -claim'")" 100
     latency any_minus "$(padlock_search "search_term => 'coverage -claim -policy'")" 100
     latency any_typo "$(padlock_search "search_term => 'comprehensve covrage'")" 100
     latency any_synonym "$(padlock_search "search_term => 'car insurance'")" 100
     latency any_ten_words "$(padlock_search "search_term => 'coverage policy premium claim benefit protection plan insured liability limit'")" 100
+    latency any_32_words "SELECT product_search('{\"search_term\": \"coverage policy premium claim benefit plan insured liability limit hospital care health home travel life auto family annual cash cover loss damage theft fire water legal dental vision aid pay age year\", \"facets\": true}'::jsonb);" 100
     latency any_nothing "$(padlock_search "search_term => 'qqqqxqqqq zzzzyzz'")" 100
     latency any_price_order "$(padlock_search "search_term => 'coverage', sort_by => 'premium_amount', sort_order => 'asc'")" 100
     latency any_newest "$(padlock_search "sort_by => 'created_at', page => '2000', per_page => '100'")" 100
@@ -303,7 +306,7 @@ row_of_time 'rare word / SQL' rare plain_rare 1
 row_of_time '  / SQLite FTS5' rare sqlite_rare ''
 row_of_time 'filter, first page / SQL, no total' first_page plain_first_page 1
 row_of_time '  / SQLite, no total' first_page sqlite_first_page ''
-for kind in phrase minus typo synonym ten_words nothing price_order newest facets highlight suggest; do
+for kind in phrase two_phrases phrase_minus minus typo synonym ten_words 32_words nothing price_order newest facets highlight suggest; do
     row_of_limit "$kind" "any_$kind"
 done
 heading 'search: searches a second; milliseconds'
