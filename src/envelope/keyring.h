@@ -20,8 +20,6 @@
 /* States of a KEK, as padlock.keys has them. */
 #define KEY_PENDING			"pending"
 #define KEY_ACTIVE			"active"
-#define KEY_DECRYPT_ONLY	"decrypt-only"
-#define KEY_DESTROYED		"destroyed"
 
 /*
  * Data keys that a KEK wraps at most, with random IVs of 96 bits: NIST SP

@@ -137,41 +137,6 @@ close_page(ResultPage *page)
 }
 
 /*
- * Is a row that the index promised missing because its table was truncated or
- * rewritten after the snapshot was taken?  Neither keeps old rows, but leaves
- * traces: a newer snapshot sees the row, or another index.
- */
-static bool
-was_replaced(const SearchLookup *lookup, const pg_uuid_t *id)
-{
-	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
-	SearchLookup again;
-	bool		replaced;
-
-	search_lookup_open(&again, RelationGetRelationName(lookup->rel), latest);
-	replaced = search_lookup_find(&again, id) || search_view_is_overtaken(latest);
-	search_lookup_close(&again);
-	UnregisterSnapshot(latest);
-	return replaced;
-}
-
-/* Have the row of an id in the slot of its table; false without one. */
-static bool
-find_row(SearchLookup *lookup, const pg_uuid_t *id)
-{
-	if (search_lookup_find(lookup, id))
-		return true;
-	if (was_replaced(lookup, id))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not read table \"%s\" as this snapshot saw it",
-						RelationGetRelationName(lookup->rel)),
-				 errdetail("The table was truncated or rewritten after the snapshot was taken."),
-				 errhint("The transaction might succeed if retried.")));
-	return false;
-}
-
-/*
  * Have a product and its company in their slots; false when the table does not
  * have it as the index has: gone, or not active.
  */
@@ -182,11 +147,11 @@ find_product(ResultPage *page, const pg_uuid_t *id)
 	bool		isnull;
 	Datum		company;
 
-	if (!find_row(&products->table, id) ||
+	if (!search_lookup_find(&products->table, id) ||
 		!search_product_is_active(&products->shape, products->table.slot))
 		return false;
 	company = search_product_value(&products->shape, products->table.slot, PRODUCT_COMPANY, &isnull);
-	return find_row(&page->companies, DatumGetUUIDP(company)) &&
+	return search_lookup_find(&page->companies, DatumGetUUIDP(company)) &&
 		DatumGetBool(slot_getattr(page->companies.slot, page->company_active, &isnull));
 }
 

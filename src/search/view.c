@@ -172,24 +172,6 @@ is_same_reading(const Reading *a, const Reading *b)
 	return memcmp(a->inactive, b->inactive, a->ninactive * sizeof(pg_uuid_t)) == 0;
 }
 
-bool
-search_view_is_overtaken(Snapshot newer)
-{
-	Reading		then;
-	Reading		now;
-
-	read_index(&then, GetActiveSnapshot(), false);
-	read_index(&now, newer, false);
-	if (then.nrows != now.nrows || then.nvoid != now.nvoid)
-		return true;
-	for (int i = 0; i < then.nrows; i++)
-	{
-		if (then.rows[i].id != now.rows[i].id)
-			return true;
-	}
-	return false;
-}
-
 /* A copy in the current context of what is_same_reading() compares. */
 static Reading
 copy_reading(const Reading *reading)
@@ -469,8 +451,9 @@ search_is_built(Snapshot snapshot)
 	return newest_merged(rows, count) != NULL;
 }
 
-void
-search_view_forget(void)
+/* Free what is kept between searches. */
+static void
+forget_view(void)
 {
 	if (kept_context != NULL)
 		MemoryContextReset(kept_context);
@@ -484,7 +467,7 @@ renew_view(const Reading *reading, Snapshot snapshot)
 	MemoryContext old;
 	SearchView *view;
 
-	search_view_forget();
+	forget_view();
 	if (kept_context == NULL)
 		kept_context = AllocSetContextCreate(TopMemoryContext, "padlock search view",
 											 ALLOCSET_DEFAULT_SIZES);

@@ -42,10 +42,4 @@ extern void search_view_scan(const SearchView *view, const char *prefix, int pre
 extern SearchView *search_view_acquire(void);
 extern void search_view_release(SearchView *view);
 
-/*
- * Does a newer snapshot see other segments than the active one, or that the
- * table was truncated?
- */
-extern bool search_view_is_overtaken(Snapshot newer);
-
 #endif							/* PADLOCK_SEARCH_VIEW_H */

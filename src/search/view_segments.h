@@ -41,9 +41,6 @@ struct SearchView
  */
 extern SearchView *search_view_make(Snapshot snapshot, bool companies);
 
-/* Free what views keep between searches; for tests of memory and merges. */
-extern void search_view_forget(void);
-
 /* Does the snapshot see a segment that a merge or rebuild has made? */
 extern bool search_is_built(Snapshot snapshot);
 
