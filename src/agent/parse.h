@@ -45,7 +45,7 @@ typedef struct ParseRequest
 /* The facts of the last answer besides its outcome. */
 typedef struct ParseSummary
 {
-	const char *title;			/* or NULL */
+	const char *title;			/* HTML only; or NULL */
 	uint32_t	pages;			/* PDF only */
 	uint32_t	chars;			/* PDF only */
 	bool		truncated;

@@ -16,7 +16,6 @@
 #include "agent/parse.h"
 
 #define PROGRESS_PAGES		10		/* a progress frame every so many pages */
-#define MAX_TITLE_CHARS		250		/* fits 1000 bytes */
 #define HEADER_WINDOW		1024	/* bytes in which readers look for "%PDF-" */
 
 /* The text being collected. */
@@ -163,17 +162,6 @@ open_document(const ParseRequest *request)
 			   error != NULL ? error->message : "it has no pages");
 }
 
-/* The document's title, folded, or NULL. */
-static char *
-get_title(PopplerDocument *document)
-{
-	char	   *title = poppler_document_get_title(document);
-
-	if (title == NULL)
-		return NULL;
-	return parse_fold_blanks(g_utf8_make_valid(title, -1), MAX_TITLE_CHARS);
-}
-
 void
 parse_pdf(const ParseRequest *request)
 {
@@ -192,7 +180,6 @@ parse_pdf(const ParseRequest *request)
 	flush_text(&text);
 	if (!seal_memfd(request->text_fd))
 		parse_fail(request, WIRE_INTERNAL, "cannot seal the text");
-	summary.title = get_title(document);
 	summary.pages = total;
 	summary.chars = text.chars;
 	summary.truncated = text.truncated || wanted < total;

@@ -135,7 +135,7 @@ typedef enum WireTag
 	TAG_VALUE = 25,				/* text */
 	TAG_DONE = 26,				/* u32 */
 	TAG_TOTAL = 27,				/* u32, 0 if not known */
-	TAG_TITLE = 28,				/* text, at most 1000 bytes */
+	TAG_TITLE = 28,				/* text, at most 1000 bytes; of a page only */
 	TAG_PAGES = 29,				/* u32 */
 	TAG_CHARS = 30,				/* u32 */
 	TAG_TRUNCATED = 31,			/* u32, 1 if a limit cut the answer short */

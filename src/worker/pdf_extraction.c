@@ -4,16 +4,17 @@
  *	  Job type pdf_extraction: store the text of a document's PDF.
  *
  * Payload: {"document_id": uuid, "file_url": URL}.  A document whose content is
- * stored is read from there (from the object store, too), any other from the URL.  The file is one that its
- * owner named, so robots.txt is not asked; the address guard holds.
+ * stored is read from there (from the object store, too), any other from the
+ * URL.  The file is one that its owner named, so robots.txt is not asked; the
+ * address guard holds.
  *
- * Result: {"pages", "characters", "truncated", "title"}, without the title for
- * an encrypted document.  The text goes to documents.extracted_text, or sealed
- * beside the content of an encrypted document;
- * documents.extraction_status becomes done, or failed when no attempt is left,
- * with the reason in extraction_error; one whose content is stored keeps the text
- * of that and done, whatever becomes of another extraction.  A text is stored only
- * beside the content that it was taken from.
+ * Result: {"pages", "characters", "truncated"}, and nothing that the file says:
+ * results stay as they are when the document is encrypted later.  The text goes
+ * to documents.extracted_text, or sealed beside the content of an encrypted
+ * document; documents.extraction_status becomes done, or failed when no attempt
+ * is left, with the reason in extraction_error; one whose content is stored
+ * keeps the text of that and done, whatever becomes of another extraction.  A
+ * text is stored only beside the content that it was taken from.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +25,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "core/body.h"
 #include "core/spi.h"
 #include "documents/content.h"
 #include "worker/document_store.h"
@@ -33,7 +33,7 @@
 #include "worker/settings.h"
 
 static PadlockStatement find_statement = {
-	"SELECT encrypt, is_encrypted,"
+	"SELECT encrypt AND NOT is_encrypted,"
 	" coalesce((SELECT version FROM padlock.document_contents WHERE document_id = id), 0)"
 	" FROM @app@.documents WHERE id = $1",
 	1, {UUIDOID}
@@ -52,8 +52,7 @@ static PadlockStatement failed_statement = {
 /* What a job must know of its document before anything is fetched. */
 typedef struct Source
 {
-	bool		encrypt;
-	bool		encrypted;
+	bool		unsealed;		/* is to be encrypted, and is not yet */
 	int			version;		/* of its stored content, or 0 */
 } Source;
 
@@ -71,15 +70,14 @@ find_source(const pg_uuid_t *id)
 	exists = padlock_spi_execute(&find_statement, &value, NULL, true) > 0;
 	if (exists)
 	{
-		source.encrypt = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
-		source.encrypted = DatumGetBool(padlock_spi_datum(0, 2, &isnull));
-		source.version = DatumGetInt32(padlock_spi_datum(0, 3, &isnull));
+		source.unsealed = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
+		source.version = DatumGetInt32(padlock_spi_datum(0, 2, &isnull));
 	}
 	SPI_finish();
 	padlock_worker_commit();
 	if (!exists)
 		padlock_job_refuse("the document does not exist");
-	if (source.encrypt && !source.encrypted)
+	if (source.unsealed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the document is not encrypted yet")));
@@ -173,12 +171,9 @@ run_pdf_extraction(const PadlockJob *job)
 	explicit_bzero(text, strlen(text));
 	if (!stored)
 		raise_changed();
-	return padlock_job_result(psprintf("{\"pages\": %u, \"characters\": %u, \"truncated\": %s,"
-									   " \"title\": %s}",
+	return padlock_job_result(psprintf("{\"pages\": %u, \"characters\": %u, \"truncated\": %s}",
 									   parsed->pages, parsed->characters,
-									   parsed->truncated ? "true" : "false",
-									   padlock_json_string(source.encrypted ? NULL :
-														   parsed->title)));
+									   parsed->truncated ? "true" : "false"));
 }
 
 /* Note a failed attempt in the document; a payload without one has nowhere. */

@@ -28,7 +28,6 @@
 #define MAX_PRODUCTS		200		/* of a page */
 #define MAX_FACTS			100		/* of a product */
 #define MAX_SITEMAPS		20
-#define MAX_TITLE			1000
 #define MAX_HEADER			1000	/* of a header line that is passed on */
 #define MAX_VALUE			32768	/* of a product field */
 #define UTF8_BYTES			4		/* of a character, at most */
@@ -182,9 +181,6 @@ read_end(const PadlockFrame *frame, PadlockParsed *parsed)
 				break;
 			case TAG_DETAIL:
 				parsed->detail = field_text(&cursor, PADLOCK_MAX_DETAIL);
-				break;
-			case TAG_TITLE:
-				parsed->title = field_text(&cursor, MAX_TITLE);
 				break;
 			case TAG_PAGES:
 				parsed->pages = field_u32(&cursor);

@@ -45,7 +45,6 @@ typedef struct PadlockParsed
 {
 	WireOutcome outcome;
 	const char *detail;
-	const char *title;			/* or NULL */
 	uint32		pages;
 	uint32		characters;
 	bool		truncated;

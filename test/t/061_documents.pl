@@ -25,6 +25,7 @@ my $file = "$dir/documents.key";
 my $marker = 'Xq7MarkerZeppelin42';
 my $pdf = `perl $source/test/fixtures/policy_pdf.pl`;
 $pdf =~ s/Maya Okafor, 14 Q/$marker/;
+$pdf =~ s{/Title \(\K([^)]*)}{ sprintf('%-*s', length $1, $marker) }e;
 like($pdf, qr/\Q$marker\E/, 'the PDF holds the marker');
 mkdir($site_folder) or die;
 append_to_file("$site_folder/policy.pdf", $pdf);
@@ -117,7 +118,7 @@ ok(wait_for($node, 'postgres', "SELECT extraction_status FROM documents WHERE id
 is(of('put', "extracted_text IS NULL AND page_count = 3"), 't', 'and not in the row');
 is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Xq7Marker' || 'Zeppelin42%'")->{out}, 't', 'but to be read by its owner');
 is(gateway($node, { user => $noah }, "SELECT document_text('$put')")->{status}, 404, 'and by nobody else');
-is(query("SELECT result->'title' FROM job_queue WHERE job_type = 'pdf_extraction'"), 'null', 'the job does not tell the title');
+is(query("SELECT (result - 'characters')::text FROM job_queue WHERE job_type = 'pdf_extraction'"), '{"pages": 3, "truncated": false}', 'the job does not tell the title');
 
 # By URL: pending until a worker has fetched and sealed it.
 is(bound($maya, 'SELECT document_upload(:body::jsonb)',
@@ -247,8 +248,18 @@ is(gateway($node, { user => $ada }, "UPDATE documents SET description = 'd', is_
 # An admin who sets is_encrypted has a document encrypted; what says how a content is stored never lies.
 my $truth = "is_encrypted || ' ' || encryption_status || ' ' || coalesce(encryption_key_id, '-') || ' ' || coalesce(encryption_algorithm, '-')";
 my $sealed = 'true sealed documents/1 AES_256_GCM_HKDF_SHA512_COMMIT_KEY';
+my $late = 'Qv9LateMarkerHeron1';
+my $late_pdf = $pdf =~ s/\Q$marker\E/$late/gr;
+
+# The tables with a row that holds it.
+sub tells
+{
+	my $held = "SELECT format('SELECT %L FROM %s t WHERE t::text LIKE ANY (ARRAY[%L, %L]) HAVING count(*) > 0', oid::regclass, oid::regclass, '%$late%', '%" . unpack('H*', $late) . "%')"
+	  . " FROM pg_class WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'padlock'::regnamespace)";
+	return join(' ', sort split(/\n/, query($held . ' \\gexec')));
+}
 my %wished = (
-	stored => [ { user => $ada }, "SELECT document_upload('{\"title\": \"stored\", \"content_type\": \"application/pdf\", \"content\": \"" . encode_base64($pdf =~ s/\Q$marker\E/Somebody/r, '') . "\"}')" ],
+	stored => [ { user => $ada }, "SELECT document_upload('{\"title\": \"stored\", \"content_type\": \"application/pdf\", \"content\": \"" . encode_base64($late_pdf, '') . "\"}')" ],
 	linked => [ { role => 'service_role' }, "INSERT INTO documents (title, file_url) VALUES ('linked', '$site->{url}/letter.txt')" ],
 	missed => [ { user => $ada }, "INSERT INTO documents (title, file_url) VALUES ('missed', '$site->{url}/missing.txt')" ]);
 foreach my $title (sort keys %wished)
@@ -258,6 +269,7 @@ foreach my $title (sort keys %wished)
 	ok(gateway($node, { user => $noah }, $make)->{ok}, "$title: a document in clear");
 	ok(wait_for($node, 'postgres', "SELECT extraction_status <> 'pending' FROM documents WHERE title = '$title'"), "$title: its text is read") if $title eq 'stored';
 	is(of($title, $truth), 'false none - -', "$title: says so");
+	is(tells(), 'documents padlock.document_contents', "$title: its bytes and its text are in clear where they are stored, and nowhere else") if $title eq 'stored';
 	like(gateway($node, $who, "UPDATE documents SET $_ WHERE title = '$title'")->{err}, qr/column "\w+" of a document cannot be changed.*HINT:  Set is_encrypted/s, "$title: nobody writes $_")
 	  for "encryption_key_id = 'x'", "encryption_algorithm = 'x'", "encryption_status = 'sealed'", "is_encrypted = true, encryption_key_id = 'x'";
 	is(gateway($node, $who, "UPDATE documents SET is_encrypted = true WHERE title = '$title' RETURNING $truth")->{out}, 'false pending - -', "$title: is to be encrypted");
@@ -265,8 +277,9 @@ foreach my $title (sort keys %wished)
 	is(of($title, $truth), $title eq 'missed' ? 'false failed - -' : $sealed, "$title: which the row says");
 }
 is(query("SELECT count(*) FROM padlock.document_contents c JOIN documents d ON d.id = c.document_id WHERE title IN ('stored', 'linked') AND substr(content, 1, 3) <> '\\x020478'"), '0', 'they are messages');
-is(gateway($node, { user => $noah }, "SELECT length(document_content('" . of('stored', 'id') . "'))")->{out}, length($pdf) - length($marker) + 8, 'and open');
+is(gateway($node, { user => $noah }, "SELECT length(document_content('" . of('stored', 'id') . "'))")->{out}, length($late_pdf), 'and open');
 ok(wait_for($node, 'postgres', "SELECT extraction_status || (extracted_text IS NULL) FROM documents WHERE title = 'stored'", 'donetrue'), 'the text is sealed, too');
+is(tells(), '', 'in clear they are in no row any more');
 is(gateway($node, { user => $ada }, "UPDATE documents SET is_encrypted = true WHERE title = 'missed' RETURNING $truth")->{out}, 'false pending - -', 'what failed can be asked for again');
 is(gateway($node, $_, "INSERT INTO documents (user_id, title, is_encrypted, encryption_key_id, encryption_algorithm, encryption_status) VALUES ('$noah', 'said', true, 'x', 'x', 'sealed') RETURNING $truth")->{out},
 	'false pending - -', 'nor does a new row lie') for { user => $ada }, { role => 'service_role' };
