@@ -17,7 +17,8 @@
  * on where this one ended.  A content in the object store is fetched, and goes
  * back there by itself.  A document that does not open, or whose object the store
  * does not give, is passed over and fails the attempt at its end; a store that
- * cannot be asked ends it at once.
+ * cannot be asked, or does nothing at all (wrong credentials, say), ends it at
+ * once.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,10 +43,20 @@
 #include "documents/content.h"
 #include "worker/document_store.h"
 #include "worker/job.h"
+#include "worker/object_store.h"
 #include "worker/process.h"
 #include "worker/request.h"
 
-/* What a job has to seal. */
+/* How far a document_reseal is. */
+typedef struct Progress
+{
+	int64		done;			/* by earlier attempts too */
+	int64		total;
+	int			failed;			/* in this attempt */
+	bool		store_works;	/* tested in this attempt */
+} Progress;
+
+/* What a document_seal has to seal. */
 typedef struct Source
 {
 	char	   *url;			/* to fetch, or NULL */
@@ -208,9 +219,22 @@ is_of_document(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
 }
 
-/* The same; false, with a line in the log, when this document cannot be. */
+/*
+ * A document's object could not be had.  S3 answers alike, with 403, for an
+ * object that is not there and for credentials that are wrong, so the first
+ * time the store is tested: an error when it is not the object's fault.
+ */
+static void
+suspect_store(const PadlockJob *job, Progress *progress)
+{
+	if (!progress->store_works)
+		padlock_object_test_store(&job->id);
+	progress->store_works = true;
+}
+
+/* Seal a document anew; false, with a line in the log, when this one cannot be. */
 static bool
-try_reseal(const PadlockJob *job, const pg_uuid_t *id)
+try_reseal(const PadlockJob *job, const pg_uuid_t *id, Progress *progress)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
@@ -228,6 +252,8 @@ try_reseal(const PadlockJob *job, const pg_uuid_t *id)
 		return true;
 	if (!is_of_document(error))
 		ReThrowError(error);
+	if (error->sqlerrcode != ERRCODE_DATA_EXCEPTION)
+		suspect_store(job, progress);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("document %s could not be sealed anew: %s",
@@ -257,14 +283,6 @@ wait_for_rotation(void)
 	padlock_worker_commit();
 }
 
-/* How far a job is. */
-typedef struct Progress
-{
-	int64		done;			/* by earlier attempts too */
-	int64		total;
-	int			failed;			/* in this attempt */
-} Progress;
-
 /* How many documents there were when the job was queued; 0 when it does not say. */
 static int64
 documents_of(const PadlockJob *job)
@@ -291,6 +309,7 @@ begin_progress(const PadlockJob *job, Progress *progress)
 	progress->total = Max(documents_of(job), left);
 	progress->done = progress->total - left;
 	progress->failed = 0;
+	progress->store_works = false;
 	padlock_worker_commit();
 	(void) padlock_queue_report(&job->id, job->attempt, progress->done, progress->total, NULL);
 }
@@ -299,7 +318,7 @@ begin_progress(const PadlockJob *job, Progress *progress)
 static void
 reseal_one(const PadlockJob *job, const pg_uuid_t *id, Progress *progress)
 {
-	if (try_reseal(job, id))
+	if (try_reseal(job, id, progress))
 		progress->done++;
 	else
 		progress->failed++;

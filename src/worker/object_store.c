@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "utils/fmgrprotos.h"
+
 #include "core/secret_file.h"
 #include "worker/endpoint_settings.h"
 #include "worker/job.h"
@@ -147,4 +149,43 @@ padlock_object_erase(const pg_uuid_t *job, const char *key)
 	if (answer->outcome != WIRE_OK &&
 		(answer->outcome != WIRE_HTTP_ERROR || answer->http_status != 404))
 		refuse(answer);
+}
+
+/* One request of a test; whatever the store has against it is about the store. */
+static void
+test_request(const pg_uuid_t *job, const char *method, const char *key)
+{
+	static const char content[] = "test";
+	PadlockCall call = {0};
+	PadlockAnswer *answer;
+
+	call.method = method;
+	call.max_bytes = sizeof(content);
+	if (strcmp(method, "PUT") == 0)
+	{
+		call.headers = list_make1("Content-Type: application/octet-stream");
+		call.body = content;
+		call.body_length = strlen(content);
+	}
+	answer = call_store(job, &call, key);
+	if (answer->outcome == WIRE_HTTP_ERROR)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("the object store refused a test (%s) with status %u: see to the padlock.s3 settings, the access key and its rights",
+						method, answer->http_status)));
+	if (answer->outcome != WIRE_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("the object store failed a test (%s): %s", method, answer->detail)));
+}
+
+void
+padlock_object_test_store(const pg_uuid_t *job)
+{
+	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(job)));
+	char	   *key = psprintf("%s%s/%s", padlock_s3_prefix, id, id);
+
+	test_request(job, "PUT", key);
+	test_request(job, "GET", key);
+	test_request(job, "DELETE", key);
 }

@@ -31,4 +31,10 @@ extern bytea *padlock_object_get(const pg_uuid_t *job, const char *key, size_t m
 /* Erase an object; one that is not there is erased already. */
 extern void padlock_object_erase(const pg_uuid_t *job, const char *key);
 
+/*
+ * Does the store do anything at all?  Writes, reads and erases an object named
+ * after the job; 08006 when it refuses one of these or cannot be asked.
+ */
+extern void padlock_object_test_store(const pg_uuid_t *job);
+
 #endif							/* PADLOCK_OBJECT_STORE_H */

@@ -182,6 +182,34 @@ foreach my $case ([ '404', 'the object store has no object' ], [ 'corrupt', 'is 
 	is_away($_, "$mode: away again") foreach sort keys %before;
 }
 
+# A store that refuses everything, as with wrong credentials, ends an attempt at the first document.
+write_file('s3', "[default]\naws_access_key_id = $config->{accessKeyId}\naws_secret_access_key = wrong\naws_session_token = $config->{sessionToken}\n");
+foreach my $case ([ 'wrong credentials' ], [ 'a bucket that is not there', '404' ])
+{
+	my ($name, $mode) = @$case;
+	my $status = $mode // '403';
+	my $logged = -s $node->logfile;
+
+	query("UPDATE padlock.document_contents SET content = NULL WHERE object_key IS NOT NULL");
+	control($mode) if $mode;
+	my $asked = scalar @{ control()->{requests} };
+	query("SELECT padlock.rotate_key('documents')");
+	my $key = query("SELECT key_id || '/' || version FROM padlock.keys WHERE state = 'active'");
+	my $attempt = "FROM job_queue WHERE job_type = 'document_reseal' AND created_at = (SELECT max(created_at) FROM job_queue WHERE job_type = 'document_reseal')";
+	eventually("SELECT attempts >= 2 AND error_message LIKE 'the object store refused a test (PUT) with status $status%' $attempt", "$name: the job says so, and is tried again");
+	query("SELECT pause_job_type('document_reseal')");
+	eventually("SELECT status <> 'processing' $attempt", "$name: a pause");
+	my @requests = @{ control()->{requests} };
+	my %gets = map { ($_->{key} => 1) } grep { $_->{method} eq 'GET' } splice(@requests, $asked);
+	is(scalar(keys %gets), 1, "$name: one document was asked for");
+	unlike(substr(slurp_file($node->logfile), $logged), qr/could not be sealed anew/, "$name: no document is blamed");
+	control('ok');
+	write_file('s3', "[default]\naws_access_key_id = $config->{accessKeyId}\naws_secret_access_key = $secret\naws_session_token = $config->{sessionToken}\n");
+	query("SELECT redrive_jobs('document_reseal'), resume_job_type('document_reseal')");
+	eventually("SELECT count(*) = 3 FROM documents WHERE encryption_key_id = '$key'", "$name: mended, all are sealed anew");
+	is_away($_, "$name: away again") foreach sort keys %before;
+}
+
 # A new content has a new object; a deleted document has none.
 gateway($node, { user => $maya }, "SELECT document_put('$second', convert_to('third of $marker', 'UTF8'))");
 is_away($second, 'a new content');
