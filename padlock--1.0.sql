@@ -833,6 +833,12 @@ AS 'MODULE_PATHNAME', 'padlock_search_note_changes';
 REVOKE ALL ON FUNCTION padlock.search_note_changes() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.search_note_changes() IS 'Trigger: tells the search index which products changed';
 
+CREATE FUNCTION padlock.search_note_companies() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_search_note_companies';
+REVOKE ALL ON FUNCTION padlock.search_note_companies() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_note_companies() IS 'Trigger: tells searches that a company was switched on or off';
+
 CREATE FUNCTION padlock.search_start() RETURNS boolean
 LANGUAGE C
 SET search_path = pg_catalog, pg_temp
@@ -1832,7 +1838,7 @@ CREATE TABLE padlock.search_changes (
     products uuid[],
     CONSTRAINT search_changes_pkey PRIMARY KEY (xid, id)
 );
-COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; null for all';
+COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; none: a company was switched on or off; null: all products';
 ALTER TABLE padlock.search_changes SET (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1);
 ALTER TABLE padlock.search_segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.search_segments FORCE ROW LEVEL SECURITY;
@@ -1855,6 +1861,9 @@ ALTER TABLE @app@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_se
 CREATE TRIGGER insurance_products_search_rows AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_products
     FOR EACH ROW EXECUTE FUNCTION padlock.search_note_changes();
 ALTER TABLE @app@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_rows;
+CREATE TRIGGER insurance_companies_search AFTER INSERT OR UPDATE OR DELETE ON @app@.insurance_companies
+    FOR EACH ROW EXECUTE FUNCTION padlock.search_note_companies();
+ALTER TABLE @app@.insurance_companies ENABLE ALWAYS TRIGGER insurance_companies_search;
 SELECT padlock.search_start();
 
 -- Words that mean the same, for search.

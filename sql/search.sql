@@ -194,6 +194,93 @@ UPDATE insurance_companies SET is_active = NOT is_active WHERE name LIKE 'Search
 SELECT pg_temp.found(product_search(search_term => 'gold')) AS gold, product_search(search_term => 'hidden') #>> '{pagination,total_items}' AS hidden;
 ROLLBACK;
 
+-- What is remembered of companies from search to search: no more than is true.
+-- Rolled back to a savepoint, and searched from within a statement, which sees
+-- rows of which the trigger has not told yet.
+CREATE FUNCTION pg_temp.gold() RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.found(product_search(search_term => 'gold')) $$;
+CREATE FUNCTION pg_temp.switch(companies text) RETURNS void LANGUAGE sql AS $$ UPDATE insurance_companies SET is_active = NOT is_active WHERE name LIKE companies $$;
+SELECT pg_temp.gold();
+BEGIN;
+SAVEPOINT here;
+SELECT pg_temp.switch('Search %');
+SELECT pg_temp.gold();
+ROLLBACK TO here;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search %');
+SELECT pg_temp.gold();
+COMMIT;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search %');
+SELECT pg_temp.gold();
+SELECT padlock.search_merge();
+CREATE TABLE search_seen (gold text);
+CREATE FUNCTION search_look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO search_seen SELECT product_search(search_term => 'gold') #>> '{pagination,total_items}'; RETURN NULL; END $$;
+CREATE TRIGGER a_search AFTER UPDATE ON insurance_companies FOR EACH ROW EXECUTE FUNCTION search_look();
+BEGIN;
+SELECT pg_temp.switch('Search One');
+SELECT * FROM search_seen;
+ROLLBACK;
+SELECT pg_temp.gold();
+DROP TRIGGER a_search ON insurance_companies;
+-- The same of products: one waits for a merge, and its name is changed again.
+UPDATE insurance_products SET product_name = product_name || ' ' WHERE product_code = 'MP-1';
+CREATE TRIGGER a_search AFTER UPDATE ON insurance_products FOR EACH ROW EXECUTE FUNCTION search_look();
+BEGIN;
+UPDATE insurance_products SET product_name = 'Marmot' WHERE product_code = 'MP-1';
+ROLLBACK;
+SELECT pg_temp.found(product_search(search_term => 'marmot')) AS marmot;
+DROP TRIGGER a_search ON insurance_products;
+DROP TABLE search_seen;
+DROP FUNCTION search_look();
+UPDATE insurance_products SET product_name = rtrim(product_name) WHERE product_code = 'MP-1';
+SELECT padlock.search_rebuild() AS products;
+-- As replication changes them; without the trigger; and by a rewrite, which fires none.
+SET session_replication_role = replica;
+SELECT pg_temp.switch('Search One');
+RESET session_replication_role;
+SELECT pg_temp.gold();
+ALTER TABLE insurance_companies DISABLE TRIGGER insurance_companies_search;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search One');
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search One');
+ALTER TABLE insurance_companies ENABLE TRIGGER insurance_companies_search;
+SET session_replication_role = replica;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search One');
+RESET session_replication_role;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search One');
+ALTER TABLE insurance_companies ENABLE ALWAYS TRIGGER insurance_companies_search;
+SELECT pg_temp.gold();
+ALTER TABLE insurance_companies ALTER COLUMN is_active TYPE boolean USING NOT is_active;
+SELECT pg_temp.gold();
+ALTER TABLE insurance_companies ALTER COLUMN is_active TYPE boolean USING NOT is_active;
+SELECT pg_temp.gold();
+SELECT pg_temp.switch('Search One');
+SELECT pg_temp.gold();
+-- One that comes, or goes, switched off.
+INSERT INTO insurance_companies (id, name, is_active) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Search None', false);
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Golden None', 'other', 1);
+SELECT product_search(search_term => 'none') #>> '{pagination,total_items}' AS none;
+DELETE FROM insurance_companies WHERE name = 'Search None';
+INSERT INTO insurance_companies (id, name) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Search None');
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Golden None', 'other', 1);
+SELECT product_search(search_term => 'none') #>> '{pagination,total_items}' AS none;
+DELETE FROM insurance_companies WHERE name = 'Search None';
+-- One that is off gives its id to one that is not.
+INSERT INTO insurance_companies (id, name, is_active) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Search None', false);
+SELECT product_search(search_term => 'none') #>> '{pagination,total_items}' AS none;
+UPDATE insurance_companies SET id = '5e000000-0000-4000-8000-00000000000e' WHERE name = 'Search None';
+INSERT INTO insurance_companies (id, name) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Search None, too');
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) VALUES ('5e000000-0000-4000-8000-00000000000f', 'Golden None', 'other', 1);
+SELECT product_search(search_term => 'none') #>> '{pagination,total_items}' AS none;
+DELETE FROM insurance_companies WHERE name LIKE 'Search None%';
+CREATE TRIGGER too_early BEFORE INSERT ON insurance_companies FOR EACH ROW EXECUTE FUNCTION padlock.search_note_companies();
+INSERT INTO insurance_companies (name) VALUES ('Early');
+DROP TRIGGER too_early ON insurance_companies;
+SELECT padlock.search_rebuild() AS products;
+
 -- Damage is found: changes that the index was not told of.
 BEGIN;
 ALTER TABLE insurance_products DISABLE TRIGGER insurance_products_search_update;

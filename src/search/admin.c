@@ -19,6 +19,8 @@
 #include "utils/timestamp.h"
 
 #include "search/cache.h"
+#include "search/changes.h"
+#include "search/companies.h"
 #include "search/merge.h"
 #include "search/query_log.h"
 #include "search/score.h"
@@ -180,5 +182,6 @@ padlock_search_init(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	search_cache_init();
 	search_changes_init();
+	search_companies_init();
 	search_log_init();
 }

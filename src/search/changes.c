@@ -31,9 +31,9 @@
 
 #include "search/build.h"
 #include "search/cache.h"
+#include "search/changes.h"
 #include "search/merge.h"
 #include "search/products.h"
-#include "search/search.h"
 #include "search/view_segments.h"
 
 /* Ids in a row of search_changes: they fit a tuple without TOAST. */
@@ -48,6 +48,13 @@
 static bool wrote_changes = false;
 
 PG_FUNCTION_INFO_V1(padlock_search_note_changes);
+
+void
+search_changes_add(const pg_uuid_t *products, int nproducts)
+{
+	search_store_add_change(products, nproducts);
+	wrote_changes = true;
+}
 
 /* Do two versions of a product differ in nothing that the index holds? */
 static bool
@@ -188,16 +195,13 @@ note_rows(Rows *rows)
 	{
 		if (n + 2 > IDS_A_CHANGE)
 		{
-			search_store_add_change(ids, n);
+			search_changes_add(ids, n);
 			n = 0;
 		}
 		n += row_ids(&rows->shape, before, after, ids + n);
 	}
 	if (n > 0)
-	{
-		search_store_add_change(ids, n);
-		wrote_changes = true;
-	}
+		search_changes_add(ids, n);
 }
 
 /* Write the segment of a part of the rows. */
@@ -276,8 +280,7 @@ note_row(TriggerData *trigger)
 	search_product_shape(&shape, trigger->tg_relation);
 	if (!concerns_search(&shape, &before, &after))
 		return;
-	search_store_add_change(ids, row_ids(&shape, before, after, ids));
-	wrote_changes = true;
+	search_changes_add(ids, row_ids(&shape, before, after, ids));
 }
 
 /*
@@ -324,10 +327,7 @@ padlock_search_note_changes(PG_FUNCTION_ARGS)
 
 	check_trigger(fcinfo);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-	{
-		search_store_add_change(NULL, 0);
-		wrote_changes = true;
-	}
+		search_changes_add(NULL, 0);
 	else if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		note_statement(trigger);
 	else if (is_out_of_hearing(fcinfo->flinfo, trigger->tg_relation))

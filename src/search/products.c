@@ -208,96 +208,10 @@ search_products_estimate(void)
 	return estimate;
 }
 
-/*
- * May a scan with the transaction's snapshots use an index?  One made while
- * updates had left old versions of rows in its table's HOT chains does not
- * have these: it is for transactions that began later (README.HOT).
- */
-static bool
-is_usable(Relation index)
-{
-	return index->rd_index->indisvalid &&
-		(!index->rd_index->indcheckxmin ||
-		 TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin));
-}
-
-/* An index on companies' is_active alone, or InvalidOid. */
-static Oid
-find_active_index(Relation companies, AttrNumber active)
-{
-	ListCell   *cell;
-	Oid			found = InvalidOid;
-
-	foreach(cell, RelationGetIndexList(companies))
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indnkeyatts == 1 &&
-			index->rd_index->indkey.values[0] == active && is_usable(index) &&
-			RelationGetIndexPredicate(index) == NIL)
-			found = lfirst_oid(cell);
-		index_close(index, AccessShareLock);
-	}
-	return found;
-}
-
-static void
-append_id(pg_uuid_t **ids, int *count, int *allocated, const pg_uuid_t *id)
-{
-	if (*count == *allocated)
-	{
-		*allocated *= 2;
-		*ids = repalloc(*ids, *allocated * sizeof(pg_uuid_t));
-	}
-	(*ids)[(*count)++] = *id;
-}
-
 AttrNumber
 search_company_active(Relation companies)
 {
 	return search_find_column(companies, &active_column);
-}
-
-pg_uuid_t *
-search_inactive_companies(Snapshot snapshot, int *count)
-{
-	Relation	rel = table_open(padlock_client_table("insurance_companies"), AccessShareLock);
-	AttrNumber	active = search_company_active(rel);
-	AttrNumber	id = search_find_column(rel, &id_column);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Oid			index_oid = find_active_index(rel, active);
-	int			allocated = 16;
-	pg_uuid_t  *ids = palloc(allocated * sizeof(pg_uuid_t));
-	ScanKeyData key;
-	bool		isnull;
-
-	*count = 0;
-	if (OidIsValid(index_oid))
-	{
-		Relation	index = index_open(index_oid, AccessShareLock);
-		IndexScanDesc scan = index_beginscan(rel, index, snapshot, 1, 0);
-
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(false));
-		index_rescan(scan, &key, 1, NULL, 0);
-		while (index_getnext_slot(scan, ForwardScanDirection, slot))
-			append_id(&ids, count, &allocated, DatumGetUUIDP(slot_getattr(slot, id, &isnull)));
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-	}
-	else
-	{
-		TableScanDesc scan;
-
-		ScanKeyInit(&key, active, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(false));
-		scan = table_beginscan(rel, snapshot, 1, &key);
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-			append_id(&ids, count, &allocated, DatumGetUUIDP(slot_getattr(slot, id, &isnull)));
-		table_endscan(scan);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, AccessShareLock);
-	qsort(ids, *count, sizeof(pg_uuid_t), search_compare_id_pointers);
-	return ids;
 }
 
 int

@@ -65,9 +65,6 @@ extern int64 search_products_estimate(void);
 /* The number of insurance_companies' column is_active.  Errors: 42703, 42804. */
 extern AttrNumber search_company_active(Relation companies);
 
-/* The ids of companies that are not active, sorted; palloc'd. */
-extern pg_uuid_t *search_inactive_companies(Snapshot snapshot, int *count);
-
 /* qsort order of ids. */
 extern int	search_compare_id_pointers(const void *a, const void *b);
 

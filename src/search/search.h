@@ -18,7 +18,4 @@ extern void padlock_search_init(void);
  */
 extern long padlock_search_maintain(void);
 
-/* Set-up of parts of the room. */
-extern void search_changes_init(void);
-
 #endif							/* PADLOCK_SEARCH_SEARCH_H */

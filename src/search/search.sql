@@ -30,6 +30,12 @@ AS 'MODULE_PATHNAME', 'padlock_search_note_changes';
 REVOKE ALL ON FUNCTION padlock.search_note_changes() FROM PUBLIC, anon, authenticated, service_role;
 COMMENT ON FUNCTION padlock.search_note_changes() IS 'Trigger: tells the search index which products changed';
 
+CREATE FUNCTION padlock.search_note_companies() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'padlock_search_note_companies';
+REVOKE ALL ON FUNCTION padlock.search_note_companies() FROM PUBLIC, anon, authenticated, service_role;
+COMMENT ON FUNCTION padlock.search_note_companies() IS 'Trigger: tells searches that a company was switched on or off';
+
 CREATE FUNCTION padlock.search_start() RETURNS boolean
 LANGUAGE C
 SET search_path = pg_catalog, pg_temp

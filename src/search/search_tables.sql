@@ -25,7 +25,7 @@ CREATE TABLE padlock.search_changes (
     products uuid[],
     CONSTRAINT search_changes_pkey PRIMARY KEY (xid, id)
 );
-COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; null for all';
+COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; none: a company was switched on or off; null: all products';
 ALTER TABLE padlock.search_changes SET (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1);
 ALTER TABLE padlock.search_segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.search_segments FORCE ROW LEVEL SECURITY;
@@ -48,6 +48,9 @@ ALTER TABLE @extschema@.insurance_products ENABLE ALWAYS TRIGGER insurance_produ
 CREATE TRIGGER insurance_products_search_rows AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_products
     FOR EACH ROW EXECUTE FUNCTION padlock.search_note_changes();
 ALTER TABLE @extschema@.insurance_products ENABLE ALWAYS TRIGGER insurance_products_search_rows;
+CREATE TRIGGER insurance_companies_search AFTER INSERT OR UPDATE OR DELETE ON @extschema@.insurance_companies
+    FOR EACH ROW EXECUTE FUNCTION padlock.search_note_companies();
+ALTER TABLE @extschema@.insurance_companies ENABLE ALWAYS TRIGGER insurance_companies_search;
 SELECT padlock.search_start();
 
 -- Words that mean the same, for search.

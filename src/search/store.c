@@ -460,7 +460,7 @@ search_store_add_change(const pg_uuid_t *products, int nproducts)
 	nulls[CHANGE_PRODUCTS - 1] = products == NULL;
 	if (products != NULL)
 	{
-		Datum	   *elements = palloc(nproducts * sizeof(Datum));
+		Datum	   *elements = palloc(Max(nproducts, 1) * sizeof(Datum));
 
 		for (int i = 0; i < nproducts; i++)
 			elements[i] = UUIDPGetDatum(&products[i]);

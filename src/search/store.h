@@ -33,10 +33,17 @@ typedef struct SearchChangeRow
 {
 	int64		id;
 	uint32		nproducts;
-	const pg_uuid_t *products;	/* none: the table was truncated */
+	const pg_uuid_t *products;	/* none: companies changed, or the table was truncated */
 	bool		truncated;
 	ItemPointerData tid;
 } SearchChangeRow;
+
+/* Does a change tell that a company was switched on or off? */
+static inline bool
+search_change_is_of_companies(const SearchChangeRow *change)
+{
+	return change->nproducts == 0 && !change->truncated;
+}
 
 /* The visible segments, in the order of their positions; palloc'd array. */
 extern SearchSegmentRow *search_store_segments(Snapshot snapshot, int *count);
@@ -60,7 +67,7 @@ extern void search_store_write(SearchSegmentRow *row, SearchSegment *segment);
 extern void search_store_remove_segment(const SearchSegmentRow *row, Snapshot snapshot);
 extern void search_store_remove_change(const SearchChangeRow *row);
 
-/* Write a change of products; NULL for a truncation. */
+/* Write a change of products; none of them for one of companies, NULL for a truncation. */
 extern void search_store_add_change(const pg_uuid_t *products, int nproducts);
 
 /* A position for a segment or a change: higher than those given before. */

@@ -4,9 +4,9 @@
  *	  The index as one snapshot sees it.
  *
  * Three things are read with the query's own snapshot: the segments, the
- * changes that no merge has taken up, and the companies that are not active.
- * Products named by changes are dead in every segment; as the snapshot sees
- * them they make one more segment, in this session's memory.
+ * changes that no merge has taken up, and the companies that are not active
+ * (companies.c).  Products named by changes are dead in every segment; as the
+ * snapshot sees them they make one more segment, in this session's memory.
  *
  * Why that is right for every snapshot: a change's row is written by the
  * transaction that changed the product, and a merge removes, in one
@@ -27,12 +27,14 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "search/build.h"
 #include "search/cache.h"
+#include "search/companies.h"
 #include "search/postings.h"
 #include "search/products.h"
 #include "search/view_segments.h"
@@ -50,14 +52,27 @@ typedef struct Reading
 	int			nchanges;
 	SearchChangeRow *changes;
 	int			ninactive;
-	pg_uuid_t  *inactive;
+	const pg_uuid_t *inactive;
 	bool		built;
 } Reading;
+
+/*
+ * A transaction that writes, and where its savepoints are; all 0: one that has
+ * not written.  A search in the middle of its statement sees rows of which there
+ * is no change yet, and which a rollback takes back: what is made of them is for
+ * nobody else.
+ */
+typedef struct Writer
+{
+	TransactionId transaction;
+	SubTransactionId subtransaction;
+} Writer;
 
 /* The view of this session's last search; its context is reset as a whole. */
 static MemoryContext kept_context = NULL;
 static SearchView *kept_view = NULL;
 static Reading kept_reading;
+static Writer kept_writer;
 
 /* The newest merged segment, or NULL. */
 static const SearchSegmentRow *
@@ -127,6 +142,25 @@ is_of_this_history(const SearchSegmentRow *row)
 		row->resume_xid <= U64FromFullTransactionId(ReadNextFullTransactionId());
 }
 
+/* Read which companies are not active; without an index nothing marks a list. */
+static void
+read_companies(Reading *reading, Snapshot snapshot)
+{
+	int64	   *marks = palloc((reading->nrows + reading->nchanges + 1) * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < reading->nrows; i++)
+		marks[n++] = reading->rows[i].id;
+	for (int i = 0; i < reading->nchanges; i++)
+	{
+		if (search_change_is_of_companies(&reading->changes[i]))
+			marks[n++] = reading->changes[i].id;
+	}
+	reading->inactive = search_inactive_companies(snapshot, marks, reading->built ? n : 0,
+												  &reading->ninactive);
+	pfree(marks);
+}
+
 static void
 read_index(Reading *reading, Snapshot snapshot, bool companies)
 {
@@ -144,12 +178,33 @@ read_index(Reading *reading, Snapshot snapshot, bool companies)
 	if (newest != NULL && is_of_this_history(newest))
 		resume_xid = newest->resume_xid;
 	reading->changes = search_store_changes(snapshot, resume_xid, &reading->nchanges);
-	drop_void_rows(reading);
-	put_bulk_last(reading);
 	reading->ninactive = 0;
 	reading->inactive = NULL;
 	if (companies)
-		reading->inactive = search_inactive_companies(snapshot, &reading->ninactive);
+		read_companies(reading, snapshot);
+	drop_void_rows(reading);
+	put_bulk_last(reading);
+}
+
+static Writer
+current_writer(void)
+{
+	Writer		writer = {GetTopTransactionIdIfAny()};
+
+	if (TransactionIdIsValid(writer.transaction))
+		writer.subtransaction = GetCurrentSubTransactionId();
+	return writer;
+}
+
+/* May a view of a writer be used now? */
+static bool
+is_for_us(const Writer *writer)
+{
+	Writer		current = current_writer();
+
+	return !TransactionIdIsValid(writer->transaction) ||
+		(writer->transaction == current.transaction &&
+		 writer->subtransaction == current.subtransaction);
 }
 
 /* Would the two make the same view? */
@@ -475,6 +530,7 @@ renew_view(const Reading *reading, Snapshot snapshot)
 	kept_reading = copy_reading(reading);
 	view = assemble(&kept_reading, snapshot);
 	MemoryContextSwitchTo(old);
+	kept_writer = current_writer();
 	kept_view = view;
 }
 
@@ -491,7 +547,7 @@ search_view_acquire(void)
 	snapshot = GetActiveSnapshot();
 	read_index(&reading, snapshot, true);
 	MemoryContextSwitchTo(old);
-	if (kept_view != NULL && is_same_reading(&reading, &kept_reading))
+	if (kept_view != NULL && is_for_us(&kept_writer) && is_same_reading(&reading, &kept_reading))
 		acquire_segments(kept_view, snapshot);
 	else
 		renew_view(&reading, snapshot);

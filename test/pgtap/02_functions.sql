@@ -92,7 +92,7 @@ INSERT INTO wanted VALUES
     ('padlock.audit_row', '', 'trigger', 'v', 'u', ''), ('padlock.audit_refuse', '', 'trigger', 'v', 'u', ''),
     ('padlock.drop_provenance', '', 'trigger', 'v', 'u', ''), ('padlock.queue_document', '', 'trigger', 'v', 'u', ''),
     ('padlock.job_queue_change', '', 'trigger', 'v', 'u', ''), ('padlock.job_types_changed', '', 'trigger', 'v', 'u', ''),
-    ('padlock.search_note_changes', '', 'trigger', 'v', 'u', ''), ('padlock.search_synonyms_changed', '', 'trigger', 'v', 'u', ''),
+    ('padlock.search_note_changes', '', 'trigger', 'v', 'u', ''), ('padlock.search_note_companies', '', 'trigger', 'v', 'u', ''), ('padlock.search_synonyms_changed', '', 'trigger', 'v', 'u', ''),
     ('padlock.search_synonyms_check', '', 'trigger', 'v', 'u', ''),
     -- search
     ('padlock.search_start', '', 'boolean', 'v', 'u', ''), ('padlock.search_rebuild', '', 'bigint', 'v', 'u', 's'),
@@ -154,7 +154,7 @@ SELECT ok(NOT has_schema_privilege('pgtap_stranger', 'padlock', 'USAGE'), 'a str
 SELECT set_eq('SELECT name FROM ours WHERE NOT coalesce(proconfig @> ARRAY[''search_path=pg_catalog, pg_temp''], false)',
               ARRAY['padlock.uid', 'padlock.company_id', 'padlock.is_admin', 'padlock.is_super_admin', 'padlock.is_service_role', 'padlock.is_privileged',
                     'padlock.scope_low', 'padlock.scope_high', 'padlock.company_scope_low', 'padlock.company_scope_high', 'padlock.company_is_active', 'padlock.may_manage_user',
-                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.forget_admins', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.audit_personal_digest', 'padlock.audit_row_digest', 'padlock.audit_seal_digest',
+                    'is_admin', 'padlock.touch_updated_at', 'padlock.guard_columns', 'padlock.forget_admins', 'padlock.search_note_companies', 'padlock.check_limit_rule', 'padlock.audit_refuse', 'padlock.audit_personal_digest', 'padlock.audit_row_digest', 'padlock.audit_seal_digest',
                     'padlock.audit_entries', 'padlock.drop_provenance', 'padlock.job_types_changed', 'padlock.may_use_queue',
                     'enqueue_job', 'check_rate_limit', 'padlock.check_rate_limit', 'padlock.reset_rate_limit', 'padlock.rate_limit_keys', 'padlock.rate_limit_stats',
                     'padlock.encrypt', 'padlock.decrypt', 'padlock.keyring_changed', 'padlock.keep_document',

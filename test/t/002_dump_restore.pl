@@ -121,6 +121,7 @@ $node->safe_psql('halves', qq{ALTER TABLE admin_users ENABLE ALWAYS TRIGGER $_})
 	for qw(admin_users_forget admin_users_forget_truncate);
 $node->safe_psql('halves', qq{ALTER TABLE insurance_products ENABLE ALWAYS TRIGGER $_})
 	for qw(insurance_products_search_rows insurance_products_search_truncate);
+$node->safe_psql('halves', 'ALTER TABLE insurance_companies ENABLE ALWAYS TRIGGER insurance_companies_search');
 identical('in halves', $node, 'halves');
 
 # A whole cluster, into one that has never seen the roles.
