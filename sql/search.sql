@@ -334,6 +334,20 @@ CREATE TRIGGER too_early BEFORE INSERT ON insurance_products FOR EACH ROW EXECUT
 INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) VALUES ('5e000000-0000-4000-8000-000000000001', 'Early', 'other', 1);
 DROP TRIGGER too_early ON insurance_products;
 
+-- Bounds and premiums on both sides of the steps that a filter goes by, in full words of 64 products and one that is not.
+BEGIN;
+CREATE TEMP TABLE premiums AS
+SELECT p FROM unnest('{0.01,5,15.99,16,16.01,16.99,17,17.01,31.99,32,33.99,34,99.99,100,100.01,127.99,128,524287.99,524288,999999.99}'::numeric[]) AS p;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, currency)
+SELECT '5e000000-0000-4000-8000-000000000001', 'Step ' || i, 'other', p, 'XTS' FROM premiums, generate_series(1, 37) AS i;
+CREATE FUNCTION pg_temp.within(low numeric, high numeric) RETURNS integer LANGUAGE sql
+AS $$ SELECT (product_search(currency => 'XTS', min_premium => low::text, max_premium => high::text) #>> '{pagination,total_items}')::integer $$;
+SELECT count(*) AS bounds, sum(pg_temp.within(low, high)) AS found, count(*) FILTER (WHERE pg_temp.within(low, high) <>
+       (SELECT 37 * count(*) FROM premiums WHERE p >= coalesce(low, 0) AND p <= coalesce(high, 'Infinity'))) AS wrong
+  FROM (SELECT NULL AS low UNION ALL SELECT p FROM premiums) AS a, (SELECT NULL AS high UNION ALL SELECT p FROM premiums) AS b
+ WHERE low <= high OR low IS NULL OR high IS NULL;
+ROLLBACK;
+
 -- And bytes that are not as they were written, wherever: an error, no crash.
 CREATE FUNCTION pg_temp.damage(place integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -21,6 +21,13 @@
 #define SEARCH_VECTORIZED
 #endif
 
+/* Have a place's bytes on the way to the cache. */
+#if defined(__GNUC__)
+#define SEARCH_PREFETCH(place) __builtin_prefetch(place)
+#else
+#define SEARCH_PREFETCH(place) ((void) 0)
+#endif
+
 #ifdef __SSE2__
 
 /* A bit for each of 16 bytes that is not 0. */
@@ -40,9 +47,37 @@ search_bits_of_bytes(const uint8 *bytes)
 		search_bits_of_sixteen(bytes + 32) << 32 | search_bits_of_sixteen(bytes + 48) << 48;
 }
 
-#else
+/* A bit for each of 16 bytes between two others, and for each that is one of the two. */
+static inline uint64
+search_sixteen_between(const uint8 *bytes, __m128i low, __m128i high, uint64 *bounds)
+{
+	__m128i		sixteen = _mm_loadu_si128((const __m128i *) bytes);
+	__m128i		below = _mm_cmpeq_epi8(_mm_min_epu8(sixteen, low), sixteen);
+	__m128i		above = _mm_cmpeq_epi8(_mm_max_epu8(sixteen, high), sixteen);
+	__m128i		same = _mm_or_si128(_mm_cmpeq_epi8(sixteen, low), _mm_cmpeq_epi8(sixteen, high));
 
-/* The same, eight at a time. */
+	*bounds = (uint16) _mm_movemask_epi8(same);
+	return (uint16) ~_mm_movemask_epi8(_mm_or_si128(below, above));
+}
+
+/* The same of 64 bytes. */
+static inline uint64
+search_bits_between(const uint8 *bytes, uint8 lowest, uint8 highest, uint64 *bounds)
+{
+	__m128i		low = _mm_set1_epi8((char) lowest);
+	__m128i		high = _mm_set1_epi8((char) highest);
+	uint64		same[4];
+	uint64		within = search_sixteen_between(bytes, low, high, &same[0]) |
+		search_sixteen_between(bytes + 16, low, high, &same[1]) << 16 |
+		search_sixteen_between(bytes + 32, low, high, &same[2]) << 32 |
+		search_sixteen_between(bytes + 48, low, high, &same[3]) << 48;
+
+	*bounds = same[0] | same[1] << 16 | same[2] << 32 | same[3] << 48;
+	return within;
+}
+
+#else							/* the same without vectors */
+
 static inline uint64
 search_bits_of_bytes(const uint8 *bytes)
 {
@@ -64,6 +99,20 @@ search_bits_of_bytes(const uint8 *bytes)
 		bits |= (eight * UINT64CONST(0x0102040810204080)) >> 56 << (i * 8);
 	}
 	return bits;
+}
+
+static inline uint64
+search_bits_between(const uint8 *bytes, uint8 lowest, uint8 highest, uint64 *bounds)
+{
+	uint64		within = 0;
+
+	*bounds = 0;
+	for (int i = 0; i < 64; i++)
+	{
+		within |= (uint64) ((bytes[i] > lowest) & (bytes[i] < highest)) << i;
+		*bounds |= (uint64) ((bytes[i] == lowest) | (bytes[i] == highest)) << i;
+	}
+	return within;
 }
 
 #endif							/* __SSE2__ */

@@ -235,7 +235,9 @@ compare_columns(Check *check, uint32 document, uint32 number)
 	const SearchSegment *found = check->found;
 	const SearchSegment *expected = check->expected;
 
-	if (search_segment_premium(found, document) != search_segment_premium(expected, number))
+	if (search_segment_premium(found, document) != search_segment_premium(expected, number) ||
+		SEARCH_SECTION(found, SECTION_PREMIUM_STEPS, uint8)[document] !=
+		SEARCH_SECTION(expected, SECTION_PREMIUM_STEPS, uint8)[number])
 		note_column(check, KIND_PREMIUM, number);
 	if (search_segment_created(found, document) != search_segment_created(expected, number))
 		note_column(check, KIND_CREATED, number);

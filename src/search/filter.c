@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include <math.h>
+#include <float.h>
 
 #include "port/pg_bitutils.h"
 
@@ -46,8 +46,8 @@ struct SearchFilterWalk
 	int64		product;		/* its document; -1: it does not have it */
 	double		minimum;
 	double		maximum;
-	int32		least;			/* the same bounds in hundredths, where premiums are */
-	int32		most;
+	uint8		lowest_step;	/* what lies between these two fits, */
+	uint8		highest_step;	/* what is in one of them may */
 	bool		has_premium;
 };
 
@@ -80,34 +80,16 @@ open_value(SearchFilterWalk *walk, char kind, const char *text)
 		open_value_term(value, walk->segment, kind, "");
 }
 
-/* Bounds of premiums that are hundredths; larger ones there are none. */
-#define MOST_HUNDREDTHS (PG_INT32_MAX - 1)
-
-/* The least number of hundredths that is not below a premium. */
-static int32
-least_hundredths(double premium)
+static void
+open_premiums(SearchFilterWalk *walk)
 {
-	int32		least = (int32) Max(0, Min(ceil(premium * 100), MOST_HUNDREDTHS));
+	const SearchFilters *filters = walk->filters;
 
-	/* the product is rounded: compare what is compared */
-	while (least > 0 && (least - 1) / 100.0 >= premium)
-		least--;
-	while (least < MOST_HUNDREDTHS && least / 100.0 < premium)
-		least++;
-	return least;
-}
-
-/* The largest number of hundredths that is not above a premium, or -1. */
-static int32
-most_hundredths(double premium)
-{
-	int32		most = (int32) Max(-1, Min(floor(premium * 100), MOST_HUNDREDTHS));
-
-	while (most < MOST_HUNDREDTHS && (most + 1) / 100.0 <= premium)
-		most++;
-	while (most >= 0 && most / 100.0 > premium)
-		most--;
-	return most;
+	walk->has_premium = filters->has_minimum || filters->has_maximum;
+	walk->minimum = filters->has_minimum ? filters->minimum_premium : -1;
+	walk->maximum = filters->has_maximum ? filters->maximum_premium : DBL_MAX;
+	walk->lowest_step = search_premium_step(walk->minimum);
+	walk->highest_step = search_premium_step(walk->maximum);
 }
 
 SearchFilterWalk *
@@ -127,11 +109,7 @@ search_filter_open(const SearchViewSegment *place, const SearchFilters *filters)
 		? search_segment_company(place->segment, filters->company) : -1;
 	walk->product = filters->product != NULL
 		? search_segment_document(place->segment, filters->product) : -1;
-	walk->has_premium = filters->has_minimum || filters->has_maximum;
-	walk->minimum = filters->has_minimum ? filters->minimum_premium : -1;
-	walk->maximum = filters->has_maximum ? filters->maximum_premium : 1e308;
-	walk->least = least_hundredths(walk->minimum);
-	walk->most = most_hundredths(walk->maximum);
+	open_premiums(walk);
 	return walk;
 }
 
@@ -155,12 +133,6 @@ filter_value(FilterValue *value, uint32 chunk, uint64 *words)
 		words[i] &= having[i];
 }
 
-static inline uint8
-fits_premium(double premium, double minimum, double maximum)
-{
-	return (premium >= minimum) & (premium <= maximum);
-}
-
 /* SEARCH_AGE_NONE is no lower limit, and above every upper one. */
 static inline uint8
 fits_age(uint8 minimum, uint8 maximum, int age)
@@ -168,14 +140,7 @@ fits_age(uint8 minimum, uint8 maximum, int age)
 	return ((minimum == SEARCH_AGE_NONE) | (minimum <= age)) & (maximum >= age);
 }
 
-/* Which of the 64 documents from one on fit: all three set fits[64]. */
-SEARCH_VECTORIZED static void
-fit_premiums(const double *premiums, double minimum, double maximum, uint8 *fits)
-{
-	for (int i = 0; i < 64; i++)
-		fits[i] = fits_premium(premiums[i], minimum, maximum);
-}
-
+/* Which of 64 documents fit, a byte for each. */
 SEARCH_VECTORIZED static void
 fit_ages(const uint8 *minimums, const uint8 *maximums, int age, uint8 *fits)
 {
@@ -204,106 +169,111 @@ fit_companies(const SearchSegment *segment, uint32 first, uint32 company, uint8 
 		fits[i] = search_segment_company_of(segment, first + i) == company;
 }
 
-/* A bit for each of 64 premiums in hundredths that lies within bounds. */
-static inline uint64
-bits_of_hundredths(const int32 *premiums, int32 least, int32 most)
+/* Are there documents enough, and all of the word's 64, to compare all at once? */
+static inline bool
+is_dense(const SearchSegment *segment, uint32 first, uint64 word)
 {
-	uint64		bits = 0;
-
-#ifdef __SSE2__
-	__m128i		below = _mm_set1_epi32(least - 1);
-	__m128i		above = _mm_set1_epi32(most + 1);
-
-	for (int i = 0; i < 64; i += 16)
-	{
-		__m128i		fits[4];
-
-		for (int j = 0; j < 4; j++)
-		{
-			__m128i		four = _mm_loadu_si128((const __m128i *) (premiums + i + j * 4));
-
-			fits[j] = _mm_and_si128(_mm_cmpgt_epi32(four, below), _mm_cmplt_epi32(four, above));
-		}
-		bits |= (uint64) _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(fits[0], fits[1]),
-														   _mm_packs_epi32(fits[2], fits[3]))) << i;
-	}
-#else
-	for (int i = 0; i < 64; i++)
-		bits |= (uint64) ((premiums[i] >= least) & (premiums[i] <= most)) << i;
-#endif
-	return bits;
+	return pg_popcount64(word) > DENSE_WORD && first + 64 <= segment->ndocuments;
 }
 
-typedef enum FilterColumn
+/* Of the documents of a word, which begins with one, those of the company. */
+static uint64
+filter_company(const SearchFilterWalk *walk, uint32 first, uint64 word)
 {
-	COLUMN_COMPANY,
-	COLUMN_AGE,
-	COLUMN_PREMIUM
-} FilterColumn;
+	uint64		fitting = 0;
+	uint8		fits[64];
 
-/* Of the documents of a word, which begins with one, those that fit a column. */
+	if (is_dense(walk->segment, first, word))
+	{
+		fit_companies(walk->segment, first, (uint32) walk->company, fits);
+		return word & search_bits_of_bytes(fits);
+	}
+	for (; word != 0; word &= word - 1)
+	{
+		int			bit = pg_rightmost_one_pos64(word);
+		uint64		fits_it = search_segment_company_of(walk->segment, first + bit) == walk->company;
+
+		fitting |= fits_it << bit;
+	}
+	return fitting;
+}
+
+/* The same, those that insure the age. */
+static uint64
+filter_age(const SearchFilterWalk *walk, uint32 first, uint64 word)
+{
+	const uint8 *minimums = SEARCH_SECTION(walk->segment, SECTION_MINIMUM_AGES, uint8) + first;
+	const uint8 *maximums = SEARCH_SECTION(walk->segment, SECTION_MAXIMUM_AGES, uint8) + first;
+	uint64		fitting = 0;
+	uint8		fits[64];
+
+	if (is_dense(walk->segment, first, word))
+	{
+		fit_ages(minimums, maximums, walk->filters->age, fits);
+		return word & search_bits_of_bytes(fits);
+	}
+	for (; word != 0; word &= word - 1)
+	{
+		int			bit = pg_rightmost_one_pos64(word);
+
+		fitting |= (uint64) fits_age(minimums[bit], maximums[bit], walk->filters->age) << bit;
+	}
+	return fitting;
+}
+
+/*
+ * Split the documents of a word by their premiums' steps: those that fit, and
+ * those that may, of which the premiums themselves are sent for.
+ */
 static inline uint64
-filter_few(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint64 word)
+split_premiums(const SearchFilterWalk *walk, uint32 first, uint64 word, uint64 *unsure)
 {
 	const SearchSegment *segment = walk->segment;
-	const uint8 *minimums = SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first;
-	const uint8 *maximums = SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first;
+	uint64		inside = 0;
+
+	*unsure = word;
+	/* the last documents do not fill a word */
+	if (word != 0 && first + 64 <= segment->ndocuments)
+	{
+		inside = word & search_bits_between(SEARCH_SECTION(segment, SECTION_PREMIUM_STEPS, uint8) + first,
+											walk->lowest_step, walk->highest_step, unsure);
+		*unsure &= word;
+	}
+	for (uint64 rest = *unsure; rest != 0; rest &= rest - 1)
+		search_segment_prefetch_premium(segment, first + pg_rightmost_one_pos64(rest));
+	return inside;
+}
+
+/* Of the documents of a word those within the bounds. */
+static inline uint64
+compare_premiums(const SearchFilterWalk *walk, uint32 first, uint64 word)
+{
 	uint64		fitting = 0;
 
 	for (; word != 0; word &= word - 1)
 	{
 		int			bit = pg_rightmost_one_pos64(word);
-		uint64		fits;
+		double		premium = search_segment_premium(walk->segment, first + bit);
+		uint64		fits = (premium >= walk->minimum) & (premium <= walk->maximum);
 
-		if (column == COLUMN_COMPANY)
-			fits = search_segment_company_of(segment, first + bit) == walk->company;
-		else if (column == COLUMN_AGE)
-			fits = fits_age(minimums[bit], maximums[bit], walk->filters->age);
-		else
-			fits = fits_premium(search_segment_premium(segment, first + bit), walk->minimum,
-								walk->maximum);
 		fitting |= fits << bit;
 	}
 	return fitting;
 }
 
-/* The same for a word with many documents. */
-static uint64
-filter_many(const SearchFilterWalk *walk, FilterColumn column, uint32 first, uint64 word)
+/*
+ * Keep the documents of a chunk within the bounds.  Premiums that have to be
+ * compared lie far from each other: first all of them are sent for.
+ */
+static void
+filter_premiums(const SearchFilterWalk *walk, uint32 start, uint64 *words)
 {
-	const SearchSegment *segment = walk->segment;
-	uint8		fits[64];
+	uint64		unsure[SEARCH_CHUNK_WORDS];
 
-	if (column == COLUMN_COMPANY)
-		fit_companies(segment, first, (uint32) walk->company, fits);
-	else if (column == COLUMN_AGE)
-		fit_ages(SEARCH_SECTION(segment, SECTION_MINIMUM_AGES, uint8) + first,
-				 SEARCH_SECTION(segment, SECTION_MAXIMUM_AGES, uint8) + first,
-				 walk->filters->age, fits);
-	else if (segment->hundredths)
-		return word & bits_of_hundredths(SEARCH_SECTION(segment, SECTION_PREMIUMS, int32) + first,
-										 walk->least, walk->most);
-	else
-		fit_premiums(SEARCH_SECTION(segment, SECTION_PREMIUMS, double) + first, walk->minimum,
-					 walk->maximum, fits);
-	return word & search_bits_of_bytes(fits);
-}
-
-static inline void
-filter_column(const SearchFilterWalk *walk, FilterColumn column, uint32 chunk, uint64 *words)
-{
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-	{
-		uint32		first = (chunk << SEARCH_CHUNK_BITS) + i * 64;
-
-		if (words[i] == 0)
-			continue;
-		/* the last documents do not fill a word */
-		if (pg_popcount64(words[i]) > DENSE_WORD && first + 64 <= walk->segment->ndocuments)
-			words[i] = filter_many(walk, column, first, words[i]);
-		else
-			words[i] = filter_few(walk, column, first, words[i]);
-	}
+		words[i] = split_premiums(walk, start + i * 64, words[i], &unsure[i]);
+	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+		words[i] |= compare_premiums(walk, start + i * 64, unsure[i]);
 }
 
 /* Keep the document of a product alone. */
@@ -322,6 +292,7 @@ bool
 search_filter_chunk(SearchFilterWalk *walk, uint32 chunk, uint64 *words)
 {
 	const uint64 *live = walk->live + (Size) chunk * SEARCH_CHUNK_WORDS;
+	uint32		start = chunk << SEARCH_CHUNK_BITS;
 	uint64		any = 0;
 
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
@@ -330,14 +301,12 @@ search_filter_chunk(SearchFilterWalk *walk, uint32 chunk, uint64 *words)
 		filter_product(walk->product, chunk, words);
 	for (int i = 0; i < walk->nvalues; i++)
 		filter_value(&walk->values[i], chunk, words);
-	if (walk->filters->company != NULL && walk->company < 0)
-		memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
-	if (walk->filters->company != NULL)
-		filter_column(walk, COLUMN_COMPANY, chunk, words);
-	if (walk->filters->age >= 0)
-		filter_column(walk, COLUMN_AGE, chunk, words);
+	for (int i = 0; walk->filters->company != NULL && i < SEARCH_CHUNK_WORDS; i++)
+		words[i] = walk->company < 0 ? 0 : filter_company(walk, start + i * 64, words[i]);
+	for (int i = 0; walk->filters->age >= 0 && i < SEARCH_CHUNK_WORDS; i++)
+		words[i] = filter_age(walk, start + i * 64, words[i]);
 	if (walk->has_premium)
-		filter_column(walk, COLUMN_PREMIUM, chunk, words);
+		filter_premiums(walk, start, words);
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
 		any |= words[i];
 	return any != 0;

@@ -24,11 +24,12 @@
 #include "utils/uuid.h"
 
 #include "search/analyze.h"
+#include "search/bits.h"
 #include "search/pack.h"
 
 /* "PSE" and the version of the layout */
 #define SEARCH_SEGMENT_KIND	0x50534500
-#define SEARCH_SEGMENT_MAGIC (SEARCH_SEGMENT_KIND | '5')
+#define SEARCH_SEGMENT_MAGIC (SEARCH_SEGMENT_KIND | '6')
 
 /* Ages that are not limited. */
 #define SEARCH_AGE_NONE		255
@@ -49,6 +50,7 @@ typedef enum SearchSection
 	SECTION_IDS,				/* pg_uuid_t, by document */
 	SECTION_BY_ID,				/* packed: documents in the order of their ids */
 	SECTION_PREMIUMS,			/* int32 of hundredths, or double */
+	SECTION_PREMIUM_STEPS,		/* uint8: the same coarsely, for filters */
 	SECTION_CREATED,			/* packed, see SearchTimes; or int64: TimestampTz */
 	SECTION_POPULARITY,			/* uint8 */
 	SECTION_MINIMUM_AGES,		/* uint8 */
@@ -174,6 +176,30 @@ search_segment_premium(const SearchSegment *segment, uint32 document)
 	if (segment->hundredths)
 		return SEARCH_SECTION(segment, SECTION_PREMIUMS, int32)[document] / 100.0;
 	return SEARCH_SECTION(segment, SECTION_PREMIUMS, double)[document];
+}
+
+/* Have it on the way to the cache. */
+static inline void
+search_segment_prefetch_premium(const SearchSegment *segment, uint32 document)
+{
+	SEARCH_PREFETCH(SEARCH_SECTION(segment, SECTION_PREMIUMS, char) +
+					document * (segment->hundredths ? sizeof(int32) : sizeof(double)));
+}
+
+/* Premiums from 2^4 to 2^20 lie in steps of a sixteenth of a power of two. */
+#define SEARCH_STEP_SHIFT	48	/* a double's exponent and four more bits */
+#define SEARCH_STEP_BASE	((INT64CONST(1023) + 4) << 4)
+#define SEARCH_LAST_STEP	255
+
+/* The step of a premium: of two, the higher one is never in a lower step. */
+static inline uint8
+search_premium_step(double premium)
+{
+	int64		bits;
+
+	/* doubles above 0 are ordered as their bits are; those below have the top bit */
+	memcpy(&bits, &premium, sizeof(bits));
+	return (uint8) Max(0, Min((bits >> SEARCH_STEP_SHIFT) - SEARCH_STEP_BASE, SEARCH_LAST_STEP));
 }
 
 /* A document's created_at, a TimestampTz. */

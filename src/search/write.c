@@ -229,6 +229,7 @@ place_columns(SearchWriter *writer)
 	uint8	   *popularity = place_section(writer, SECTION_POPULARITY, n);
 	uint8	   *minimum_ages = place_section(writer, SECTION_MINIMUM_AGES, n);
 	uint8	   *maximum_ages = place_section(writer, SECTION_MAXIMUM_AGES, n);
+	uint8	   *steps = place_section(writer, SECTION_PREMIUM_STEPS, n);
 
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -238,6 +239,7 @@ place_columns(SearchWriter *writer)
 		popularity[i] = document->popularity;
 		minimum_ages[i] = document->minimum_age;
 		maximum_ages[i] = document->maximum_age;
+		steps[i] = search_premium_step(document->premium);
 	}
 	place_premiums(writer);
 	place_created(writer);
