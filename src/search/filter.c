@@ -222,58 +222,59 @@ filter_age(const SearchFilterWalk *walk, uint32 first, uint64 word)
 }
 
 /*
- * Split the documents of a word by their premiums' steps: those that fit, and
- * those that may, of which the premiums themselves are sent for.
+ * Of the documents of a word, which begins with one, those with premiums that
+ * fit, and as *unsure those with premiums in the same steps as the bounds.
  */
 static inline uint64
 split_premiums(const SearchFilterWalk *walk, uint32 first, uint64 word, uint64 *unsure)
 {
-	const SearchSegment *segment = walk->segment;
+	const uint8 *steps = SEARCH_SECTION(walk->segment, SECTION_PREMIUM_STEPS, uint8) + first;
 	uint64		inside = 0;
 
+	/* of the next chunk, most likely another page, where processors do not look ahead */
+	SEARCH_PREFETCH(steps + SEARCH_CHUNK);
 	*unsure = word;
 	/* the last documents do not fill a word */
-	if (word != 0 && first + 64 <= segment->ndocuments)
+	if (word != 0 && first + 64 <= walk->segment->ndocuments)
 	{
-		inside = word & search_bits_between(SEARCH_SECTION(segment, SECTION_PREMIUM_STEPS, uint8) + first,
-											walk->lowest_step, walk->highest_step, unsure);
+		inside = word & search_bits_between(steps, walk->lowest_step, walk->highest_step, unsure);
 		*unsure &= word;
 	}
-	for (uint64 rest = *unsure; rest != 0; rest &= rest - 1)
-		search_segment_prefetch_premium(segment, first + pg_rightmost_one_pos64(rest));
 	return inside;
 }
 
-/* Of the documents of a word those within the bounds. */
+/* Is a document's premium within the bounds? */
 static inline uint64
-compare_premiums(const SearchFilterWalk *walk, uint32 first, uint64 word)
+fits_premium(const SearchFilterWalk *walk, uint32 document)
 {
-	uint64		fitting = 0;
+	double		premium = search_segment_premium(walk->segment, document);
 
-	for (; word != 0; word &= word - 1)
-	{
-		int			bit = pg_rightmost_one_pos64(word);
-		double		premium = search_segment_premium(walk->segment, first + bit);
-		uint64		fits = (premium >= walk->minimum) & (premium <= walk->maximum);
-
-		fitting |= fits << bit;
-	}
-	return fitting;
+	return (premium >= walk->minimum) & (premium <= walk->maximum);
 }
 
 /*
- * Keep the documents of a chunk within the bounds.  Premiums that have to be
- * compared lie far from each other: first all of them are sent for.
+ * Keep the documents of a chunk with premiums that fit.  Those that have to be
+ * looked at lie far from each other: all are sent for before the first look.
  */
 static void
 filter_premiums(const SearchFilterWalk *walk, uint32 start, uint64 *words)
 {
-	uint64		unsure[SEARCH_CHUNK_WORDS];
+	uint16		places[SEARCH_CHUNK];
+	int			nplaces = 0;
 
 	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-		words[i] = split_premiums(walk, start + i * 64, words[i], &unsure[i]);
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-		words[i] |= compare_premiums(walk, start + i * 64, unsure[i]);
+	{
+		uint64		unsure;
+
+		words[i] = split_premiums(walk, start + i * 64, words[i], &unsure);
+		for (; unsure != 0; unsure &= unsure - 1)
+		{
+			places[nplaces] = i * 64 + pg_rightmost_one_pos64(unsure);
+			search_segment_prefetch_premium(walk->segment, start + places[nplaces++]);
+		}
+	}
+	for (int i = 0; i < nplaces; i++)
+		words[places[i] / 64] |= fits_premium(walk, start + places[i]) << (places[i] % 64);
 }
 
 /* Keep the document of a product alone. */

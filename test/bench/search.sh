@@ -121,13 +121,18 @@ plain_filters="is_active AND policy_type = 'health' AND premium_amount BETWEEN 5
 sqlite_filters="p.active = 't' AND p.policy_type = 'health' AND p.premium BETWEEN 50 AND 500 AND p.currency = 'USD'
     AND p.countries LIKE '%GB%' AND p.minimum_age <= 35 AND p.maximum_age >= 35"
 
-# plain_answer QUERY: the products of a page as an endpoint answers them.
+# plain_answer QUERY [FORMAT]: the products of a page as an endpoint answers
+# them, as jsonb, or as json, which is text at once.
 plain_answer()
 {
+    shown=$(sql "SELECT string_agg('p.' || attname, ', ' ORDER BY attnum) FROM pg_attribute
+        WHERE attrelid = 'insurance_products'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'provenance'")
     echo "WITH page AS MATERIALIZED ($1)
-          SELECT jsonb_agg(to_jsonb(p) - 'words' || jsonb_build_object('insurance_companies', jsonb_build_object(
-                     'id', c.id, 'name', c.name, 'logo_url', c.logo_url, 'website', c.website))), max(total)
-            FROM page JOIN plain AS p ON p.id = page.id JOIN insurance_companies AS c ON c.id = p.company_id;" | tr '\n' ' '
+          SELECT ${2:-jsonb}_agg(r), max(r.total)
+            FROM (SELECT $shown, page.total, ${2:-jsonb}_build_object('id', c.id, 'name', c.name, 'logo_url', c.logo_url,
+                         'website', c.website) AS insurance_companies
+                    FROM page JOIN insurance_products AS p ON p.id = page.id
+                    JOIN insurance_companies AS c ON c.id = p.company_id) AS r;" | tr '\n' ' '
 }
 
 # plain_search QUERY CONDITION OFFSET: a page with the exact total, by rank.
@@ -172,8 +177,10 @@ measure_plain()
     latency plain_two_words "$(plain_search 'hospital | coverage' is_active 0)" 3
     latency plain_page_500 "$(plain_search coverage is_active 9980)" 3
     latency plain_rare "$(plain_search "$rare" is_active 0)" 100
-    latency plain_first_page "$(plain_answer "SELECT id, NULL::bigint AS total FROM plain WHERE is_active AND policy_type = 'health'
-        AND premium_amount BETWEEN 50 AND 500 ORDER BY popularity_score DESC, id LIMIT 20")" 100
+    first_page="SELECT id, NULL::bigint AS total FROM plain WHERE is_active AND policy_type = 'health'
+        AND premium_amount BETWEEN 50 AND 500 ORDER BY popularity_score DESC, id LIMIT 20"
+    latency plain_first_page "$(plain_answer "$first_page")" 100
+    latency plain_first_page_text "$(plain_answer "$first_page" json)" 100
 }
 
 measure_sqlite()
@@ -305,6 +312,7 @@ row_of_time '  / SQLite FTS5' page_500 sqlite_page_500 ''
 row_of_time 'rare word / SQL' rare plain_rare 1
 row_of_time '  / SQLite FTS5' rare sqlite_rare ''
 row_of_time 'filter, first page / SQL, no total' first_page plain_first_page 1
+row_of_time '  / SQL, no total, text' first_page plain_first_page_text ''
 row_of_time '  / SQLite, no total' first_page sqlite_first_page ''
 for kind in phrase two_phrases phrase_minus minus typo synonym ten_words 32_words nothing price_order newest facets highlight suggest; do
     row_of_limit "$kind" "any_$kind"
