@@ -124,6 +124,9 @@ extern bool padlock_keyring_put(const pg_uuid_t *id, const uint8 *kek);
 /* Copy an unlocked KEK; false when it is locked.  The caller wipes it. */
 extern bool padlock_keyring_get(const pg_uuid_t *id, uint8 *kek);
 
+/* A database was dropped: wipe its KEKs.  Needs no transaction. */
+extern void padlock_keyring_forget_database(Oid database);
+
 /*
  * Store how a provider wrapped a task's KEK.  A key that was being made becomes the
  * active one of its key_id, and the one before decrypt-only.  False when the

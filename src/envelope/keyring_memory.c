@@ -48,7 +48,7 @@ typedef struct KeyringSlot
 
 typedef struct KeyringDatabase
 {
-	Oid			database;		/* InvalidOid: free, as are all after it */
+	Oid			database;		/* InvalidOid: free */
 	KeyringLock lock;			/* unknown until somebody has read the table */
 	bool		wanted;			/* a session missed a key service's KEK */
 } KeyringDatabase;
@@ -169,18 +169,21 @@ free_slot(void)
 static KeyringDatabase *
 find_database(bool make)
 {
+	KeyringDatabase *unused = NULL;
+
 	for (int i = 0; i < KEYRING_DATABASES; i++)
 	{
 		KeyringDatabase *entry = &memory->databases[i];
 
-		if (!OidIsValid(entry->database) && make)
-			entry->database = MyDatabaseId;
 		if (entry->database == MyDatabaseId)
 			return entry;
-		if (!OidIsValid(entry->database))
-			break;
+		if (unused == NULL && !OidIsValid(entry->database))
+			unused = entry;
 	}
-	return NULL;
+	if (!make || unused == NULL)
+		return NULL;
+	unused->database = MyDatabaseId;
+	return unused;
 }
 
 KeyringLock
@@ -263,19 +266,42 @@ keyring_forget(const pg_uuid_t *id)
 	LWLockRelease(memory_lock);
 }
 
-int
-keyring_lock_all(void)
+/* Wipe a database's KEKs; how many.  The lock is held. */
+static int
+wipe_slots(Oid database)
 {
-	KeyringDatabase *entry;
 	int			wiped = 0;
 
-	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < memory->used; i++)
-		if (memory->slots[i].database == MyDatabaseId)
+		if (memory->slots[i].database == database)
 		{
 			envelope_wipe(&memory->slots[i], sizeof(KeyringSlot));
 			wiped++;
 		}
+	return wiped;
+}
+
+void
+padlock_keyring_forget_database(Oid database)
+{
+	if (memory == NULL)
+		return;
+	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
+	(void) wipe_slots(database);
+	for (int i = 0; i < KEYRING_DATABASES; i++)
+		if (memory->databases[i].database == database)
+			memset(&memory->databases[i], 0, sizeof(KeyringDatabase));
+	LWLockRelease(memory_lock);
+}
+
+int
+keyring_lock_all(void)
+{
+	KeyringDatabase *entry;
+	int			wiped;
+
+	LWLockAcquire(memory_lock, LW_EXCLUSIVE);
+	wiped = wipe_slots(MyDatabaseId);
 	entry = find_database(true);
 	if (entry != NULL)
 		entry->lock = KEYRING_LOCKED;
@@ -284,7 +310,7 @@ keyring_lock_all(void)
 	if (entry == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("keyrings of too many databases were locked since the server's start"),
+				 errmsg("too many databases have a keyring for this one to be locked"),
 				 errdetail("The keys were wiped, but will be unlocked again when they are needed.")));
 	return wiped;
 }

@@ -427,3 +427,19 @@ padlock_search_log_flush(void)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller);
 }
+
+void
+padlock_search_log_forget_database(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	Count	   *count;
+
+	if (counts == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, counts);
+	while ((count = hash_seq_search(&scan)) != NULL)
+		if (count->tag.database == database)
+			hash_search(counts, &count->tag, HASH_REMOVE, NULL);
+	LWLockRelease(lock);
+}

@@ -27,4 +27,7 @@ extern void search_log_query(const char *term, int64 results, bool relaxed, doub
  */
 extern void padlock_search_log_flush(void);
 
+/* A database was dropped: forget its counts.  Needs no transaction. */
+extern void padlock_search_log_forget_database(Oid database);
+
 #endif							/* PADLOCK_SEARCH_QUERY_LOG_H */

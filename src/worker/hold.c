@@ -38,7 +38,10 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
+#include "envelope/envelope.h"
 #include "queue/queue.h"
+#include "search/query_log.h"
+#include "worker/key_service.h"
 #include "worker/launcher.h"
 #include "worker/state.h"
 
@@ -232,6 +235,19 @@ database_to_empty(Node *statement)
 	return oid;
 }
 
+/*
+ * A database was dropped: free its places in shared memory.  On a replica,
+ * which replays the drop, they stay until its next start.
+ */
+static void
+forget_database(Oid oid)
+{
+	padlock_queue_forget_database(oid);
+	padlock_keyring_forget_database(oid);
+	padlock_key_services_forget_database(oid);
+	padlock_search_log_forget_database(oid);
+}
+
 /* ProcessUtility hook: empty the database first, then run the statement. */
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
@@ -269,7 +285,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params,
 								environment, dest, qc);
 	if (OidIsValid(dropped))
-		padlock_queue_forget_database(dropped);
+		forget_database(dropped);
 }
 
 void

@@ -105,6 +105,9 @@ extern long padlock_key_services_wait(void);
 /* Reserve the shared memory; only while the postmaster preloads. */
 extern void padlock_key_services_reserve_state(void);
 
+/* A database was dropped: forget what services did for it. */
+extern void padlock_key_services_forget_database(Oid database);
+
 /* May this process make a pass now?  When true, no other one may until it is over. */
 extern bool padlock_key_services_begin_pass(bool wanted);
 

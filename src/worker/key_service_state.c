@@ -121,17 +121,26 @@ database_state(bool make)
 
 		if (database->oid == MyDatabaseId)
 			return database;
-		if (!OidIsValid(database->oid))
-		{
+		if (unused == NULL && !OidIsValid(database->oid))
 			unused = database;
-			break;
-		}
 	}
 	if (!make || unused == NULL)
 		return NULL;
 	memset(unused, 0, sizeof(*unused));
 	unused->oid = MyDatabaseId;
 	return unused;
+}
+
+void
+padlock_key_services_forget_database(Oid database)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < PADLOCK_MAX_DATABASES; i++)
+		if (shared->databases[i].oid == database)
+			shared->databases[i].oid = InvalidOid;
+	LWLockRelease(shared->lock);
 }
 
 bool

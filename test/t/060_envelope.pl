@@ -165,6 +165,40 @@ sub page_maps
 my @pages = page_maps();
 is(scalar(@pages), 1, 'one mapping is shared and left out of dumps');
 
+# The bytes in a process's pages for keys; undef when they cannot be read.
+sub key_pages
+{
+	my ($of) = @_;
+	my ($from, $to) = map { hex } $pages[0] =~ /^([0-9a-f]+)-([0-9a-f]+)/;
+	my $bytes;
+	open(my $memory, '<:raw', "/proc/$of/mem") or return undef;
+	sysseek($memory, $from, 0);
+	sysread($memory, $bytes, $to - $from);
+	close($memory);
+	return $bytes;
+}
+
+# A database that is dropped leaves nothing there: neither its keys nor its place.
+{
+	my $other = sub { return $node->safe_psql('dropped', $_[0]); };
+
+	query('CREATE DATABASE dropped');
+	my $number = pack('L', query("SELECT oid FROM pg_database WHERE datname = 'dropped'"));
+	$other->('CREATE EXTENSION padlock');
+	$other->("SELECT padlock.init_keyring(), padlock.lock_keyring(), padlock.unlock_keyring(), padlock.encrypt('x', 'documents', '{}')");
+	my $dropped_kek = pack('H*', `$dir/unwrap $file_key @{[ $other->(q{SELECT encode(wrapped, 'hex') FROM padlock.keys}) ]}` =~ s/\s//r);
+	my $before = key_pages($postmaster);
+	query('DROP DATABASE dropped');
+	my $after = key_pages($postmaster);
+  SKIP:
+	{
+		skip('the memory of another process cannot be read here', 4) unless defined $before;
+		ok(index($before, $_->[0]) >= 0, "there while the database is: $_->[1]") for [ $dropped_kek, 'its key' ], [ $number, 'its number' ];
+		ok(index($after, $_->[0]) < 0, "not there when it is dropped: $_->[1]") for [ $dropped_kek, 'its key' ], [ $number, 'its number' ];
+	}
+	is(query($open), 'marker', 'those of others are');
+}
+
 # Does a core dump of the process hold the bytes?
 sub core_holds
 {
@@ -223,19 +257,6 @@ sub collector
 		return $pid if (eval { slurp_file("/proc/$pid/cmdline") } // '') =~ /\blogger\b/;
 	}
 	return 0;
-}
-
-# The bytes in a process's pages for keys; undef when they cannot be read.
-sub key_pages
-{
-	my ($of) = @_;
-	my ($from, $to) = map { hex } $pages[0] =~ /^([0-9a-f]+)-([0-9a-f]+)/;
-	my $bytes;
-	open(my $memory, '<:raw', "/proc/$of/mem") or return undef;
-	sysseek($memory, $from, 0);
-	sysread($memory, $bytes, $to - $from);
-	close($memory);
-	return $bytes;
 }
 
 for my $mode ('fast', 'immediate')

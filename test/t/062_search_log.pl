@@ -54,5 +54,16 @@ ok(wait_for($node, 'postgres', "SELECT searches FROM search_log WHERE terms = 'g
 is($node->psql('postgres', 'SET ROLE anon; SELECT * FROM search_log'), 3, 'visitors cannot read it');
 is($node->safe_psql('postgres', 'SET ROLE authenticated; SELECT count(*) FROM search_log'), 0, 'nor can users');
 
+# A database whose counts nobody writes takes all the room, until it is dropped.
+$node->append_conf('postgresql.conf', "padlock.databases = 'postgres'\n");
+$node->reload;
+$node->safe_psql('postgres', 'CREATE DATABASE dropped');
+$node->safe_psql('dropped', 'CREATE EXTENSION padlock; UPDATE rate_limit_rules SET max_requests = 1000000');
+ok($node->safe_psql('dropped', "SELECT count(product_search(search_term => translate(n::text, '0123456789', 'bcdfghjklm'))) FROM generate_series(10001, 18300) AS n") == 8300, 'all the room for counts is taken');
+$node->safe_psql('postgres', "SELECT product_search(search_term => 'crowded') FROM generate_series(1, 3)");
+$node->safe_psql('postgres', 'DROP DATABASE dropped');
+$node->safe_psql('postgres', "SELECT product_search(search_term => 'roomy') FROM generate_series(1, 3)");
+ok(wait_for($node, 'postgres', "SELECT string_agg(terms, ' ') FROM search_log WHERE terms IN ('crowded', 'roomy')", 'roomy'), 'and free again then');
+
 $node->stop;
 done_testing();
