@@ -71,6 +71,13 @@ extern bytea *padlock_open(const void *message, size_t length,
  */
 extern bool padlock_active_key(const char *key_id, char *key_name);
 
+/*
+ * Is the keyring unlocked, and the active key of key_id with it, as far as it
+ * is known what to do about that?  A key service's key that is not is asked
+ * for.  Needs a transaction.
+ */
+extern bool padlock_keyring_is_open(const char *key_id);
+
 /*------------------------------------------------------------------------
  * Key services: the worker's side.
  *

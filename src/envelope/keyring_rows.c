@@ -398,6 +398,27 @@ keyring_is_locked(void)
 	return lock == KEYRING_LOCKED;
 }
 
+bool
+padlock_keyring_is_open(const char *key_id)
+{
+	const KeyringRow *row;
+	uint8		kek[PADLOCK_KEK_SIZE];
+
+	if (keyring_is_locked())
+		return false;
+	cache_rows();
+	row = row_in_state(cached_rows, key_id, KEY_ACTIVE);
+	if (row == NULL || strcmp(row->provider, PADLOCK_LOCAL_PROVIDER) == 0)
+		return true;			/* an attempt unlocks it, or says what is wrong */
+	if (padlock_keyring_get(&row->id, kek))
+	{
+		envelope_wipe(kek, sizeof(kek));
+		return true;
+	}
+	keyring_want();
+	return false;
+}
+
 static void pg_attribute_noreturn()
 refuse_locked(void)
 {

@@ -259,6 +259,27 @@ padlock_queue_fail(const pg_uuid_t *id, int attempt, const char *error, bool per
 	return true;
 }
 
+bool
+padlock_queue_postpone(const pg_uuid_t *id, int attempt)
+{
+	QueueLease	lease;
+	QueueJob	entry;
+	int			base;
+	int			cap;
+
+	padlock_require_preload("putting a job off");
+	PreventCommandIfReadOnly("putting a job off");
+	if (!hold_claim(id, attempt, &lease))
+		return false;
+	queue_retry_settings(lease.job.type_hash, &base, &cap);
+	entry = lease.job;
+	entry.attempts--;
+	entry.due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), base);
+	entry.retry = true;
+	queue_xact_settle(id, QUEUE_WAITS, &entry, NULL);
+	return true;
+}
+
 /* An ended lease that somebody noticed and did not come to say; the lock is held. */
 static void
 reap_again(QueueLease *lease, Reaped *reaped)

@@ -128,6 +128,12 @@ extern bool padlock_queue_fail(const pg_uuid_t *id, int attempt,
 							   const char *error, bool permanent);
 
 /*
+ * Put a claimed job off, as if it had not been claimed, for as long as the first
+ * retry of one of its type is put off at most.  False if the claim is lost.
+ */
+extern bool padlock_queue_postpone(const pg_uuid_t *id, int attempt);
+
+/*
  * Report how far a claimed job is; total is negative when not known, message
  * may be NULL.  False if the claim is lost.  Needs no transaction.
  */

@@ -148,6 +148,8 @@ run_document_seal(const PadlockJob *job)
 	Source		source = find_source(&id);
 	PadlockFetched *fetched;
 
+	if (source.stored || source.url != NULL)
+		padlock_job_require_keyring();
 	if (source.stored)
 	{
 		padlock_worker_begin_claimed();
@@ -338,6 +340,7 @@ run_document_reseal(const PadlockJob *job)
 	Progress	progress;
 	int			count;
 
+	padlock_job_require_keyring();
 	wait_for_rotation();
 	begin_progress(job, &progress);
 	while ((count = next_stale(&walk, ids)) > 0)

@@ -23,6 +23,7 @@
 #include "utils/timeout.h"
 
 #include "core/spi.h"
+#include "envelope/envelope.h"
 #include "worker/job.h"
 #include "worker/process.h"
 
@@ -102,6 +103,19 @@ padlock_job_refuse(const char *format,...)
 	ereport(ERROR,
 			(errcode(PADLOCK_ERRCODE_REFUSED),
 			 errmsg_internal("%s", message)));
+}
+
+void
+padlock_job_require_keyring(void)
+{
+	bool		open;
+
+	padlock_worker_begin();
+	open = padlock_keyring_is_open(PADLOCK_DOCUMENT_KEY);
+	padlock_worker_commit();
+	if (!open)
+		ereport(ERROR,
+				(errcode(PADLOCK_ERRCODE_POSTPONED), errmsg("the keyring is locked")));
 }
 
 void

@@ -97,6 +97,12 @@ extern void padlock_job_refuse_type(const PadlockJob *job) pg_attribute_noreturn
 /* Raise a failure that no retry can mend. */
 extern void padlock_job_refuse(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
 
+/*
+ * Put the job off, without using its attempt up, while the key of documents is
+ * locked; the document's own error tells of it.
+ */
+extern void padlock_job_require_keyring(void);
+
 /* A required text of the payload; refuses the job when it is not there. */
 extern char *padlock_job_text(const PadlockJob *job, const char *key);
 

@@ -33,7 +33,7 @@
 #include "worker/settings.h"
 
 static PadlockStatement find_statement = {
-	"SELECT encrypt AND NOT is_encrypted,"
+	"SELECT encrypt, is_encrypted,"
 	" coalesce((SELECT version FROM padlock.document_contents WHERE document_id = id), 0)"
 	" FROM @app@.documents WHERE id = $1",
 	1, {UUIDOID}
@@ -52,7 +52,8 @@ static PadlockStatement failed_statement = {
 /* What a job must know of its document before anything is fetched. */
 typedef struct Source
 {
-	bool		unsealed;		/* is to be encrypted, and is not yet */
+	bool		encrypt;		/* is to be encrypted */
+	bool		encrypted;		/* is */
 	int			version;		/* of its stored content, or 0 */
 } Source;
 
@@ -70,14 +71,15 @@ find_source(const pg_uuid_t *id)
 	exists = padlock_spi_execute(&find_statement, &value, NULL, true) > 0;
 	if (exists)
 	{
-		source.unsealed = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
-		source.version = DatumGetInt32(padlock_spi_datum(0, 2, &isnull));
+		source.encrypt = DatumGetBool(padlock_spi_datum(0, 1, &isnull));
+		source.encrypted = DatumGetBool(padlock_spi_datum(0, 2, &isnull));
+		source.version = DatumGetInt32(padlock_spi_datum(0, 3, &isnull));
 	}
 	SPI_finish();
 	padlock_worker_commit();
 	if (!exists)
 		padlock_job_refuse("the document does not exist");
-	if (source.unsealed)
+	if (source.encrypt && !source.encrypted)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the document is not encrypted yet")));
@@ -161,11 +163,14 @@ run_pdf_extraction(const PadlockJob *job)
 {
 	pg_uuid_t	id = padlock_job_uuid(job, "document_id");
 	Source		source = find_source(&id);
-	PadlockParsed *parsed = parse(job, source.version > 0 ? open_content(job, &id) :
-								  fetch_file(job));
-	char	   *text = padlock_helper_read_body(parsed->text, parsed->text->length);
+	PadlockParsed *parsed;
+	char	   *text;
 	bool		stored;
 
+	if (source.encrypted)
+		padlock_job_require_keyring();
+	parsed = parse(job, source.version > 0 ? open_content(job, &id) : fetch_file(job));
+	text = padlock_helper_read_body(parsed->text, parsed->text->length);
 	padlock_worker_begin();
 	stored = padlock_content_store_text(&id, source.version, text, (int) parsed->pages);
 	explicit_bzero(text, strlen(text));

@@ -19,7 +19,8 @@
  * go to others after a moment (queue/claim.c).
  *
  * A failed job is reported in a transaction of its own, after everything of
- * the attempt was rolled back.
+ * the attempt was rolled back.  One that has to wait for the keyring is put off
+ * in the same way; that costs no attempt and is no line in the log.
  *
  * Crash contract: the job of a killed worker is claimed again; its attempt
  * counts.
@@ -238,18 +239,20 @@ report_failure(const PadlockJob *job, ErrorData *error)
 {
 	const PadlockJobType *type = find_builtin(job->type);
 	bool		permanent = error->sqlerrcode == PADLOCK_ERRCODE_REFUSED;
-	bool		final = permanent || job->attempt >= job->max_attempts;
+	bool		postponed = error->sqlerrcode == PADLOCK_ERRCODE_POSTPONED;
+	bool		final = !postponed && (permanent || job->attempt >= job->max_attempts);
 	char	   *message = describe_error(error, type != NULL);
 	bool		reported;
 
 	if (!padlock_worker_try_begin())
 		return;					/* the next claim ends this process */
-	reported = padlock_queue_fail(&job->id, job->attempt, message, permanent);
+	reported = postponed ? padlock_queue_postpone(&job->id, job->attempt) :
+		padlock_queue_fail(&job->id, job->attempt, message, permanent);
 	if (reported && type != NULL && type->failed != NULL)
 		type->failed(job, message, final);
 	padlock_worker_commit();
 
-	if (reported)
+	if (reported && !postponed)
 		ereport(LOG,
 				(errmsg("padlock: attempt %d of %d at a job of type \"%s\" failed (%s)",
 						job->attempt, job->max_attempts, job->type,

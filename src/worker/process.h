@@ -19,6 +19,9 @@
 /* The claim of the job at hand belongs to somebody else now. */
 #define PADLOCK_ERRCODE_CLAIM_LOST	MAKE_SQLSTATE('P', 'K', '0', '0', '2')
 
+/* The job is to wait, for something that is not its own fault. */
+#define PADLOCK_ERRCODE_POSTPONED	MAKE_SQLSTATE('P', 'K', '0', '0', '3')
+
 /*
  * Claim a job; false when there is none for us.  The process ends here when
  * the database has no padlock any more.  job lies in the current memory context.

@@ -133,6 +133,30 @@ is(bound($maya, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "mi
 ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status FROM documents WHERE title = 'missing'", 'failed failed'), 'ends failed');
 is(of('missing', "NOT is_encrypted AND encryption_error ~ '404' AND encryption_key_id IS NULL"), 't', 'not encrypted, and says why');
 
+# While the keyring is locked, what needs it waits, and uses no attempt up.
+{
+	my $visits = sub { return scalar(() = (eval { slurp_file($site->{log}) } // '') =~ /waiting\.pdf/g); };
+
+	append_to_file("$site_folder/waiting.pdf", $pdf);
+	query('SELECT padlock.lock_keyring()');
+	is(bound($maya, 'SELECT document_upload(:body::jsonb)', body => qq({"title": "waiting", "encrypt": true, "file_url": "$site->{url}/waiting.pdf"})), '', 'an upload while the keyring is locked');
+	my $extraction = query("SELECT enqueue_job('pdf_extraction', '{\"document_id\": \"$put\"}', max_attempts_val => 1)");
+	my $reseal = query('SELECT padlock.reseal_documents()');
+	my $jobs = "FROM job_queue WHERE (id IN ('$extraction', '$reseal') OR payload->>'document_id' = (SELECT id::text FROM documents WHERE title = 'waiting'))";
+	ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || encryption_error FROM documents WHERE title = 'waiting'", 'pending the keyring is locked'), 'the document says what it waits for');
+	ok(wait_for($node, 'postgres', "SELECT extraction_error FROM documents WHERE id = '$put'", 'the keyring is locked'), 'so does one whose text is to be taken');
+	sleep(2);   # some ten times padlock.retry_base, which is more than the jobs' attempts
+	query("SELECT pause_job_type(t) FROM unnest(ARRAY['document_seal', 'pdf_extraction', 'document_reseal']) AS t");
+	ok(wait_for($node, 'postgres', "SELECT count(*) $jobs AND status = 'processing'", '0'), 'a pause');
+	is(query("SELECT string_agg(status || ' ' || attempts, ', ') $jobs"), join(', ', ('pending 0') x 3), 'no attempt was counted');
+	is($visits->(), 0, 'nor was anything fetched');
+	query("SELECT padlock.unlock_keyring(), (SELECT count(resume_job_type(t)) FROM unnest(ARRAY['document_seal', 'pdf_extraction', 'document_reseal']) AS t)");
+	ok(wait_for($node, 'postgres', "SELECT encryption_status || ' ' || extraction_status || coalesce(encryption_error, '') FROM documents WHERE title = 'waiting'", 'sealed done'), 'unlocked, it is sealed, and its text taken');
+	ok(wait_for($node, 'postgres', "SELECT string_agg(status || ' ' || attempts, ', ') $jobs", join(', ', ('completed 1') x 4)), 'all at the first attempt') or diag(query("SELECT job_type, status, attempts, error_message $jobs"));
+	is(query("SELECT extraction_status || coalesce(extraction_error, '') FROM documents WHERE id = '$put'"), 'done', 'the text is there');
+	query("DELETE FROM documents WHERE title = 'waiting'; DELETE FROM job_queue WHERE id = '$reseal'");
+}
+
 # Programs that had the bytes in their hands leave no core dump, whatever the server's own limit.
 my ($helper_of) = query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy')");
 my %core = map { my ($program, $limits) = @$_; ($program => $limits =~ /^Max core file size\s+(\d+)\s+(\d+)/m ? "$1 $2" : '?') }
@@ -390,6 +414,7 @@ ok(wait_for($node, 'postgres', "SELECT encryption_key_id FROM documents WHERE id
 
 # A text extracted after a rotation is under a newer key than the content: neither key is destroyed.
 query("SELECT pause_job_type(t) FROM unnest(ARRAY['pdf_extraction', 'document_reseal']) AS t");
+ok(wait_for($node, 'postgres', "SELECT count(*) FROM job_queue WHERE status = 'processing'", '0'), 'nothing runs');
 is(bound($maya, "SELECT document_put('$put', decode(:content, 'hex'))", content => unpack('H*', $pdf)), '', 'a content whose text waits');
 query("SELECT padlock.rotate_key('documents')");
 query("SELECT resume_job_type('pdf_extraction')");
