@@ -992,7 +992,7 @@ LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_drop_object';
 REVOKE ALL ON FUNCTION padlock.drop_object() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more';
+COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more, and no table truncated that names some';
 
 CREATE FUNCTION padlock.move_documents() RETURNS bigint
 LANGUAGE C VOLATILE
@@ -2183,6 +2183,7 @@ CREATE TRIGGER documents_place AFTER UPDATE ON @app@.documents FOR EACH ROW
     WHEN (NEW.is_encrypted AND NEW.extraction_status <> 'pending') EXECUTE FUNCTION padlock.place_document();
 CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.document_contents FOR EACH ROW
     WHEN (OLD.object_key IS NOT NULL OR OLD.put_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
+CREATE TRIGGER document_contents_truncate BEFORE TRUNCATE ON padlock.document_contents FOR EACH STATEMENT EXECUTE FUNCTION padlock.drop_object();
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

@@ -77,7 +77,7 @@ LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'padlock_drop_object';
 REVOKE ALL ON FUNCTION padlock.drop_object() FROM PUBLIC, anon, authenticated, service_role;
-COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more';
+COMMENT ON FUNCTION padlock.drop_object() IS 'Trigger that has an object erased that no document needs any more, and no table truncated that names some';
 
 CREATE FUNCTION padlock.move_documents() RETURNS bigint
 LANGUAGE C VOLATILE

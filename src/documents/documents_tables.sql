@@ -190,6 +190,7 @@ CREATE TRIGGER documents_place AFTER UPDATE ON @extschema@.documents FOR EACH RO
     WHEN (NEW.is_encrypted AND NEW.extraction_status <> 'pending') EXECUTE FUNCTION padlock.place_document();
 CREATE TRIGGER document_contents_object AFTER UPDATE OR DELETE ON padlock.document_contents FOR EACH ROW
     WHEN (OLD.object_key IS NOT NULL OR OLD.put_key IS NOT NULL) EXECUTE FUNCTION padlock.drop_object();
+CREATE TRIGGER document_contents_truncate BEFORE TRUNCATE ON padlock.document_contents FOR EACH STATEMENT EXECUTE FUNCTION padlock.drop_object();
 -- A key that is replaced has its documents sealed anew; one that documents need is not destroyed.
 CREATE TRIGGER keys_documents AFTER UPDATE ON padlock.keys FOR EACH ROW
     WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION padlock.keep_document_key();

@@ -433,20 +433,53 @@ put_until(HeapTuple row, TupleDesc desc)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+/* Stop a truncation while rows name objects, which nobody would erase. */
+static void
+refuse_truncation(void)
+{
+	static PadlockStatement find = {
+		.sql = "SELECT FROM padlock.document_contents"
+		" WHERE object_key IS NOT NULL OR put_key IS NOT NULL LIMIT 1"
+	};
+	PadlockUserContext saved;
+	bool		found;
+
+	padlock_become_owner(&saved);
+	SPI_connect();
+	found = padlock_spi_execute(&find, NULL, NULL, false) > 0;
+	SPI_finish();
+	padlock_restore_user(&saved);
+	if (found)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("documents cannot be truncated while contents are in the object store"),
+				 errhint("Use DELETE, which has the objects erased.")));
+}
+
 /*
  * padlock.drop_object() trigger: AFTER UPDATE OR DELETE FOR EACH ROW on
  * padlock.document_contents, where an object was named.  Queues the erasure of
- * one that the row does not name any more.
+ * one that the row does not name any more.  BEFORE TRUNCATE, which also fires
+ * when documents are truncated: 55000 when there is an object.
  */
 Datum
 padlock_drop_object(PG_FUNCTION_ARGS)
 {
 	static const char *const columns[] = {"object_key", "put_key"};
-	TriggerData *trigger = require_trigger(fcinfo, "drop_object");
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	HeapTuple	was = trigger->tg_trigtuple;
-	HeapTuple	is = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	was;
+	HeapTuple	is;
 
+	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		refuse_truncation();
+		return PointerGetDatum(NULL);
+	}
+	trigger = require_trigger(fcinfo, "drop_object");
+	desc = RelationGetDescr(trigger->tg_relation);
+	was = trigger->tg_trigtuple;
+	is = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		char	   *key = SPI_getvalue(was, desc, SPI_fnumber(desc, columns[i]));

@@ -210,6 +210,15 @@ foreach my $case ([ 'wrong credentials' ], [ 'a bucket that is not there', '404'
 	is_away($_, "$name: away again") foreach sort keys %before;
 }
 
+# A truncation would leave objects that no row names.
+foreach my $table ('documents', 'users', 'padlock.document_contents')
+{
+	my ($rc, $out, $err) = $node->psql('postgres', "TRUNCATE $table CASCADE");
+
+	like($err, qr/cannot be truncated while contents are in the object store.*HINT:  Use DELETE/s, "TRUNCATE $table is refused");
+	unlike($err, qr/CONTEXT/, 'without a statement of padlock\'s own');
+}
+
 # A new content has a new object; a deleted document has none.
 gateway($node, { user => $maya }, "SELECT document_put('$second', convert_to('third of $marker', 'UTF8'))");
 is_away($second, 'a new content');
@@ -348,6 +357,7 @@ eventually("SELECT bool_and(content IS NOT NULL AND object_key IS NULL AND objec
 eventually("SELECT NOT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))", 'nothing is left to do');
 is_deeply([ objects() ], [], 'no object is left');
 ok(ask($letter)->{out} eq $text, 'and it can be read');
+is(query('BEGIN; TRUNCATE documents CASCADE; SELECT count(*) FROM padlock.document_contents; ROLLBACK'), '0', 'a truncation leaves nothing behind now');
 $node->append_conf('postgresql.conf', 'padlock.document_store = s3');
 $node->reload;
 wait_for($node, 'postgres', 'SHOW padlock.document_store', 's3');
