@@ -76,7 +76,37 @@ search_bits_between(const uint8 *bytes, uint8 lowest, uint8 highest, uint64 *bou
 	return within;
 }
 
+/* A bit for each of 64 numbers that is above another. */
+static inline uint64
+search_bits_above(const int32 *numbers, int32 other)
+{
+	__m128i		bound = _mm_set1_epi32(other);
+	uint64		bits = 0;
+
+	for (int i = 0; i < 64; i += 16)
+	{
+		__m128i		above[4];
+
+		for (int j = 0; j < 4; j++)
+			above[j] = _mm_cmpgt_epi32(_mm_loadu_si128((const __m128i *) (numbers + i + j * 4)),
+									   bound);
+		bits |= (uint64) _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(above[0], above[1]),
+														   _mm_packs_epi32(above[2], above[3]))) << i;
+	}
+	return bits;
+}
+
 #else							/* the same without vectors */
+
+static inline uint64
+search_bits_above(const int32 *numbers, int32 other)
+{
+	uint64		bits = 0;
+
+	for (int i = 0; i < 64; i++)
+		bits |= (uint64) (numbers[i] > other) << i;
+	return bits;
+}
 
 static inline uint64
 search_bits_of_bytes(const uint8 *bytes)

@@ -20,6 +20,7 @@
 
 #include "core/body.h"
 #include "core/spi.h"
+#include "search/bits.h"
 #include "search/facets.h"
 #include "search/postings.h"
 
@@ -137,43 +138,55 @@ append_kind(StringInfo json, const SearchView *view, const SearchResult *result,
 	append_values(json, &values);
 }
 
-/* The band of a document's premium; without branches, since they come in no order. */
-static inline int
-band_of(const SearchSegment *segment, uint32 document)
+/* With more than so many of 64 documents matching, all are compared at once. */
+#define DENSE_WORD 6
+
+/* Count which of a word's documents, which begins with one, are above the start of each band. */
+SEARCH_VECTORIZED static void
+count_word(const int32 *hundredths, uint64 word, uint64 *reached)
 {
-	int			band = 0;
-
-	if (segment->hundredths)
-	{
-		int32		hundredths = SEARCH_SECTION(segment, SECTION_PREMIUMS, int32)[document];
-
-		for (int i = 1; i < lengthof(band_bounds); i++)
-			band += hundredths >= band_bounds[i] * 100;
-		return band;
-	}
-	for (int i = 1; i < lengthof(band_bounds); i++)
-		band += search_segment_premium(segment, document) >= band_bounds[i];
-	return band;
+	for (int i = 0; i < lengthof(band_bounds); i++)
+		reached[i] += __builtin_popcountll(word & search_bits_above(hundredths, band_bounds[i] * 100 - 1));
 }
 
-/* Visit a segment's matches by a column. */
+/* The same where premiums have fractions, or only few documents match. */
 static void
-count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *bands)
+count_few(const SearchSegment *segment, uint32 first, uint64 word, uint64 *reached)
 {
-	for (Size i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
+	for (; word != 0; word &= word - 1)
 	{
-		for (uint64 word = matches[i]; word != 0; word &= word - 1)
-			bands[band_of(segment, i * 64 + pg_rightmost_one_pos64(word))]++;
+		double		premium = search_segment_premium(segment, first + pg_rightmost_one_pos64(word));
+
+		for (int i = 0; i < lengthof(band_bounds); i++)
+			reached[i] += premium >= band_bounds[i];
+	}
+}
+
+/* Count a segment's matches whose premiums reach each band. */
+static void
+count_premiums(const SearchSegment *segment, const uint64 *matches, uint64 *reached)
+{
+	const int32 *hundredths = SEARCH_SECTION(segment, SECTION_PREMIUMS, int32);
+
+	for (uint32 i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
+	{
+		/* the last documents do not fill a word */
+		if (segment->hundredths && pg_popcount64(matches[i]) > DENSE_WORD &&
+			(i + 1) * 64 <= segment->ndocuments)
+			count_word(hundredths + i * 64, matches[i], reached);
+		else
+			count_few(segment, i * 64, matches[i], reached);
 	}
 }
 
 static void
 append_bands(StringInfo json, const SearchView *view, const SearchResult *result)
 {
-	uint64		bands[lengthof(band_bounds)] = {0};
+	/* how many reach each band, and that after the last */
+	uint64		reached[lengthof(band_bounds) + 1] = {0};
 
 	for (int i = 0; i < view->nsegments; i++)
-		count_premiums(view->segments[i].segment, result->matches[i], bands);
+		count_premiums(view->segments[i].segment, result->matches[i], reached);
 	appendStringInfoChar(json, '[');
 	for (int i = 0; i < lengthof(band_bounds); i++)
 	{
@@ -182,7 +195,8 @@ append_bands(StringInfo json, const SearchView *view, const SearchResult *result
 			appendStringInfo(json, "%d", band_bounds[i + 1]);
 		else
 			appendStringInfoString(json, "null");
-		appendStringInfo(json, ", \"count\": " UINT64_FORMAT "}", bands[i]);
+		appendStringInfo(json, ", \"count\": " UINT64_FORMAT "}",
+						 reached[i] - reached[i + 1]);
 	}
 	appendStringInfoChar(json, ']');
 }

@@ -10,8 +10,16 @@
 #include "port/pg_bitutils.h"
 
 #include "search/bits.h"
+#include "search/dense.h"
 #include "search/pack.h"
 #include "search/postings.h"
+
+/*
+ * A term in at least one of so many documents has a bitmap; filter values,
+ * whose impacts are all the same, take less room and are read whole more often.
+ */
+#define DENSE_SHARE			8
+#define DENSE_SAME_SHARE	32
 
 SEARCH_VECTORIZED static uint64
 count_common_bits(const uint64 *a, const uint64 *b, Size nwords)
@@ -164,6 +172,15 @@ encode_dense(StringInfo out, uint32 ndocuments, const uint32 *documents, const u
 	pfree(bitmap);
 }
 
+/* Is a term in so many documents that a bitmap reads faster than blocks, for little more room? */
+static bool
+is_dense(uint32 ndocuments, uint32 count, bool same_impacts)
+{
+	uint64		share = same_impacts ? DENSE_SAME_SHARE : DENSE_SHARE;
+
+	return count * share >= ndocuments && ndocuments >= SEARCH_CHUNK;
+}
+
 void
 search_postings_encode(StringInfo out, SearchTermEntry *entry, uint32 ndocuments,
 					   const uint32 *documents, const uint8 *impacts, uint32 count)
@@ -174,7 +191,7 @@ search_postings_encode(StringInfo out, SearchTermEntry *entry, uint32 ndocuments
 	impact_range(impacts, count, &minimum, &maximum);
 	entry->maximum = maximum;
 	entry->frequency = count;
-	entry->dense = (uint64) count * 8 >= ndocuments && ndocuments >= SEARCH_CHUNK;
+	entry->dense = is_dense(ndocuments, count, minimum == maximum);
 	if (entry->dense)
 	{
 		entry->postings = TYPEALIGN(sizeof(uint64), out->len);
@@ -393,31 +410,6 @@ search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words)
 	}
 }
 
-static uint32
-dense_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, uint16 *places,
-			 uint32 *numbers)
-{
-	const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
-	uint32		number;
-	uint32		count = 0;
-
-	for (; cursor->numbered_chunks < chunk; cursor->numbered_chunks++)
-		cursor->numbered += search_count_bits(cursor->bitmap +
-											  (Size) cursor->numbered_chunks * SEARCH_CHUNK_WORDS,
-											  SEARCH_CHUNK_WORDS);
-	number = cursor->numbered;
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-	{
-		for (uint64 word = bitmap[i] & words[i]; word != 0; word &= word - 1)
-		{
-			places[count] = i * 64 + pg_rightmost_one_pos64(word);
-			numbers[count++] = number + pg_popcount64(bitmap[i] & ((word & -word) - 1));
-		}
-		number += pg_popcount64(bitmap[i]);
-	}
-	return count;
-}
-
 uint32
 search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, uint16 *places,
 					 uint32 *numbers)
@@ -428,7 +420,7 @@ search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, ui
 	int			to;
 
 	if (cursor->bitmap != NULL)
-		return dense_number(cursor, chunk, words, places, numbers);
+		return search_dense_number(cursor, chunk, words, places, numbers);
 	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
 	{
 		uint32		first = cursor->total - cursor->left - cursor->count;
@@ -446,117 +438,6 @@ search_cursor_number(SearchCursor *cursor, uint32 chunk, const uint64 *words, ui
 	return count;
 }
 
-/*
- * Unpack the impacts of a dense term's chunk, in the order of its documents:
- * eight of them begin at each full byte.  Writes up to 7 more than asked for.
- */
-static void
-unpack_eights(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
-{
-	uint64		mask = search_mask_of(bits);
-
-	for (uint32 i = 0; i < count; i += 8, packed += bits)
-	{
-		uint64		eight;
-
-		memcpy(&eight, packed, sizeof(eight));
-		for (int j = 0; j < 8; j++, eight >>= bits)
-			impacts[i + j] = minimum + ((uint32) eight & mask);
-	}
-}
-
-#if defined(__x86_64__) && defined(__GNUC__)
-/* The same where one instruction spreads bits out over bytes. */
-__attribute__((target("bmi2"))) static void
-unpack_eights_bmi2(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
-{
-	const uint64 ones = UINT64CONST(0x0101010101010101);
-	uint64		spread = ones * search_mask_of(bits);
-	uint64		base = ones * minimum;
-
-	for (uint32 i = 0; i < count; i += 8, packed += bits)
-	{
-		uint64		eight;
-
-		memcpy(&eight, packed, sizeof(eight));
-		eight = __builtin_ia32_pdep_di(eight, spread) + base;
-		memcpy(impacts + i, &eight, sizeof(eight));
-	}
-}
-#endif
-
-static void
-unpack_impacts(const uint8 *packed, int bits, uint8 minimum, uint32 count, uint8 *impacts)
-{
-#if defined(__x86_64__) && defined(__GNUC__)
-	if (__builtin_cpu_supports("bmi2"))
-	{
-		unpack_eights_bmi2(packed, bits, minimum, count, impacts);
-		return;
-	}
-#endif
-	unpack_eights(packed, bits, minimum, count, impacts);
-}
-
-/* The impacts of a dense term's chunk, in an array of SEARCH_CHUNK + 8. */
-static void
-dense_impacts(const SearchCursor *cursor, uint32 chunk, uint8 *impacts)
-{
-	const SearchChunkHeader *header = &cursor->chunks[chunk];
-	uint32		count = search_count_bits(cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS,
-										  SEARCH_CHUNK_WORDS);
-
-	unpack_impacts(cursor->impacts + header->offset, header->impact_bits, header->minimum, count,
-				   impacts);
-}
-
-/* Is any of some impacts at least `least`? */
-SEARCH_VECTORIZED static bool
-any_impact(const uint8 *impacts, int count, uint8 least)
-{
-	uint8		any = 0;
-
-	for (int i = 0; i < count; i++)
-		any |= impacts[i] >= least;
-	return any != 0;
-}
-
-static uint32
-dense_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, uint8 least, uint64 *words,
-		   uint16 *places, uint8 *found)
-{
-	const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
-	uint8		impacts[SEARCH_CHUNK + 8];
-	uint32		count = 0;
-	uint32		rank = 0;
-
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-		words[i] = bitmap[i] & allowed[i];
-	if (cursor->chunks[chunk].maximum < least)
-		return 0;
-	dense_impacts(cursor, chunk, impacts);
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
-	{
-		int			here = pg_popcount64(bitmap[i]);
-
-		if (words[i] != 0 && any_impact(impacts + rank, here, least))
-		{
-			for (uint64 word = words[i]; word != 0; word &= word - 1)
-			{
-				uint64		bit = word & -word;
-				uint8		impact = impacts[rank + pg_popcount64(bitmap[i] & (bit - 1))];
-
-				if (impact < least)
-					continue;
-				places[count] = i * 64 + pg_rightmost_one_pos64(word);
-				found[count++] = impact;
-			}
-		}
-		rank += here;
-	}
-	return count;
-}
-
 uint32
 search_cursor_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, uint8 least,
 				   uint64 *words, uint16 *places, uint8 *found)
@@ -567,7 +448,7 @@ search_cursor_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, ui
 	int			to;
 
 	if (cursor->bitmap != NULL)
-		return dense_best(cursor, chunk, allowed, least, words, places, found);
+		return search_dense_best(cursor, chunk, allowed, least, words, places, found);
 	memset(words, 0, SEARCH_CHUNK_WORDS * sizeof(uint64));
 	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
 	{
@@ -586,6 +467,17 @@ search_cursor_best(SearchCursor *cursor, uint32 chunk, const uint64 *allowed, ui
 	return count;
 }
 
+/* Add to the scores of a chunk, and to the counts, by impacts that may be 0. */
+SEARCH_VECTORIZED static void
+add_impacts(const uint8 *restrict impacts, float weight, float *restrict scores,
+			uint8 *restrict counts)
+{
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		scores[i] += weight * impacts[i];
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		counts[i] += impacts[i] != 0;
+}
+
 void
 search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *scores, uint8 *counts)
 {
@@ -595,21 +487,10 @@ search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *score
 
 	if (cursor->bitmap != NULL)
 	{
-		const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
-		uint8		impacts[SEARCH_CHUNK + 8];
-		const uint8 *impact = impacts;
+		uint8		impacts[SEARCH_CHUNK];
 
-		dense_impacts(cursor, chunk, impacts);
-		for (int i = 0; i < SEARCH_CHUNK; i += 64)
-		{
-			for (uint64 word = bitmap[i / 64]; word != 0; word &= word - 1)
-			{
-				int			place = i + pg_rightmost_one_pos64(word);
-
-				scores[place] += weight * *impact++;
-				counts[place]++;
-			}
-		}
+		search_dense_impacts(cursor, chunk, impacts);
+		add_impacts(impacts, weight, scores, counts);
 		return;
 	}
 	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
@@ -624,20 +505,20 @@ search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *score
 	}
 }
 
-/* Raise one score; a place that had none is noted. */
-static inline uint32
-raise_score(float *scores, uint32 place, float score, uint16 *touched, uint32 ntouched)
+/* Raise the scores of a chunk by impacts that may be 0. */
+SEARCH_VECTORIZED static void
+raise_by_impacts(const uint8 *restrict impacts, float weight, float *restrict scores)
 {
-	if (scores[place] == 0)
-		touched[ntouched++] = place;
-	if (scores[place] < score)
-		scores[place] = score;
-	return ntouched;
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+	{
+		float		score = weight * impacts[i];
+
+		scores[i] = scores[i] < score ? score : scores[i];
+	}
 }
 
-uint32
-search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
-					uint16 *touched, uint32 ntouched)
+void
+search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores)
 {
 	uint32		start = chunk << SEARCH_CHUNK_BITS;
 	int			from;
@@ -645,26 +526,21 @@ search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *sco
 
 	if (cursor->bitmap != NULL)
 	{
-		const uint64 *bitmap = cursor->bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
-		uint8		impacts[SEARCH_CHUNK + 8];
-		const uint8 *impact = impacts;
+		uint8		impacts[SEARCH_CHUNK];
 
-		dense_impacts(cursor, chunk, impacts);
-		for (int i = 0; i < SEARCH_CHUNK; i += 64)
-		{
-			for (uint64 word = bitmap[i / 64]; word != 0; word &= word - 1)
-				ntouched = raise_score(scores, i + pg_rightmost_one_pos64(word), weight * *impact++,
-								 touched, ntouched);
-		}
-		return ntouched;
+		search_dense_impacts(cursor, chunk, impacts);
+		raise_by_impacts(impacts, weight, scores);
+		return;
 	}
 	while (next_run(cursor, start, start + SEARCH_CHUNK, &from, &to))
 	{
 		for (int i = from; i < to; i++)
-			ntouched = raise_score(scores, cursor->block_documents[i] - start,
-							 weight * cursor->block_impacts[i], touched, ntouched);
+		{
+			uint32		place = cursor->block_documents[i] - start;
+
+			scores[place] = Max(scores[place], weight * cursor->block_impacts[i]);
+		}
 	}
-	return ntouched;
 }
 
 uint32
@@ -687,16 +563,20 @@ search_postings_decode(const SearchSegment *segment, const SearchTermEntry *entr
 	}
 	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(segment->ndocuments); chunk++)
 	{
-		uint8		chunk_impacts[SEARCH_CHUNK + 8];
-		uint32		start = count;
+		const uint64 *bitmap = cursor.bitmap + (Size) chunk * SEARCH_CHUNK_WORDS;
+		uint8		chunk_impacts[SEARCH_CHUNK];
 
-		dense_impacts(&cursor, chunk, chunk_impacts);
-		for (uint32 i = chunk * SEARCH_CHUNK_WORDS; i < (chunk + 1) * SEARCH_CHUNK_WORDS; i++)
+		search_dense_impacts(&cursor, chunk, chunk_impacts);
+		for (uint32 i = 0; i < SEARCH_CHUNK; i += 64)
 		{
-			for (uint64 word = cursor.bitmap[i]; word != 0; word &= word - 1)
-				documents[count++] = i * 64 + pg_rightmost_one_pos64(word);
+			for (uint64 word = bitmap[i / 64]; word != 0; word &= word - 1)
+			{
+				uint32		place = i + pg_rightmost_one_pos64(word);
+
+				documents[count] = (chunk << SEARCH_CHUNK_BITS) + place;
+				impacts[count++] = chunk_impacts[place];
+			}
 		}
-		memcpy(impacts + start, chunk_impacts, count - start);
 	}
 	return count;
 }

@@ -10,8 +10,9 @@
  *			distances between documents in Golomb's code as Rice has it
  *			(1979), the impacts packed with as few bits as the block's
  *			largest needs.
- * dense	for terms in at least an eighth of the documents: a bitmap, and
- *			for each chunk of documents the impacts packed the same way.
+ * dense	for terms in at least an eighth of the documents, and filter values
+ *			in a 32nd: a bitmap, and for each chunk of documents the impacts
+ *			packed the same way.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,15 +115,13 @@ extern void search_cursor_open(SearchCursor *cursor, const SearchSegment *segmen
  *			postings; takes nothing
  * mark:	sets the documents' bits in words[SEARCH_CHUNK_WORDS]
  * add:		adds weight * impact to scores, and 1 to counts
- * raise:	raises scores to at least weight * impact; places whose score was 0
- *			are appended to touched, whose new number is returned
+ * raise:	raises scores to at least weight * impact
  */
 extern uint8 search_cursor_bound(SearchCursor *cursor, uint32 chunk);
 extern void search_cursor_mark(SearchCursor *cursor, uint32 chunk, uint64 *words);
 extern void search_cursor_add(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
 							  uint8 *counts);
-extern uint32 search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores,
-								  uint16 *touched, uint32 ntouched);
+extern void search_cursor_raise(SearchCursor *cursor, uint32 chunk, float weight, float *scores);
 
 /*
  * Set words to a chunk's documents that have the term; takes only postings

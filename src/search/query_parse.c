@@ -641,9 +641,7 @@ finish_query(Parser *parser)
 
 	search_add_synonyms(query->groups, query->ngroups);
 	query->empty = (query->ngroups == 0 && query->nexcluded == 0 && query->nphrases == 0);
-	query->coordination = palloc(sizeof(float) * (query->ngroups + 1));
-	for (int i = 0; i <= query->ngroups; i++)
-		query->coordination[i] = (i == query->ngroups && i > 1) ? ALL_WORDS_FACTOR : 1;
+	query->all_words_factor = query->ngroups > 1 ? ALL_WORDS_FACTOR : 1;
 	if (parser->has_corrections)
 	{
 		appendStringInfoString(&parser->corrected, parser->copied);

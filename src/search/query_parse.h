@@ -58,8 +58,7 @@ typedef struct SearchQuery
 	int			nexcluded;
 	SearchPhrase *phrases;		/* a document must hold each not excluded */
 	int			nphrases;
-	float	   *coordination;	/* [0 .. ngroups]: factor of a document's score by
-								 * how many groups it matches */
+	float		all_words_factor;	/* of a document's score that matches all groups */
 	char	  **codes;			/* parts of the text that may be product codes,
 								 * folded: a product with one comes first */
 	int			ncodes;

@@ -26,13 +26,10 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "search/bits.h"
 #include "search/postings.h"
-#include "search/products.h"
 #include "search/score.h"
 
 /* Softens the idf: measured best on collections of products and of abstracts. */
@@ -43,6 +40,9 @@
 
 /* The score of a product whose code was searched for: above all others. */
 #define CODE_SCORE		1e30f
+
+/* What bounds of scores are raised by: floats are rounded to 24 bits at each step. */
+#define ROUNDING_MARGIN	1.000001f
 
 double		search_popularity_boost = 0.1;
 double		search_freshness_boost = 0.05;
@@ -75,20 +75,18 @@ typedef struct Run
 	SearchFilterWalk *filter;
 	uint64	   *restricted;		/* documents allowed, NULL: what the filter lets pass */
 	uint64	   *matches;		/* NULL: not kept */
-	uint32	   *coded;			/* documents with the code searched for */
-	int			ncoded;
-	float		largest_coordination;
+	SearchCoded coded;
+	float		largest_factor;	/* of a score for how many groups match */
+	float		largest_boost;
 	const float *popularity;	/* parts of the boost */
 	const float *freshness;
 	int			today;
 	uint64		total;
 	float		scores[SEARCH_CHUNK];
 	float		group_scores[SEARCH_CHUNK]; /* 0 but while a group is added */
-	float		term_scores[SEARCH_CHUNK];	/* 0 but while a term is */
+	float		term_scores[SEARCH_CHUNK];	/* of a term that does not count alone */
 	float		also_scores[SEARCH_CHUNK];
 	uint8		counts[SEARCH_CHUNK];
-	uint16		touched[SEARCH_CHUNK];	/* places whose group_scores are not 0 */
-	uint32		ntouched;
 } Run;
 
 static float
@@ -97,7 +95,7 @@ idf(const SearchView *view, const SearchTermUse *use)
 	double		documents = search_view_documents(view);
 	double		frequency = search_view_frequency(view, use->term, use->length);
 
-	return (float) pow(log(1.0 + Max(documents - frequency + 0.5, 0.0) / (frequency + 0.5)),
+	return (float) pow(log(1.0 + Max(documents - frequency + 0.5, 0.5) / (frequency + 0.5)),
 					   IDF_POWER);
 }
 
@@ -135,7 +133,8 @@ open_groups(Run *run)
 
 	run->ngroups = query != NULL ? query->ngroups : 0;
 	run->groups = palloc0(Max(run->ngroups, 1) * sizeof(GroupWalk));
-	run->largest_coordination = 0;
+	/* where a group has no term, no document matches all of them */
+	run->largest_factor = query != NULL ? query->all_words_factor : 1;
 	for (int i = 0; i < run->ngroups; i++)
 	{
 		const SearchGroup *group = &query->groups[i];
@@ -148,22 +147,9 @@ open_groups(Run *run)
 			if (walk != NULL)
 				run->groups[i].terms[run->groups[i].nterms++] = walk;
 		}
+		if (run->groups[i].nterms == 0)
+			run->largest_factor = 1;
 	}
-	for (int i = 0; i <= run->ngroups && query != NULL; i++)
-		run->largest_coordination = Max(run->largest_coordination, query->coordination[i]);
-}
-
-static bool
-is_allowed(const Run *run, uint32 document)
-{
-	uint64		words[SEARCH_CHUNK_WORDS] = {0};
-
-	if (run->restricted != NULL)
-		return run->restricted[document / 64] >> (document % 64) & 1;
-	words[document % SEARCH_CHUNK / 64] = UINT64CONST(1) << (document % 64);
-	return search_filter_chunk(search_filter_open(&run->view->segments[run->place],
-												  &run->plan->filters),
-							   document >> SEARCH_CHUNK_BITS, words);
 }
 
 /* Let the filter pass over all documents, for what needs all of them at once. */
@@ -213,109 +199,6 @@ filter_chunk(Run *run, uint32 chunk, uint64 *words)
 	return any != 0;
 }
 
-static bool
-is_coded(const Run *run, uint32 document)
-{
-	for (int i = 0; i < run->ncoded; i++)
-	{
-		if (run->coded[i] == document)
-			return true;
-	}
-	return false;
-}
-
-/* Is the folded code of a product the one searched for? */
-static bool
-has_code(SearchProducts *products, const pg_uuid_t *id, const char *code)
-{
-	bool		isnull;
-	Datum		value;
-
-	if (!search_lookup_find(&products->table, id))
-		return false;
-	value = search_product_value(&products->shape, products->table.slot, PRODUCT_CODE, &isnull);
-	return !isnull && strcmp(search_fold_code(TextDatumGetCString(value)), code) == 0;
-}
-
-/* Append to run->coded the documents with a code's hash, which may deceive. */
-static void
-add_hashed(Run *run, uint32 hash)
-{
-	const SearchSegment *segment = run->segment;
-	const uint32 *starts = SEARCH_SECTION(segment, SECTION_CODE_STARTS, uint32);
-	uint32		bucket = search_segment_bucket(segment, hash);
-	uint32		room = run->ncoded + starts[bucket + 1] - starts[bucket] + 1;
-
-	if (run->coded == NULL)
-		run->coded = palloc(room * sizeof(uint32));
-	else
-		run->coded = repalloc(run->coded, room * sizeof(uint32));
-	for (uint32 place = starts[bucket]; place < starts[bucket + 1]; place++)
-	{
-		SearchCode	code = search_segment_code(segment, bucket, place);
-
-		if (code.hash == hash)
-			run->coded[run->ncoded++] = code.document;
-	}
-}
-
-/* Find the documents with a code searched for. */
-static void
-find_code(Run *run, const char *code)
-{
-	const pg_uuid_t *ids = SEARCH_SECTION(run->segment, SECTION_IDS, pg_uuid_t);
-	int			kept = run->ncoded;
-	int			end;
-	SearchProducts products;
-
-	add_hashed(run, search_code_hash(code, strlen(code)));
-	end = run->ncoded;
-	run->ncoded = kept;
-	if (end == kept)
-		return;
-	search_products_open(&products, GetActiveSnapshot());
-	for (int i = kept; i < end; i++)
-	{
-		uint32		document = run->coded[i];
-
-		if (is_allowed(run, document) && has_code(&products, &ids[document], code))
-			run->coded[run->ncoded++] = document;
-	}
-	search_products_close(&products);
-}
-
-/* Forget the documents found by code that hold an excluded phrase. */
-static void
-exclude_coded(Run *run)
-{
-	uint64	   *allowed = palloc0(SEARCH_BITMAP_WORDS(run->segment->ndocuments) * sizeof(uint64));
-	int			ncoded = run->ncoded;
-
-	for (int i = 0; i < ncoded; i++)
-		allowed[run->coded[i] / 64] |= UINT64CONST(1) << (run->coded[i] % 64);
-	search_restrict_to_phrases(&run->view->segments[run->place], run->plan->query, false, allowed);
-	run->ncoded = 0;
-	for (int i = 0; i < ncoded; i++)
-	{
-		if (allowed[run->coded[i] / 64] >> (run->coded[i] % 64) & 1)
-			run->coded[run->ncoded++] = run->coded[i];
-	}
-	pfree(allowed);
-}
-
-/*
- * Find the documents with a code searched for; they need not hold what is
- * quoted, but nothing that is excluded.
- */
-static void
-find_coded(Run *run)
-{
-	for (int i = 0; i < run->plan->query->ncodes; i++)
-		find_code(run, run->plan->query->codes[i]);
-	if (run->ncoded > 0 && run->plan->query->nphrases > 0)
-		exclude_coded(run);
-}
-
 /* Set the bits of a chunk's documents that have a use of a term. */
 static void
 mark_term(TermWalk *walk, uint32 chunk, uint64 *words)
@@ -359,6 +242,32 @@ mark_chunk(Run *run, uint32 chunk, uint64 *words)
 	}
 }
 
+/* Lower a chunk's scores to others. */
+SEARCH_VECTORIZED static void
+lower_scores(float *restrict scores, const float *restrict others)
+{
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		scores[i] = others[i] < scores[i] ? others[i] : scores[i];
+}
+
+/* Raise a chunk's scores to others. */
+SEARCH_VECTORIZED static void
+raise_scores(float *restrict scores, const float *restrict others)
+{
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		scores[i] = others[i] > scores[i] ? others[i] : scores[i];
+}
+
+/* Add others to a chunk's scores, and to the counts of those that are not 0. */
+SEARCH_VECTORIZED static void
+add_scores(float *restrict scores, uint8 *restrict counts, const float *restrict others)
+{
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		scores[i] += others[i];
+	for (int i = 0; i < SEARCH_CHUNK; i++)
+		counts[i] += others[i] != 0;
+}
+
 /*
  * Raise a group's scores to those of a term that does not count alone: the
  * least of all that must be there.
@@ -366,55 +275,39 @@ mark_chunk(Run *run, uint32 chunk, uint64 *words)
 static void
 raise_together(Run *run, TermWalk *walk, uint32 chunk)
 {
-	uint16		touched[SEARCH_CHUNK];
-	uint16		unused[SEARCH_CHUNK];
-	uint32		ntouched = search_cursor_raise(&walk->cursor, chunk, walk->weight,
-											   run->term_scores, touched, 0);
-
+	memset(run->term_scores, 0, sizeof(run->term_scores));
+	search_cursor_raise(&walk->cursor, chunk, walk->weight, run->term_scores);
 	for (TermWalk *also = walk->also; also != NULL; also = also->also)
 	{
 		memset(run->also_scores, 0, sizeof(run->also_scores));
-		(void) search_cursor_raise(&also->cursor, chunk, also->weight, run->also_scores, unused, 0);
-		for (uint32 i = 0; i < ntouched; i++)
-			run->term_scores[touched[i]] = Min(run->term_scores[touched[i]],
-											   run->also_scores[touched[i]]);
+		search_cursor_raise(&also->cursor, chunk, also->weight, run->also_scores);
+		lower_scores(run->term_scores, run->also_scores);
 	}
-	for (uint32 i = 0; i < ntouched; i++)
-	{
-		int			place = touched[i];
-
-		if (run->term_scores[place] > 0 && run->group_scores[place] == 0)
-			run->touched[run->ntouched++] = place;
-		run->group_scores[place] = Max(run->group_scores[place], run->term_scores[place]);
-		run->term_scores[place] = 0;
-	}
+	raise_scores(run->group_scores, run->term_scores);
 }
 
 /* Add a group's scores, each the best of its terms; leaves group_scores 0. */
 static void
 add_group(Run *run, GroupWalk *group, uint32 chunk)
 {
-	run->ntouched = 0;
+	bool		any = false;
+
 	for (int i = 0; i < group->nterms; i++)
 	{
 		TermWalk   *walk = group->terms[i];
 
 		if (search_cursor_bound(&walk->cursor, chunk) == 0)
 			continue;
+		any = true;
 		if (walk->also != NULL)
 			raise_together(run, walk, chunk);
 		else
-			run->ntouched = search_cursor_raise(&walk->cursor, chunk, walk->weight,
-												run->group_scores, run->touched, run->ntouched);
+			search_cursor_raise(&walk->cursor, chunk, walk->weight, run->group_scores);
 	}
-	for (uint32 i = 0; i < run->ntouched; i++)
-	{
-		int			place = run->touched[i];
-
-		run->scores[place] += run->group_scores[place];
-		run->counts[place]++;
-		run->group_scores[place] = 0;
-	}
+	if (!any)
+		return;
+	add_scores(run->scores, run->counts, run->group_scores);
+	memset(run->group_scores, 0, sizeof(run->group_scores));
 }
 
 /* A bit for each of 64 scores that is at least so high. */
@@ -433,6 +326,17 @@ bits_of_scores(const float *scores, float least)
 		bits |= (uint64) (scores[i] >= least) << i;
 #endif
 	return bits;
+}
+
+/* A bit for each of 64 counts that is so high. */
+SEARCH_VECTORIZED static uint64
+bits_of_counts(const uint8 *counts, uint8 count)
+{
+	uint8		equal[64];
+
+	for (int i = 0; i < 64; i++)
+		equal[i] = counts[i] == count;
+	return search_bits_of_bytes(equal);
 }
 
 /* Score a chunk's documents; the marks of those that match. */
@@ -485,8 +389,7 @@ chunk_bound(Run *run, uint32 chunk)
 		}
 		bound += best;
 	}
-	return bound * run->largest_coordination *
-		(float) (1.0 + search_popularity_boost + search_freshness_boost);
+	return bound * run->largest_factor * run->largest_boost;
 }
 
 /* The boosts by popularity and by age in days, made anew for new settings. */
@@ -529,31 +432,41 @@ offer(Run *run, uint32 document, float score)
 	search_collector_add(run->collector, &hit);
 }
 
+/* Of the documents of a word, which begins at a place, those that the collector may want. */
+static inline uint64
+wanted_scores(const Run *run, int place, uint64 word)
+{
+	float		least = run->collector->worst.key / run->largest_boost;
+	uint64		wanted = bits_of_scores(run->scores + place, least);
+
+	if (run->largest_factor > 1)
+		wanted |= bits_of_scores(run->scores + place, least / run->largest_factor) &
+			bits_of_counts(run->counts + place, run->ngroups);
+	return word & wanted;
+}
+
 /* Offer a chunk's matches by their scores. */
 static void
 offer_scores(Run *run, uint32 chunk, const uint64 *words)
 {
-	const float *coordination = run->plan->query->coordination;
-	float		largest = (float) (1.0 + search_popularity_boost + search_freshness_boost);
+	float		all_words_factor = run->plan->query->all_words_factor;
 	bool		falling = !run->plan->ascending;
 
-	for (int i = 0; i < SEARCH_CHUNK_WORDS; i++)
+	for (int i = 0; i < SEARCH_CHUNK; i += 64)
 	{
-		uint64		word = words[i];
+		uint64		word = words[i / 64];
 
 		if (word != 0 && falling && run->collector->full)
-			word &= bits_of_scores(run->scores + i * 64,
-								   run->collector->worst.key / (largest * run->largest_coordination));
+			word = wanted_scores(run, i, word);
 		for (; word != 0; word &= word - 1)
 		{
-			int			place = i * 64 + pg_rightmost_one_pos64(word);
+			int			place = i + pg_rightmost_one_pos64(word);
 			uint32		document = (chunk << SEARCH_CHUNK_BITS) + place;
-			float		score = run->scores[place] * coordination[run->counts[place]];
+			float		score = run->scores[place];
 
-			if (falling && run->collector->full && score * largest < run->collector->worst.key)
-				continue;
-			score *= boost(run, document);
-			offer(run, document, score);
+			if (run->counts[place] == run->ngroups)
+				score *= all_words_factor;
+			offer(run, document, score * boost(run, document));
 		}
 	}
 }
@@ -572,9 +485,7 @@ static void
 run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
 {
 	TermWalk   *walk = run->groups[0].terms[0];
-	float		factor = walk->weight * run->plan->query->coordination[1];
-	int			least = least_impact(run, factor * (float) (1.0 + search_popularity_boost +
-															search_freshness_boost));
+	int			least = least_impact(run, walk->weight * run->largest_boost);
 	uint16		places[SEARCH_CHUNK];
 	uint8		impacts[SEARCH_CHUNK];
 	uint32		count;
@@ -591,9 +502,9 @@ run_single_chunk(Run *run, uint32 chunk, const uint64 *allowed, uint64 *words)
 	for (uint32 i = 0; i < count; i++)
 	{
 		uint32		document = (chunk << SEARCH_CHUNK_BITS) + places[i];
-		float		score = factor * impacts[i] * boost(run, document);
+		float		score = walk->weight * impacts[i] * boost(run, document);
 
-		if (!is_coded(run, document))
+		if (!search_is_coded(&run->coded, document))
 			offer(run, document, score);
 	}
 }
@@ -610,10 +521,12 @@ is_single(const Run *run)
 static void
 without_coded(Run *run, uint32 chunk, uint64 *words)
 {
-	for (int i = 0; i < run->ncoded; i++)
+	for (int i = 0; i < run->coded.count; i++)
 	{
-		if (run->coded[i] >> SEARCH_CHUNK_BITS == chunk)
-			words[run->coded[i] % SEARCH_CHUNK / 64] &= ~(UINT64CONST(1) << (run->coded[i] % 64));
+		uint32		document = run->coded.documents[i];
+
+		if (document >> SEARCH_CHUNK_BITS == chunk)
+			words[document % SEARCH_CHUNK / 64] &= ~(UINT64CONST(1) << (document % 64));
 	}
 }
 
@@ -691,7 +604,7 @@ restrict_run(Run *run)
 	const SearchQuery *query = run->plan->query;
 
 	run->restricted = NULL;
-	run->ncoded = 0;
+	memset(&run->coded, 0, sizeof(run->coded));
 	if (query == NULL)
 		return;
 	if (query->nexcluded > 0 || query->nphrases > 0)
@@ -699,7 +612,8 @@ restrict_run(Run *run)
 		run->restricted = filter_all(run);
 		exclude(run);
 	}
-	find_coded(run);
+	search_find_coded(&run->view->segments[run->place], query, &run->plan->filters,
+					  run->restricted, &run->coded);
 	if (query->nphrases > 0)
 		search_restrict_to_phrases(&run->view->segments[run->place], query, true, run->restricted);
 }
@@ -717,16 +631,17 @@ run_segment(Run *run)
 		run->matches = palloc(Max(nwords, 1) * sizeof(uint64));
 	open_groups(run);
 	restrict_run(run);
-	for (int i = 0; i < run->ncoded && by_score; i++)
-		offer(run, run->coded[i], CODE_SCORE);
+	for (int i = 0; i < run->coded.count && by_score; i++)
+		offer(run, run->coded.documents[i], CODE_SCORE);
 	for (uint32 chunk = 0; chunk < SEARCH_CHUNKS(run->segment->ndocuments); chunk++)
 	{
 		run_chunk(run, chunk);
 		CHECK_FOR_INTERRUPTS();
 	}
-	run->total += run->ncoded;
-	for (int i = 0; i < run->ncoded && run->matches != NULL; i++)
-		run->matches[run->coded[i] / 64] |= UINT64CONST(1) << (run->coded[i] % 64);
+	run->total += run->coded.count;
+	for (int i = 0; i < run->coded.count && run->matches != NULL; i++)
+		run->matches[run->coded.documents[i] / 64] |=
+			UINT64CONST(1) << (run->coded.documents[i] % 64);
 }
 
 /* Days from 2000-01-01 to now. */
@@ -747,6 +662,8 @@ search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
 	if (plan->order == SEARCH_ORDER_RELEVANCE)
 		search_collector_start(&collector, view, plan, 0);
 	make_boosts(&run->popularity, &run->freshness);
+	run->largest_boost = (float) (1.0 + search_popularity_boost + search_freshness_boost) *
+		ROUNDING_MARGIN;
 	run->view = view;
 	run->plan = plan;
 	run->collector = &collector;
@@ -770,13 +687,12 @@ find_impact(const SearchSegment *segment, const SearchTermUse *use, uint32 docum
 {
 	const SearchTermEntry *entry = search_segment_find(segment, use->term, use->length);
 	float		impacts[SEARCH_CHUNK] = {0};
-	uint16		touched[SEARCH_CHUNK];
 	SearchCursor cursor;
 
 	if (entry == NULL || search_is_counted_only(use->term))
 		return 0;
 	search_cursor_open(&cursor, segment, entry);
-	(void) search_cursor_raise(&cursor, document >> SEARCH_CHUNK_BITS, 1, impacts, touched, 0);
+	search_cursor_raise(&cursor, document >> SEARCH_CHUNK_BITS, 1, impacts);
 	return (uint8) impacts[document % SEARCH_CHUNK];
 }
 

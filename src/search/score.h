@@ -105,6 +105,25 @@ extern bool search_filter_is_any(const SearchFilters *filters);
 extern void search_restrict_to_phrases(const SearchViewSegment *segment, const SearchQuery *query,
 									   bool required, uint64 *allowed);
 
+/* Documents of a segment that a code was searched for. */
+typedef struct SearchCoded
+{
+	uint32	   *documents;
+	int			count;
+} SearchCoded;
+
+/*
+ * Append the documents with a code that the query asks for and that pass the
+ * filters or, if it is not NULL, are in the bitmap restricted.  They need not
+ * hold what is quoted, but nothing that is excluded.
+ */
+extern void search_find_coded(const SearchViewSegment *segment, const SearchQuery *query,
+							  const SearchFilters *filters, const uint64 *restricted,
+							  SearchCoded *coded);
+
+/* Is a document among them? */
+extern bool search_is_coded(const SearchCoded *coded, uint32 document);
+
 /* Set the bits of documents with any term of a group. */
 extern void search_mark_group(const SearchSegment *segment, const SearchGroup *group,
 							  uint64 *bitmap);
