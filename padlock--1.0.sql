@@ -1820,6 +1820,7 @@ CREATE TABLE padlock.search_segments (
     documents integer NOT NULL,
     size bigint NOT NULL,
     resume_xid xid8 NOT NULL,
+    running xid8[] NOT NULL,
     system bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );

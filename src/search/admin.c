@@ -101,7 +101,7 @@ padlock_search_status(PG_FUNCTION_ARGS)
 		documents += rows[i].documents;
 		size += rows[i].size;
 	}
-	(void) search_store_changes(snapshot, 0, &nchanges);
+	(void) search_store_changes(snapshot, NULL, &nchanges);
 	search_cache_usage(&used, &memory);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		ereport(ERROR,

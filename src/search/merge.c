@@ -57,16 +57,42 @@
 #define TOO_FAR_BEHIND	10000
 #define LOOK_INTERVAL	64
 
-/* The oldest transaction that a snapshot takes for running. */
+/* The transactions whose changes a snapshot does not see: see store.c. */
+typedef struct Unseen
+{
+	uint64		from;			/* this one and all later ones */
+	int			nrunning;
+	uint64	   *running;		/* before it */
+} Unseen;
+
+/* A transaction of a snapshot, or our own, with its epoch. */
 static uint64
-oldest_running(Snapshot snapshot)
+full_xid(TransactionId xid)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
 	uint32		epoch = EpochFromFullTransactionId(next);
 
-	if (snapshot->xmin > XidFromFullTransactionId(next))
+	if (xid > XidFromFullTransactionId(next))
 		epoch--;
-	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, snapshot->xmin));
+	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
+}
+
+/*
+ * What a merge with a snapshot leaves to others: the merge's own transaction may
+ * write more, and no snapshot has that among the running ones.
+ */
+static Unseen
+find_unseen(Snapshot snapshot)
+{
+	TransactionId own = GetTopTransactionIdIfAny();
+	Unseen		unseen = {full_xid(snapshot->xmax)};
+
+	unseen.running = palloc((snapshot->xcnt + 1) * sizeof(uint64));
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		unseen.running[unseen.nrunning++] = full_xid(snapshot->xip[i]);
+	if (TransactionIdIsValid(own) && TransactionIdPrecedes(own, snapshot->xmax))
+		unseen.running[unseen.nrunning++] = full_xid(own);
+	return unseen;
 }
 
 bool
@@ -261,7 +287,7 @@ collect_kills(Kills *kills, const SearchView *view, int first, const pg_uuid_t *
 typedef struct Merged
 {
 	SearchStatistics statistics;
-	uint64		resume_xid;
+	Unseen		unseen;
 	const pg_uuid_t *killed;
 	uint32		nkilled;
 	Kills		kills;
@@ -297,7 +323,8 @@ write_merged(Merged *merged, const SearchInput *inputs, int ninputs)
 	{
 		int			count = count_fitting(inputs + at, ninputs - at);
 		SearchSegmentRow row = {.position = search_store_next_position(),
-		.resume_xid = merged->resume_xid};
+		.resume_xid = merged->unseen.from,.nrunning = merged->unseen.nrunning,
+		.running = merged->unseen.running};
 		SearchSegment *segment = search_combine(inputs + at, count, &merged->statistics,
 												merged->killed, merged->nkilled,
 												merged->kills.kills, merged->kills.count);
@@ -316,7 +343,7 @@ replace(const SearchView *view, int first)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	SearchInput *inputs = palloc(view->nsegments * sizeof(SearchInput));
-	Merged		merged = {view->statistics, oldest_running(snapshot)};
+	Merged		merged = {view->statistics, find_unseen(snapshot)};
 
 	for (int i = first; i < view->nsegments; i++)
 	{
@@ -451,7 +478,7 @@ build_anew(Snapshot snapshot)
 {
 	Rebuild		rebuild = {.total = search_products_estimate()};
 
-	rebuild.merged.resume_xid = oldest_running(snapshot);
+	rebuild.merged.unseen = find_unseen(snapshot);
 	rebuild.builder = search_builder_create(CurrentMemoryContext, &rebuild.merged.statistics);
 	search_products_scan(snapshot, sample_product, &rebuild);
 	search_builder_take_sample(rebuild.builder, &rebuild.merged.statistics);
@@ -473,7 +500,7 @@ remove_all(Snapshot snapshot)
 
 	for (int i = 0; i < count; i++)
 		search_store_remove_segment(&rows[i], snapshot);
-	changes = search_store_changes(snapshot, 0, &count);
+	changes = search_store_changes(snapshot, NULL, &count);
 	for (int i = 0; i < count; i++)
 		search_store_remove_change(&changes[i]);
 }

@@ -11,10 +11,11 @@
  * company that changes its product may not write here itself.
  *
  * Transactions tell which changes a merge has seen.  Every change carries its
- * transaction; a merge keeps the oldest transaction that was still running
- * (resume_xid), and readers begin there, past all the dead rows that an old
- * snapshot may keep.  In another cluster, after a restore, transactions have
- * other numbers: then everything is read.
+ * transaction; a merge keeps its snapshot: the first transaction that had not
+ * begun (resume_xid) and the ones before it that were running.  Readers look at
+ * the changes of these only, past all the dead rows that an old snapshot or
+ * writer may keep.  In another cluster, after a restore, transactions have other
+ * numbers: then everything is read.
  *
  * Locking contract: a merge holds ShareUpdateExclusiveLock on search_segments
  * to the end of its transaction.  It conflicts with itself and with vacuum,
@@ -62,7 +63,7 @@
 enum
 {
 	SEGMENT_ID = 1, SEGMENT_POSITION, SEGMENT_BULK, SEGMENT_DOCUMENTS, SEGMENT_SIZE,
-	SEGMENT_RESUME_XID, SEGMENT_SYSTEM, SEGMENT_CREATED_AT, SEGMENT_COLUMNS = SEGMENT_CREATED_AT
+	SEGMENT_RESUME_XID, SEGMENT_RUNNING, SEGMENT_SYSTEM, SEGMENT_CREATED_AT, SEGMENT_COLUMNS = SEGMENT_CREATED_AT
 };
 
 enum
@@ -132,6 +133,17 @@ compare_segment_rows(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* Copy the running transactions out of a segment's row. */
+static void
+read_running(SearchSegmentRow *row, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypePCopy(value);
+
+	StaticAssertStmt(sizeof(FullTransactionId) == sizeof(uint64), "xid8 is a number");
+	row->nrunning = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	row->running = (const uint64 *) ARR_DATA_PTR(array);
+}
+
 static void
 read_segment_row(SearchSegmentRow *row, TupleTableSlot *slot)
 {
@@ -143,6 +155,7 @@ read_segment_row(SearchSegmentRow *row, TupleTableSlot *slot)
 	row->size = DatumGetInt64(slot->tts_values[SEGMENT_SIZE - 1]);
 	row->resume_xid = U64FromFullTransactionId(
 		DatumGetFullTransactionId(slot->tts_values[SEGMENT_RESUME_XID - 1]));
+	read_running(row, slot->tts_values[SEGMENT_RUNNING - 1]);
 	row->system = DatumGetInt64(slot->tts_values[SEGMENT_SYSTEM - 1]);
 	row->tid = slot->tts_tid;
 }
@@ -215,33 +228,54 @@ open_index(const char *name)
 	return index_open(relid, AccessShareLock);
 }
 
+/* A growing list of changes. */
+typedef struct Changes
+{
+	SearchChangeRow *rows;
+	int			count;
+	int			allocated;
+} Changes;
+
+/* Add the changes whose transactions compare so with one. */
+static void
+scan_changes(Changes *changes, IndexScanDesc scan, TupleTableSlot *slot,
+			 StrategyNumber strategy, RegProcedure comparison, uint64 xid)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, strategy, comparison,
+				FullTransactionIdGetDatum(FullTransactionIdFromU64(xid)));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		if (changes->count == changes->allocated)
+			changes->rows = repalloc(changes->rows,
+									 (changes->allocated *= 2) * sizeof(SearchChangeRow));
+		read_change_row(&changes->rows[changes->count++], slot);
+	}
+}
+
 SearchChangeRow *
-search_store_changes(Snapshot snapshot, uint64 resume_xid, int *count)
+search_store_changes(Snapshot snapshot, const SearchSegmentRow *merged, int *count)
 {
 	Relation	rel = open_table(CHANGES_TABLE, AccessShareLock);
 	Relation	index = open_index("search_changes_pkey");
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	IndexScanDesc scan = index_beginscan(rel, index, snapshot, 1, 0);
-	int			allocated = 16;
-	SearchChangeRow *rows = palloc(allocated * sizeof(SearchChangeRow));
-	ScanKeyData key;
+	Changes		changes = {.allocated = 16};
 
-	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_XID8GE,
-				FullTransactionIdGetDatum(FullTransactionIdFromU64(resume_xid)));
-	index_rescan(scan, &key, 1, NULL, 0);
-	*count = 0;
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		if (*count == allocated)
-			rows = repalloc(rows, (allocated *= 2) * sizeof(SearchChangeRow));
-		read_change_row(&rows[(*count)++], slot);
-	}
+	changes.rows = palloc(changes.allocated * sizeof(SearchChangeRow));
+	for (int i = 0; merged != NULL && i < merged->nrunning; i++)
+		scan_changes(&changes, scan, slot, BTEqualStrategyNumber, F_XID8EQ, merged->running[i]);
+	scan_changes(&changes, scan, slot, BTGreaterEqualStrategyNumber, F_XID8GE,
+				 merged != NULL ? merged->resume_xid : 0);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
-	qsort(rows, *count, sizeof(SearchChangeRow), compare_change_rows);
-	return rows;
+	qsort(changes.rows, changes.count, sizeof(SearchChangeRow), compare_change_rows);
+	*count = changes.count;
+	return changes.rows;
 }
 
 /* Walk over a segment's blocks in their order. */
@@ -380,6 +414,18 @@ random_id(void)
 	return (int64) (id >> 1) | 1;
 }
 
+/* The running transactions of a segment's row, as an array of xid8. */
+static Datum
+running_array(const SearchSegmentRow *row)
+{
+	Datum	   *elements = palloc(Max(row->nrunning, 1) * sizeof(Datum));
+
+	for (int i = 0; i < row->nrunning; i++)
+		elements[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(row->running[i]));
+	return PointerGetDatum(construct_array(elements, row->nrunning, XID8OID, sizeof(uint64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 void
 search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 {
@@ -400,6 +446,7 @@ search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 	values[SEGMENT_SIZE - 1] = Int64GetDatum(row->size);
 	values[SEGMENT_RESUME_XID - 1] =
 		FullTransactionIdGetDatum(FullTransactionIdFromU64(row->resume_xid));
+	values[SEGMENT_RUNNING - 1] = running_array(row);
 	values[SEGMENT_SYSTEM - 1] = Int64GetDatum(row->system);
 	values[SEGMENT_CREATED_AT - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	begin_insert(&inserter, SEGMENTS_TABLE);

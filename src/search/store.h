@@ -23,7 +23,9 @@ typedef struct SearchSegmentRow
 	bool		bulk;			/* written by a transaction with its products */
 	int32		documents;
 	int64		size;			/* in bytes */
-	uint64		resume_xid;		/* changes of older transactions are in, or void */
+	uint64		resume_xid;		/* changes of older transactions are in, or void, */
+	int			nrunning;
+	const uint64 *running;		/* but for those of these; allocated with the row */
 	int64		system;			/* the cluster whose transactions these are */
 	ItemPointerData tid;
 } SearchSegmentRow;
@@ -48,8 +50,12 @@ search_change_is_of_companies(const SearchChangeRow *change)
 /* The visible segments, in the order of their positions; palloc'd array. */
 extern SearchSegmentRow *search_store_segments(Snapshot snapshot, int *count);
 
-/* The visible changes, in the order of their ids; palloc'd. */
-extern SearchChangeRow *search_store_changes(Snapshot snapshot, uint64 resume_xid, int *count);
+/*
+ * The visible changes that are not in a merged segment, in the order of their
+ * ids; merged NULL: all; palloc'd.
+ */
+extern SearchChangeRow *search_store_changes(Snapshot snapshot, const SearchSegmentRow *merged,
+											 int *count);
 
 /*
  * Take the locks that search_store_read() needs, to the end of the

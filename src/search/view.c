@@ -165,7 +165,7 @@ static void
 read_index(Reading *reading, Snapshot snapshot, bool companies)
 {
 	const SearchSegmentRow *newest;
-	uint64		resume_xid = 0;
+	bool		ours;
 
 	if (!search_store_exists())
 		ereport(ERROR,
@@ -175,9 +175,8 @@ read_index(Reading *reading, Snapshot snapshot, bool companies)
 	reading->rows = search_store_segments(snapshot, &reading->nrows);
 	newest = newest_merged(reading->rows, reading->nrows);
 	reading->built = newest != NULL;
-	if (newest != NULL && is_of_this_history(newest))
-		resume_xid = newest->resume_xid;
-	reading->changes = search_store_changes(snapshot, resume_xid, &reading->nchanges);
+	ours = newest != NULL && is_of_this_history(newest);
+	reading->changes = search_store_changes(snapshot, ours ? newest : NULL, &reading->nchanges);
 	reading->ninactive = 0;
 	reading->inactive = NULL;
 	if (companies)
