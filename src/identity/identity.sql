@@ -84,38 +84,6 @@ REVOKE ALL ON FUNCTION @extschema@.is_admin(uuid) FROM PUBLIC, anon, authenticat
 GRANT EXECUTE ON FUNCTION @extschema@.is_admin(uuid) TO authenticated, service_role;
 COMMENT ON FUNCTION @extschema@.is_admin(uuid) IS 'Is that user an admin? About others only an admin may ask';
 
-CREATE FUNCTION @extschema@.create_api_key(jsonb) RETURNS jsonb
-LANGUAGE C VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'padlock_create_api_key';
-REVOKE ALL ON FUNCTION @extschema@.create_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.create_api_key(jsonb) TO anon, authenticated, service_role;
-COMMENT ON FUNCTION @extschema@.create_api_key(jsonb) IS 'Endpoint: a company, or an admin for it, gets another API key';
-
-CREATE FUNCTION @extschema@.list_api_keys(jsonb DEFAULT '{}') RETURNS jsonb
-LANGUAGE C STABLE
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'padlock_list_api_keys';
-REVOKE ALL ON FUNCTION @extschema@.list_api_keys(jsonb) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.list_api_keys(jsonb) TO anon, authenticated, service_role;
-COMMENT ON FUNCTION @extschema@.list_api_keys(jsonb) IS 'Endpoint: the API keys that a company has and had, never their hashes';
-
-CREATE FUNCTION @extschema@.rotate_api_key(jsonb) RETURNS jsonb
-LANGUAGE C VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'padlock_rotate_api_key';
-REVOKE ALL ON FUNCTION @extschema@.rotate_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.rotate_api_key(jsonb) TO anon, authenticated, service_role;
-COMMENT ON FUNCTION @extschema@.rotate_api_key(jsonb) IS 'Endpoint: a new API key in place of one that ends after an overlap';
-
-CREATE FUNCTION @extschema@.revoke_api_key(jsonb) RETURNS jsonb
-LANGUAGE C VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'padlock_revoke_api_key';
-REVOKE ALL ON FUNCTION @extschema@.revoke_api_key(jsonb) FROM PUBLIC, anon, authenticated, service_role;
-GRANT EXECUTE ON FUNCTION @extschema@.revoke_api_key(jsonb) TO anon, authenticated, service_role;
-COMMENT ON FUNCTION @extschema@.revoke_api_key(jsonb) IS 'Endpoint: an API key ends at once';
-
 CREATE FUNCTION padlock.may_manage_user(user_id uuid) RETURNS boolean
 LANGUAGE C STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'padlock_may_manage_user';

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * api_key_sql.c
+ * api_keys.c
  *	  Endpoints that manage API keys: create, list, rotate, revoke.
  *
  * A company manages its own keys with one of them; admins and service_role
