@@ -187,6 +187,13 @@ sub key_pages
 	$other->('CREATE EXTENSION padlock');
 	$other->("SELECT padlock.init_keyring(), padlock.lock_keyring(), padlock.unlock_keyring(), padlock.encrypt('x', 'documents', '{}')");
 	my $dropped_kek = pack('H*', `$dir/unwrap $file_key @{[ $other->(q{SELECT encode(wrapped, 'hex') FROM padlock.keys}) ]}` =~ s/\s//r);
+	# another database's key of the same name is another key, until its row is copied, too
+	my $message = query(q{SELECT padlock.encrypt('copied', 'documents', '{}')});
+	my $row = query("SELECT quote_literal(wrapped) FROM padlock.keys WHERE key_id = 'documents' AND state = 'active'");
+	my $open_copy = "SELECT convert_from(padlock.decrypt('$message', '{}'), 'UTF8')";
+	my ($rc, $out, $err) = $node->psql('dropped', $open_copy);
+	like($err, qr/message could not be decrypted/, 'a message that is copied to another database does not open');
+	is($other->("BEGIN; DELETE FROM padlock.keys; INSERT INTO padlock.keys (key_id, version, state, provider, wrapped, wraps_from) VALUES ('documents', 1, 'active', 'local', $row, 0); COMMIT; $open_copy"), 'copied', 'with its key it does');
 	my $before = key_pages($postmaster);
 	query('DROP DATABASE dropped');
 	my $after = key_pages($postmaster);
