@@ -1841,6 +1841,10 @@ CREATE TABLE padlock.search_changes (
 );
 COMMENT ON TABLE padlock.search_changes IS 'padlock: products written since the search index was last merged; none: a company was switched on or off; null: all products';
 ALTER TABLE padlock.search_changes SET (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1);
+-- Searches and writers would wait for who gives the end of a table back, also where that is replayed.
+ALTER TABLE padlock.search_segments SET (vacuum_truncate = false);
+ALTER TABLE padlock.search_blocks SET (vacuum_truncate = false);
+ALTER TABLE padlock.search_changes SET (vacuum_truncate = false);
 ALTER TABLE padlock.search_segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE padlock.search_segments FORCE ROW LEVEL SECURITY;
 ALTER TABLE padlock.search_blocks ENABLE ROW LEVEL SECURITY;

@@ -348,6 +348,14 @@ SELECT count(*) AS bounds, sum(pg_temp.within(low, high)) AS found, count(*) FIL
  WHERE low <= high OR low IS NULL OR high IS NULL;
 ROLLBACK;
 
+-- A word in very many places stands where it comes first, too.
+BEGIN;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, description, coverage_details)
+SELECT '5e000000-0000-4000-8000-000000000001', name, 'auto', 1, 'A wombat burrow.', jsonb_build_object('x', repeat('wombat ', 5000))
+  FROM unnest('{Wombat burrow policy,Burrow}'::text[]) AS name;
+SELECT pg_temp.found(product_search(search_term => '"wombat burrow"')) AS wombat, product_search(search_term => '"wombat burrow"') -> 'relaxed' AS relaxed;
+ROLLBACK;
+
 -- And bytes that are not as they were written, wherever: an error, no crash.
 CREATE FUNCTION pg_temp.damage(place integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

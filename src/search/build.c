@@ -236,24 +236,43 @@ link_token(SearchBuilder *builder, uint32 term, uint32 token)
 	builder->last_tokens[term] = token + 1;
 }
 
-/* Append the places of a term of the document at hand. */
+/* Where a token stands; its word may have the same lexeme twice. */
+static inline uint16
+place_of(const SearchDocument *document, uint32 token)
+{
+	return document->tokens[token - 1].position;
+}
+
+/* In how many places the term stands whose last token is given. */
+static int
+count_distinct(const SearchBuilder *builder, const SearchDocument *document, uint32 token)
+{
+	int			count = 1;
+
+	for (uint32 before; (before = builder->previous_tokens[token - 1]) > 0; token = before)
+		count += place_of(document, before) != place_of(document, token);
+	return count;
+}
+
+/* Append the first places of a term of the document at hand. */
 static void
 add_places(SearchBuilder *builder, const SearchDocument *document, uint32 term)
 {
 	uint16		places[SEARCH_MAX_PLACES];
-	int			first = SEARCH_MAX_PLACES;
 	uint32		token = builder->last_tokens[term];
+	int			count = count_distinct(builder, document, token);
 
 	builder->last_tokens[term] = 0;
-	for (; token > 0 && first > 0; token = builder->previous_tokens[token - 1])
+	for (int i = count - 1; token > 0; token = builder->previous_tokens[token - 1])
 	{
-		uint16		place = document->tokens[token - 1].position;
+		uint32		before = builder->previous_tokens[token - 1];
 
-		/* a word may have one lexeme twice */
-		if (first == SEARCH_MAX_PLACES || places[first] != place)
-			places[--first] = place;
+		if (i < SEARCH_MAX_PLACES)
+			places[i] = place_of(document, token);
+		if (before > 0 && place_of(document, before) != place_of(document, token))
+			i--;
 	}
-	search_places_encode(&builder->places, places + first, SEARCH_MAX_PLACES - first);
+	search_places_encode(&builder->places, places, Min(count, SEARCH_MAX_PLACES));
 }
 
 /* Turn the frequencies of the document at hand into postings. */

@@ -326,11 +326,15 @@ padlock_search_note_changes(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	check_trigger(fcinfo);
+	/* as a rule the trigger of the statement notes all of its rows at once */
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+		!is_out_of_hearing(fcinfo->flinfo, trigger->tg_relation))
+		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		search_changes_add(NULL, 0);
 	else if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		note_statement(trigger);
-	else if (is_out_of_hearing(fcinfo->flinfo, trigger->tg_relation))
+	else
 		note_row(trigger);
 	if (wrote_changes)
 		search_merge_if_behind();

@@ -249,6 +249,8 @@ SELECT has_table('public', 'audit_logs_default', 'and one for all other months')
 
 -- Row security, everywhere; the API keys have no policy, so nobody passes.
 SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind IN (''r'', ''p'') AND NOT (relrowsecurity AND relforcerowsecurity)', 'row security is on and forced for each table');
+SELECT is_empty('SELECT oid::regclass FROM ours WHERE name IN (''search_segments'', ''search_blocks'', ''search_changes'') AND NOT coalesce((SELECT reloptions FROM pg_class c WHERE c.oid = ours.oid)::text ~ ''vacuum_truncate=false'', false)',
+    'vacuum never locks the tables of the search index against searches');
 SELECT is_empty('SELECT oid::regclass FROM ours WHERE relkind = ''v'' AND NOT coalesce((SELECT reloptions FROM pg_class c WHERE c.oid = ours.oid)::text ~ ''security_invoker=(true|on)'', false)
                   AND name NOT IN (''job_queue'', ''job_progress'')',
                 'each view asks as its caller, but for those over tables that nobody may read');

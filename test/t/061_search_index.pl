@@ -166,7 +166,8 @@ for my $what ('search_merge', 'search_rebuild')
 	$session->{run}->kill_kill;
 	is(differences(), '', 'which never happened');
 	is(query($oracle), '', 'and nothing is missing');
-	is(query("SELECT count(padlock.$what())"), 1, 'the next one works');
+	query('SELECT add(0)') if $what eq 'search_merge';
+	like(query("SELECT padlock.$what()"), qr/^(t|\d+)$/, 'the next one works');
 	is(differences(), '', 'and is right');
 }
 
