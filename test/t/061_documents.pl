@@ -120,6 +120,15 @@ is(gateway($node, { user => $maya }, "SELECT document_text('$put') LIKE '%Xq7Mar
 is(gateway($node, { user => $noah }, "SELECT document_text('$put')")->{status}, 404, 'and by nobody else');
 is(query("SELECT (result - 'characters')::text FROM job_queue WHERE job_type = 'pdf_extraction'"), '{"pages": 3, "truncated": false}', 'the job does not tell the title');
 
+# The worker that had content and text in its hands wiped them.
+my $worker_memory = memory_of(query("SELECT pid FROM padlock.worker_status() WHERE state IN ('idle', 'busy')"));
+SKIP:
+{
+	skip('the memory of another process cannot be read here', 2) unless length($worker_memory // '');
+	like($worker_memory, qr/pdf_extraction/, "the worker's memory is read");
+	is(() = $worker_memory =~ /\Q$marker\E/g, 0, 'and holds nothing of the PDF');
+}
+
 # By URL: pending until a worker has fetched and sealed it.
 is(bound($maya, 'SELECT document_upload(:body::jsonb)',
 		body => qq({"title": "url", "encrypt": true, "document_type": "policy", "file_url": "$site->{url}/policy.pdf"})), '', 'an upload by URL');

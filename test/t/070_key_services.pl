@@ -254,22 +254,6 @@ is(query("SELECT string_agg(version || ' ' || state, ', ' ORDER BY key_id, versi
 query("INSERT INTO sealed SELECT k || '2', padlock.encrypt(convert_to('second of ' || k, 'UTF8'), k, '{\"a\": \"b\"}') FROM unnest(ARRAY['aws_kms', 'google_kms', 'vault']) k");
 
 # A request that is not made, for want of credentials, leaves no key in the worker's memory.
-sub memory_of
-{
-	my ($process) = @_;
-	my $all = '';
-	open(my $memory, '<:raw', "/proc/$process/mem") or return undef;
-
-	foreach my $line (split /\n/, slurp_file("/proc/$process/maps"))
-	{
-		my ($from, $to) = $line =~ /^([0-9a-f]+)-([0-9a-f]+) rw-p/ or next;
-		my $bytes;
-
-		sysseek($memory, hex $from, 0);
-		$all .= $bytes if sysread($memory, $bytes, hex($to) - hex($from));
-	}
-	return $all;
-}
 sub no_secrets_in_memory
 {
 	my ($name) = @_;

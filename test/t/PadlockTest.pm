@@ -23,7 +23,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_cluster padlock_conf start_site stop_site gateway rpc
   become claims sql_literal wait_for fill api_key one_time_token table_sums schema_dump is_text
-  crc32c);
+  crc32c memory_of);
 
 my $json = JSON::PP->new->canonical->utf8(0);
 
@@ -286,6 +286,24 @@ sub fill
 		DELETE FROM insurance_products WHERE product_code = 'O-1';
 	});
 	return \%id;
+}
+
+# What a process has in private memory, as far as it can be read; undef when it cannot.
+sub memory_of
+{
+	my ($process) = @_;
+	my $all = '';
+
+	open(my $memory, '<:raw', "/proc/$process/mem") or return undef;
+	foreach my $line (split /\n/, PostgreSQL::Test::Utils::slurp_file("/proc/$process/maps"))
+	{
+		my ($from, $to) = $line =~ /^([0-9a-f]+)-([0-9a-f]+) rw-p/ or next;
+		my $bytes;
+
+		sysseek($memory, hex $from, 0);
+		$all .= $bytes if sysread($memory, $bytes, hex($to) - hex($from));
+	}
+	return $all;
 }
 
 # Serve a folder (default: the fixture insurer) on loopback; a hash with url,
