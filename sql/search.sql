@@ -374,7 +374,20 @@ SELECT pg_temp.damage(place) AS answer, count(*) FROM generate_series(0, 4000, 1
 BEGIN;
 UPDATE padlock.search_blocks SET segment = 4, data = CASE WHEN number = 0 THEN set_byte(data, 0, ascii('4')) ELSE data END;
 UPDATE padlock.search_segments SET id = 4;
+SAVEPOINT other_version;
 SELECT product_search(search_term => 'cover');
+ROLLBACK TO other_version;
+-- Writers go on, also where they merge, and the next merge of all builds the index anew.
+DO $$ BEGIN
+    FOR i IN 1 .. 1100 LOOP
+        INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+        VALUES ('5e000000-0000-4000-8000-000000000001', 'Ocelot ' || i, 'other', i);
+    END LOOP;
+END $$;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'Ocelot ' || i, 'other', i FROM generate_series(1, 2001) AS i;
+SELECT padlock.search_merge();
+SELECT product_search(search_term => 'ocelot') #>> '{pagination,total_items}' AS ocelots, differences FROM padlock.search_check();
 ROLLBACK;
 SELECT product_search(search_term => 'cover') #>> '{pagination,total_items}' AS total;
 \set VERBOSITY terse

@@ -204,10 +204,8 @@ number_documents(Check *check)
 static void
 build_expected(Check *check, const uint64 *live)
 {
-	SearchStatistics statistics = {check->found->statistics_documents};
+	SearchStatistics statistics = search_segment_statistics(check->found);
 
-	memcpy(statistics.average_length, check->found->average_length,
-		   sizeof(statistics.average_length));
 	search_builder_restart(check->builder, &statistics);
 	read_rows(check, live);
 	check->expected = search_builder_finish(check->builder, NULL, 0);

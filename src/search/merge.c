@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "search/build.h"
@@ -180,20 +181,6 @@ choose_first(const SearchView *view, int64 most)
 		documents += living;
 	}
 	return first;
-}
-
-/* Were all segments made with the same statistics? */
-static bool
-has_one_statistics(const SearchView *view)
-{
-	for (int i = 0; i < view->nrows; i++)
-	{
-		if (memcmp(view->segments[i].segment->average_length, view->statistics.average_length,
-				   sizeof(view->statistics.average_length)) != 0 &&
-			view->segments[i].segment->ndocuments > 0)
-			return false;
-	}
-	return true;
 }
 
 /* Has the collection grown past what its statistics were taken of? */
@@ -537,23 +524,81 @@ has_news(const SearchView *view, int first)
 		(view->nrows > 0 && view->rows[view->nrows - 1].bulk) || first < view->nrows - 1;
 }
 
+/* Have all segments in memory. */
+static void
+read_segments(Snapshot snapshot)
+{
+	int			count;
+	SearchSegmentRow *rows = search_store_segments(snapshot, &count);
+
+	for (int i = 0; i < count; i++)
+		(void) search_cache_acquire(&rows[i], snapshot);
+	search_cache_release();
+	pfree(rows);
+}
+
+/*
+ * What is wrong with the segments' bytes, or NULL: that they are damaged or of
+ * another version.  A subtransaction takes the error.
+ */
+static ErrorData *
+find_damage(Snapshot snapshot)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile damage = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		read_segments(snapshot);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		damage = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (damage != NULL && damage->sqlerrcode != ERRCODE_DATA_CORRUPTED)
+		ReThrowError(damage);
+	return damage;
+}
+
+/*
+ * What a merge of all begins with, or NULL when the index has to be built anew:
+ * there is none, it cannot be read, or its segments do not fit together.
+ */
+static SearchView *
+view_to_merge(Snapshot snapshot)
+{
+	ErrorData  *damage;
+
+	if (!search_is_built(snapshot))
+		return NULL;
+	damage = find_damage(snapshot);
+	if (damage == NULL)
+		return search_view_for_merge(snapshot);
+	ereport(LOG,
+			(errmsg("padlock: the search index is built anew: %s", damage->message)));
+	return NULL;
+}
+
 /* Merge under the lock, with the active snapshot, all that there is. */
 static bool
 merge_all(void)
 {
-	SearchView *view;
-	int			first;
+	SearchView *view = view_to_merge(GetActiveSnapshot());
+	int			first = view != NULL ? choose_first(view, PG_INT64_MAX) : 0;
 
-	if (!search_is_built(GetActiveSnapshot()))
-	{
-		(void) rebuild_locked();
-		return true;
-	}
-	view = search_view_make(GetActiveSnapshot(), false);
-	first = choose_first(view, PG_INT64_MAX);
-	if (!has_news(view, first))
+	if (view != NULL && !has_news(view, first))
 		return false;
-	if (!has_one_statistics(view) || has_outgrown(view))
+	if (view == NULL || has_outgrown(view))
 	{
 		(void) rebuild_locked();
 		return true;
@@ -563,16 +608,20 @@ merge_all(void)
 	return true;
 }
 
-/* Merge under the lock, with the active snapshot, into so many products at most. */
+/*
+ * Merge under the lock, with the active snapshot, into so many products at most.
+ * What takes a rebuild is left to others: a writer would wait for it, and does
+ * not fail for what is wrong with the index.
+ */
 static bool
 merge_step(int64 most)
 {
 	SearchView *view;
 
-	if (!search_is_built(GetActiveSnapshot()))
+	if (!search_is_built(GetActiveSnapshot()) || find_damage(GetActiveSnapshot()) != NULL)
 		return false;
-	view = search_view_make(GetActiveSnapshot(), false);
-	if (!has_one_statistics(view))
+	view = search_view_for_merge(GetActiveSnapshot());
+	if (view == NULL)
 		return false;
 	replace(view, choose_first(view, most));
 	return true;

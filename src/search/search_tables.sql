@@ -9,6 +9,8 @@ CREATE TABLE padlock.search_segments (
     resume_xid xid8 NOT NULL,
     running xid8[] NOT NULL,
     system bigint NOT NULL,
+    statistics_documents bigint NOT NULL,
+    average_lengths real[] NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE padlock.search_segments IS 'padlock: the pieces of the search index; never changed, only added and removed';

@@ -55,6 +55,15 @@ search_segment_check(const SearchSegment *segment, uint64 size)
 			 errhint("Run SELECT padlock.search_rebuild().")));
 }
 
+SearchStatistics
+search_segment_statistics(const SearchSegment *segment)
+{
+	SearchStatistics statistics = {segment->statistics_documents};
+
+	memcpy(statistics.average_length, segment->average_length, sizeof(statistics.average_length));
+	return statistics;
+}
+
 uint32
 search_segment_lower_bound(const SearchSegment *segment, const char *term, int length)
 {

@@ -134,6 +134,9 @@ typedef struct SearchStatistics
 	float		average_length[SEARCH_FIELDS];
 } SearchStatistics;
 
+/* Those that a segment was made with. */
+extern SearchStatistics search_segment_statistics(const SearchSegment *segment);
+
 #define SEARCH_SECTION(segment, section, type) \
 	((const type *) ((const char *) (segment) + (segment)->sections[section]))
 

@@ -63,7 +63,8 @@
 enum
 {
 	SEGMENT_ID = 1, SEGMENT_POSITION, SEGMENT_BULK, SEGMENT_DOCUMENTS, SEGMENT_SIZE,
-	SEGMENT_RESUME_XID, SEGMENT_RUNNING, SEGMENT_SYSTEM, SEGMENT_CREATED_AT, SEGMENT_COLUMNS = SEGMENT_CREATED_AT
+	SEGMENT_RESUME_XID, SEGMENT_RUNNING, SEGMENT_SYSTEM, SEGMENT_STATISTICS_DOCUMENTS,
+	SEGMENT_AVERAGE_LENGTHS, SEGMENT_CREATED_AT, SEGMENT_COLUMNS = SEGMENT_CREATED_AT
 };
 
 enum
@@ -144,6 +145,20 @@ read_running(SearchSegmentRow *row, Datum value)
 	row->running = (const uint64 *) ARR_DATA_PTR(array);
 }
 
+/* Copy the statistics out of a segment's row; what another version wrote is none. */
+static void
+read_statistics(SearchStatistics *statistics, Datum documents, Datum averages)
+{
+	ArrayType  *array = DatumGetArrayTypeP(averages);
+
+	memset(statistics, 0, sizeof(SearchStatistics));
+	if (ARR_ELEMTYPE(array) != FLOAT4OID || ARR_HASNULL(array) ||
+		ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != SEARCH_FIELDS)
+		return;
+	statistics->documents = (uint32) DatumGetInt64(documents);
+	memcpy(statistics->average_length, ARR_DATA_PTR(array), sizeof(statistics->average_length));
+}
+
 static void
 read_segment_row(SearchSegmentRow *row, TupleTableSlot *slot)
 {
@@ -157,6 +172,8 @@ read_segment_row(SearchSegmentRow *row, TupleTableSlot *slot)
 		DatumGetFullTransactionId(slot->tts_values[SEGMENT_RESUME_XID - 1]));
 	read_running(row, slot->tts_values[SEGMENT_RUNNING - 1]);
 	row->system = DatumGetInt64(slot->tts_values[SEGMENT_SYSTEM - 1]);
+	read_statistics(&row->statistics, slot->tts_values[SEGMENT_STATISTICS_DOCUMENTS - 1],
+					slot->tts_values[SEGMENT_AVERAGE_LENGTHS - 1]);
 	row->tid = slot->tts_tid;
 }
 
@@ -426,6 +443,18 @@ running_array(const SearchSegmentRow *row)
 										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+/* The average lengths of a segment's row, as an array of real. */
+static Datum
+averages_array(const SearchSegmentRow *row)
+{
+	Datum		elements[SEARCH_FIELDS];
+
+	for (int i = 0; i < SEARCH_FIELDS; i++)
+		elements[i] = Float4GetDatum(row->statistics.average_length[i]);
+	return PointerGetDatum(construct_array(elements, SEARCH_FIELDS, FLOAT4OID, sizeof(float4),
+										   true, TYPALIGN_INT));
+}
+
 void
 search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 {
@@ -437,6 +466,7 @@ search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 	row->documents = segment->ndocuments;
 	row->size = segment->size;
 	row->system = search_store_system();
+	row->statistics = search_segment_statistics(segment);
 	search_segment_seal(segment);
 	write_blocks(row->id, (const char *) segment, segment->size);
 	values[SEGMENT_ID - 1] = Int64GetDatum(row->id);
@@ -448,6 +478,8 @@ search_store_write(SearchSegmentRow *row, SearchSegment *segment)
 		FullTransactionIdGetDatum(FullTransactionIdFromU64(row->resume_xid));
 	values[SEGMENT_RUNNING - 1] = running_array(row);
 	values[SEGMENT_SYSTEM - 1] = Int64GetDatum(row->system);
+	values[SEGMENT_STATISTICS_DOCUMENTS - 1] = Int64GetDatum(row->statistics.documents);
+	values[SEGMENT_AVERAGE_LENGTHS - 1] = averages_array(row);
 	values[SEGMENT_CREATED_AT - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	begin_insert(&inserter, SEGMENTS_TABLE);
 	insert_row(&inserter, values, nulls);

@@ -27,6 +27,7 @@ typedef struct SearchSegmentRow
 	int			nrunning;
 	const uint64 *running;		/* but for those of these; allocated with the row */
 	int64		system;			/* the cluster whose transactions these are */
+	SearchStatistics statistics;	/* that it was made with: known without reading it */
 	ItemPointerData tid;
 } SearchSegmentRow;
 
@@ -66,7 +67,10 @@ extern void search_store_lock_blocks(void);
 /* Read a segment's bytes into memory of row->size bytes. */
 extern void search_store_read(const SearchSegmentRow *row, Snapshot snapshot, void *memory);
 
-/* Seal and write a segment; fills in row's id, documents, size and system. */
+/*
+ * Seal and write a segment; fills in row's id, documents, size, system and
+ * statistics.
+ */
 extern void search_store_write(SearchSegmentRow *row, SearchSegment *segment);
 
 /* Remove a segment, its blocks and a change; a row is removed once only. */

@@ -426,22 +426,14 @@ acquire_segments(SearchView *view, Snapshot snapshot)
 		view->segments[i].segment = search_cache_acquire(&view->rows[i], snapshot);
 }
 
-static void
-copy_statistics(SearchStatistics *statistics, const SearchSegment *segment)
-{
-	statistics->documents = segment->statistics_documents;
-	memcpy(statistics->average_length, segment->average_length,
-		   sizeof(statistics->average_length));
-}
-
 /* New segments are made with the statistics of the newest merged one. */
-static void
-set_statistics(SearchView *view)
+static SearchStatistics
+statistics_of(const SearchSegmentRow *rows, int nrows)
 {
-	const SearchSegmentRow *newest = newest_merged(view->rows, view->nrows);
+	const SearchSegmentRow *newest = newest_merged(rows, nrows);
+	SearchStatistics none = {0};
 
-	if (newest != NULL)
-		copy_statistics(&view->statistics, view->segments[newest - view->rows].segment);
+	return newest != NULL ? newest->statistics : none;
 }
 
 /* Put a view together in the current context. */
@@ -458,7 +450,7 @@ assemble(const Reading *reading, Snapshot snapshot)
 	view->changes = reading->changes;
 	view->segments = palloc0((view->nrows + 1) * sizeof(SearchViewSegment));
 	acquire_segments(view, snapshot);
-	set_statistics(view);
+	view->statistics = statistics_of(view->rows, view->nrows);
 	collect_touched(view, reading);
 	view->nsegments = view->nrows + 1;
 	if (reading->built)
@@ -482,18 +474,38 @@ search_view_make(Snapshot snapshot, bool companies)
 	return assemble(&reading, snapshot);
 }
 
+/* Were all segments made with the same statistics? */
+static bool
+has_one_statistics(const Reading *reading)
+{
+	SearchStatistics statistics = statistics_of(reading->rows, reading->nrows);
+
+	for (int i = 0; i < reading->nrows; i++)
+	{
+		if (reading->rows[i].documents > 0 &&
+			memcmp(reading->rows[i].statistics.average_length, statistics.average_length,
+				   sizeof(statistics.average_length)) != 0)
+			return false;
+	}
+	return true;
+}
+
+SearchView *
+search_view_for_merge(Snapshot snapshot)
+{
+	Reading		reading;
+
+	read_index(&reading, snapshot, false);
+	return has_one_statistics(&reading) ? assemble(&reading, snapshot) : NULL;
+}
+
 SearchStatistics
 search_current_statistics(Snapshot snapshot)
 {
 	int			count;
 	SearchSegmentRow *rows = search_store_segments(snapshot, &count);
-	const SearchSegmentRow *newest = newest_merged(rows, count);
-	SearchStatistics statistics = {0};
 
-	if (newest != NULL)
-		copy_statistics(&statistics, search_cache_acquire(newest, snapshot));
-	search_cache_release();
-	return statistics;
+	return statistics_of(rows, count);
 }
 
 bool

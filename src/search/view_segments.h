@@ -41,6 +41,12 @@ struct SearchView
  */
 extern SearchView *search_view_make(Snapshot snapshot, bool companies);
 
+/*
+ * The same for a merge, with all companies' products; NULL, before any segment
+ * is read, when they were not all made with the same statistics.
+ */
+extern SearchView *search_view_for_merge(Snapshot snapshot);
+
 /* Does the snapshot see a segment that a merge or rebuild has made? */
 extern bool search_is_built(Snapshot snapshot);
 

@@ -196,7 +196,8 @@ maintain_search(MemoryContext context)
 	PG_END_TRY();
 	if (error != NULL)
 		ereport(LOG, (errmsg("padlock: the search index could not be merged: %s",
-							 error->message)));
+							 error->message),
+					  error->hint != NULL ? errhint("%s", error->hint) : 0));
 	return wait;
 }
 
