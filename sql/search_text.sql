@@ -73,6 +73,14 @@ SELECT found('moggy');
 UPDATE search_synonyms SET words = ARRAY['moggy', 'vet fees'] WHERE 'moggy' = ANY (words);
 SELECT found('moggy');
 DELETE FROM search_synonyms WHERE 'moggy' = ANY (words);
+-- expressions of a row that begin alike, before and after the word itself
+INSERT INTO search_synonyms (words) VALUES (ARRAY['moggy', 'vet bills', 'vet fees', 'kitten', 'vet']), (ARRAY['tabby', 'kitten fees', 'kitten', 'vet', 'vet fees']);
+SELECT found('moggy'), found('tabby');
+UPDATE search_synonyms SET words = array_remove(words, 'vet') WHERE words && '{moggy,tabby}';
+SELECT found('moggy'), found('tabby');
+UPDATE search_synonyms SET words = ARRAY['moggy', 'dog bills', 'dog fees'] WHERE 'moggy' = ANY (words);
+SELECT found('moggy');
+DELETE FROM search_synonyms WHERE words && '{moggy,tabby}';
 \set VERBOSITY default
 INSERT INTO search_synonyms (words) VALUES (ARRAY['alone']);
 INSERT INTO search_synonyms (words) VALUES (ARRAY['one', NULL]);

@@ -211,7 +211,7 @@ search_add_use(SearchGroup *group, const char *term, int length, float weight,
 	for (int i = 0; i < group->nterms; i++)
 	{
 		use = &group->terms[i];
-		if (use->length == length && memcmp(use->term, term, length) == 0)
+		if (use->also == NULL && use->length == length && memcmp(use->term, term, length) == 0)
 			return NULL;
 	}
 	use = &group->terms[group->nterms++];
@@ -223,14 +223,40 @@ search_add_use(SearchGroup *group, const char *term, int length, float weight,
 	return use;
 }
 
+/*
+ * Does a group have a use that asks for no other words than an expression, so
+ * that it finds all that the expression finds?
+ */
+static bool
+is_covered(const SearchGroup *group, const Expression *expression)
+{
+	for (int i = 0; i < group->nterms; i++)
+	{
+		const SearchTermUse *use = &group->terms[i];
+		int			same = 0;
+
+		while (use != NULL && same < expression->nterms &&
+			   strcmp(use->term, expression->terms[same]) == 0)
+		{
+			use = use->also;
+			same++;
+		}
+		if (use == NULL)
+			return true;
+	}
+	return false;
+}
+
 /* Add an expression to a group; its first word carries the others along. */
 static void
 add_expression(SearchGroup *group, const Expression *expression, float weight)
 {
 	const char *first = expression->terms[0];
-	SearchTermUse *use = search_add_use(group, first, strlen(first), weight,
-										SEARCH_MATCH_SYNONYM);
+	SearchTermUse *use;
 
+	if (is_covered(group, expression))
+		return;
+	use = search_add_use(group, first, strlen(first), weight, SEARCH_MATCH_SYNONYM);
 	for (int i = 1; use != NULL && i < expression->nterms; i++)
 	{
 		use->also = palloc(sizeof(SearchTermUse));

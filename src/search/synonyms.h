@@ -16,7 +16,7 @@
 
 /*
  * Add a use of a term to a group and return it; NULL when the group has the
- * term already, with or without others beside it, or is full.
+ * term already, without others beside it, or is full.
  */
 extern SearchTermUse *search_add_use(SearchGroup *group, const char *term, int length,
 									 float weight, SearchMatchKind kind);
