@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
+#include "search/bits.h"
 #include "search/score.h"
 
 /* Hits before the page from which on counting pays. */
@@ -33,6 +34,7 @@
 /* The coarse keys that a page lies in, and how many hits come before them. */
 typedef struct Window
 {
+	uint16	  **keys;			/* by segment: of each match; NULL: the page may lie anywhere */
 	uint32		first;
 	uint32		last;
 	uint64		before;
@@ -78,30 +80,41 @@ coarse_key(const SearchPlan *plan, const SearchSegment *segment, uint32 document
 	return (uint32) (plan->ascending ? key : COARSE_KEYS - 1 - key);
 }
 
-static void
+/* Count the coarse keys of a segment's matches; returns them by document. */
+static uint16 *
 count_keys(const SearchPlan *plan, const SearchSegment *segment, const uint64 *matches,
 		   uint32 *counts)
 {
-	for (uint32 i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
+	uint32		nwords = SEARCH_WORDS(segment->ndocuments);
+	uint16	   *keys = palloc_extended((Size) nwords * 64 * sizeof(uint16), MCXT_ALLOC_HUGE);
+
+	for (uint32 i = 0; i < nwords; i++)
 	{
 		for (uint64 word = matches[i]; word != 0; word &= word - 1)
-			counts[coarse_key(plan, segment, i * 64 + pg_rightmost_one_pos64(word))]++;
+		{
+			uint32		document = i * 64 + pg_rightmost_one_pos64(word);
+
+			keys[document] = coarse_key(plan, segment, document);
+			counts[keys[document]]++;
+		}
 	}
+	return keys;
 }
 
 /* Where the page lies. */
 static Window
 find_window(const SearchView *view, const SearchPlan *plan, uint64 **matches)
 {
-	Window		window = {0, COARSE_KEYS - 1, 0};
+	Window		window = {NULL, 0, COARSE_KEYS - 1, 0};
 	uint64		through = 0;	/* hits up to the key at hand */
 	uint32	   *counts;
 
 	if (plan->has_cursor || plan->offset < DEEP_OFFSET)
 		return window;
+	window.keys = palloc(view->nsegments * sizeof(uint16 *));
 	counts = palloc0(COARSE_KEYS * sizeof(uint32));
 	for (int i = 0; i < view->nsegments; i++)
-		count_keys(plan, view->segments[i].segment, matches[i], counts);
+		window.keys[i] = count_keys(plan, view->segments[i].segment, matches[i], counts);
 	while (window.first < window.last && through + counts[window.first] <= plan->offset)
 		through += counts[window.first++];
 	window.before = through;
@@ -113,32 +126,40 @@ find_window(const SearchView *view, const SearchPlan *plan, uint64 **matches)
 	return window;
 }
 
+/* A bit for each of 64 coarse keys that lies in a window. */
+SEARCH_VECTORIZED static uint64
+bits_of_keys(const uint16 *keys, uint16 first, uint16 last)
+{
+	uint8		within[64];
+
+	for (int i = 0; i < 64; i++)
+		within[i] = (keys[i] >= first) & (keys[i] <= last);
+	return search_bits_of_bytes(within);
+}
+
 /* Offer a segment's matches within the window to the collector. */
 static void
 offer_matches(SearchCollector *collector, const SearchSegment *segment, int place,
 			  const uint64 *matches, const Window *window)
 {
 	const SearchPlan *plan = collector->plan;
-	bool		narrow = window->first > 0 || window->last < COARSE_KEYS - 1;
 	bool		in_order = plan->order == SEARCH_ORDER_POPULARITY && !plan->ascending &&
 		!plan->has_cursor;
 	uint64		offered = 0;
 
 	for (uint32 i = 0; i < SEARCH_WORDS(segment->ndocuments); i++)
 	{
+		uint64		word = matches[i];
+
 		if (in_order && offered >= collector->wanted)
 			return;
-		for (uint64 word = matches[i]; word != 0; word &= word - 1)
+		/* what is no match has no key, and no bit in word */
+		if (word != 0 && window->keys != NULL)
+			word &= bits_of_keys(window->keys[place] + i * 64, window->first, window->last);
+		for (; word != 0; word &= word - 1)
 		{
 			SearchHit	hit = {.document = i * 64 + pg_rightmost_one_pos64(word),.segment = place};
 
-			if (narrow)
-			{
-				uint32		coarse = coarse_key(plan, segment, hit.document);
-
-				if (coarse < window->first || coarse > window->last)
-					continue;
-			}
 			hit.key = column_key(plan, segment, hit.document);
 			if (plan->ascending)
 				hit.key = -hit.key;

@@ -429,7 +429,8 @@ offer(Run *run, uint32 document, float score)
 {
 	SearchHit	hit = {run->plan->ascending ? -score : score, score, document, run->place};
 
-	search_collector_add(run->collector, &hit);
+	if (!run->collector->full || hit.key >= run->collector->worst.key)
+		search_collector_add(run->collector, &hit);
 }
 
 /* Of the documents of a word, which begins at a place, those that the collector may want. */
