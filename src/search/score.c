@@ -77,7 +77,7 @@ typedef struct Run
 	uint64	   *matches;		/* NULL: not kept */
 	SearchCoded coded;
 	float		largest_factor;	/* of a score for how many groups match */
-	float		largest_boost;
+	float		largest_boost;	/* in the chunk at hand, and a little more */
 	const float *popularity;	/* parts of the boost */
 	const float *freshness;
 	int			today;
@@ -423,6 +423,16 @@ boost(const Run *run, uint32 document)
 		run->freshness[Max(0, Min(age, FRESHNESS_DAYS - 1))];
 }
 
+/* The largest boost there can be in a chunk: its first document is the most popular. */
+static float
+largest_boost(const Run *run, uint32 chunk)
+{
+	const uint8 *popularity = SEARCH_SECTION(run->segment, SECTION_POPULARITY, uint8);
+
+	return (1.0f + run->popularity[popularity[chunk << SEARCH_CHUNK_BITS]] + run->freshness[0]) *
+		ROUNDING_MARGIN;
+}
+
 /* Offer a document to the collector by its score. */
 static void
 offer(Run *run, uint32 document, float score)
@@ -578,9 +588,11 @@ find_several(Run *run, uint32 chunk, float bound, uint64 *words)
 static void
 run_chunk(Run *run, uint32 chunk)
 {
-	float		bound = run->plan->query != NULL ? chunk_bound(run, chunk) : 0;
 	uint64		words[SEARCH_CHUNK_WORDS];
+	float		bound;
 
+	run->largest_boost = largest_boost(run, chunk);
+	bound = run->plan->query != NULL ? chunk_bound(run, chunk) : 0;
 	if (run->plan->query == NULL)
 	{
 		memset(words, 0xFF, sizeof(words));
@@ -663,8 +675,6 @@ search_run(const SearchView *view, const SearchPlan *plan, SearchResult *result)
 	if (plan->order == SEARCH_ORDER_RELEVANCE)
 		search_collector_start(&collector, view, plan, 0);
 	make_boosts(&run->popularity, &run->freshness);
-	run->largest_boost = (float) (1.0 + search_popularity_boost + search_freshness_boost) *
-		ROUNDING_MARGIN;
 	run->view = view;
 	run->plan = plan;
 	run->collector = &collector;
