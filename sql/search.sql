@@ -187,6 +187,26 @@ SELECT product_search(search_term => 'ferry', per_page => '5') #>> '{products,0,
        product_search(search_term => 'ferry') #>> '{pagination,total_items}' AS total;
 ROLLBACK;
 
+-- Statements of many products in one transaction, each about those before it,
+-- and a change of one.
+BEGIN;
+CREATE FUNCTION pg_temp.vehicles() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(product_search(search_term => term) #>> '{pagination,total_items}', ' ') FROM unnest(ARRAY['ferry', 'tram', 'zeppelin']) AS term $$;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'Ferry', 'other', n FROM generate_series(1, 2100) AS n;
+UPDATE insurance_products SET product_name = 'Tram' WHERE product_name = 'Ferry' AND premium_amount <= 2050;
+SELECT pg_temp.vehicles();
+DELETE FROM insurance_products WHERE product_name IN ('Ferry', 'Tram') AND premium_amount < 2100 AND premium_amount <> 7;
+UPDATE insurance_products SET product_name = 'Zeppelin' WHERE premium_amount = 7 AND product_name = 'Tram';
+SELECT pg_temp.vehicles(), differences FROM padlock.search_check();
+UPDATE insurance_products SET product_name = 'Ferry' WHERE product_name = 'Zeppelin';
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'Zeppelin', 'other', n FROM generate_series(1, 2001) AS n;
+SELECT pg_temp.vehicles(), differences FROM padlock.search_check();
+SELECT padlock.search_merge();
+SELECT pg_temp.vehicles(), differences FROM padlock.search_check();
+ROLLBACK;
+
 -- As many companies are off as before, but others.
 BEGIN;
 SELECT pg_temp.found(product_search(search_term => 'gold')) AS gold, product_search(search_term => 'hidden') #>> '{pagination,total_items}' AS hidden;

@@ -17,7 +17,7 @@
  * writes its products; it is newer than every merged segment that is visible
  * beside it, since a merge that had seen it would have removed it.  Of two
  * bulk segments the one with the higher position is right: it was written
- * while its transaction held the product's row lock.
+ * while its transaction held the product's row lock.  (living.c)
  *
  * What has been put together is kept for this session's next search, which
  * compares what it reads with what it was made of.
@@ -326,98 +326,6 @@ search_build_all(Snapshot snapshot, const SearchStatistics *statistics)
 	return segment;
 }
 
-uint64 *
-search_all_alive(const SearchSegment *segment)
-{
-	Size		nwords = SEARCH_BITMAP_WORDS(segment->ndocuments);
-	uint64	   *live = palloc0(Max(nwords, 1) * sizeof(uint64));
-
-	memset(live, 0xff, segment->ndocuments / 64 * sizeof(uint64));
-	if (segment->ndocuments % 64 != 0)
-		live[segment->ndocuments / 64] = (UINT64CONST(1) << (segment->ndocuments % 64)) - 1;
-	return live;
-}
-
-static inline void
-kill_document(uint64 *live, uint32 document)
-{
-	live[document / 64] &= ~(UINT64CONST(1) << (document % 64));
-}
-
-/* Kill what a newer merged segment says of an older one. */
-static void
-apply_kills(uint64 *live, int64 id, const SearchSegment *newer)
-{
-	const SearchKill *kills = SEARCH_SECTION(newer, SECTION_KILLS, SearchKill);
-
-	for (uint32 i = 0; i < newer->nkills; i++)
-	{
-		if (kills[i].segment == id)
-			kill_document(live, kills[i].document);
-	}
-}
-
-/* Kill products in a segment. */
-static void
-kill_ids(uint64 *live, const SearchSegment *segment, const pg_uuid_t *ids, uint32 count)
-{
-	for (uint32 i = 0; i < count; i++)
-	{
-		int64		document = search_segment_document(segment, &ids[i]);
-
-		CHECK_FOR_INTERRUPTS();
-		if (document >= 0)
-			kill_document(live, (uint32) document);
-	}
-}
-
-/* Kill the products of companies that are not active. */
-static void
-kill_companies(uint64 *live, const SearchSegment *segment, const Reading *reading)
-{
-	bool	   *inactive = palloc0(Max(segment->ncompanies, 1));
-	bool		any = false;
-
-	for (int i = 0; i < reading->ninactive; i++)
-	{
-		int64		place = search_segment_company(segment, &reading->inactive[i]);
-
-		if (place >= 0)
-			any = inactive[place] = true;
-	}
-	for (uint32 i = 0; any && i < segment->ndocuments; i++)
-	{
-		if (inactive[search_segment_company_of(segment, i)])
-			kill_document(live, i);
-	}
-	pfree(inactive);
-}
-
-/* Which documents of a segment live. */
-static uint64 *
-find_living(const SearchView *view, int place, const Reading *reading)
-{
-	const SearchSegment *segment = view->segments[place].segment;
-	uint64	   *live = search_all_alive(segment);
-
-	for (int i = place + 1; i < view->nrows; i++)
-	{
-		const SearchSegment *newer = view->segments[i].segment;
-
-		if (!view->rows[i].bulk)
-		{
-			apply_kills(live, view->segments[place].id, newer);
-			continue;
-		}
-		kill_ids(live, segment, SEARCH_SECTION(newer, SECTION_IDS, pg_uuid_t), newer->ndocuments);
-		kill_ids(live, segment, SEARCH_SECTION(newer, SECTION_KILLED, pg_uuid_t), newer->nkilled);
-	}
-	if (place < view->nrows)
-		kill_ids(live, segment, view->touched, view->ntouched);
-	kill_companies(live, segment, reading);
-	return live;
-}
-
 /* Have the segments in memory; those of the last view may have moved. */
 static void
 acquire_segments(SearchView *view, Snapshot snapshot)
@@ -457,11 +365,9 @@ assemble(const Reading *reading, Snapshot snapshot)
 		view->segments[view->nrows].segment = build_changes(view, snapshot);
 	else
 		view->segments[view->nrows].segment = search_build_all(snapshot, &view->statistics);
-	for (int i = 0; i < view->nsegments; i++)
-	{
-		view->segments[i].id = i < view->nrows ? view->rows[i].id : 0;
-		view->segments[i].live = find_living(view, i, reading);
-	}
+	for (int i = 0; i < view->nrows; i++)
+		view->segments[i].id = view->rows[i].id;
+	search_find_living(view, reading->inactive, reading->ninactive);
 	return view;
 }
 

@@ -50,6 +50,12 @@ extern SearchView *search_view_for_merge(Snapshot snapshot);
 /* Does the snapshot see a segment that a merge or rebuild has made? */
 extern bool search_is_built(Snapshot snapshot);
 
+/*
+ * Find which documents of a view's segments live; inactive: the companies whose
+ * products do not.
+ */
+extern void search_find_living(SearchView *view, const pg_uuid_t *inactive, int ninactive);
+
 /* A bitmap with the bits of all of a segment's documents; palloc'd. */
 extern uint64 *search_all_alive(const SearchSegment *segment);
 
