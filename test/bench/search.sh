@@ -227,6 +227,43 @@ measure_throughput()
     rate four_clients 4 "$mixed"
 }
 
+# longest NAME SCRIPT: figures the slowest of a script's runs, in microseconds.
+longest()
+{
+    printf '%s\n' "$2" >"$work/script.sql"
+    rm -f "$work"/latency.*
+    (cd "$work" && export PGOPTIONS='-c synchronous_commit=off' && quietly pgbench -n -M prepared -c 1 -T "$((seconds * 10))" -l \
+        --log-prefix=latency -f "$work/script.sql") || exit 1
+    figure "$1" "$(cut -d ' ' -f 3 "$work"/latency.* | sort -n | tail -n 1)"
+}
+
+# longest_beside NAME SQL: the slowest search and the slowest update of a product
+# while a statement runs again and again; none without SQL.
+longest_beside()
+{
+    beside=
+    rm -f "$work/enough"
+    if [ -n "${2:-}" ]; then
+        (while [ ! -f "$work/enough" ]; do sql "$2" >/dev/null; done) &
+        beside=$!
+    fi
+    longest "$1_search" "$mixed"
+    longest "$1_update" "\\set n random(1, 10000)
+UPDATE insurance_products SET premium_amount = 1 + :n % 100 WHERE id = (SELECT id FROM some_products WHERE n = :n);"
+    touch "$work/enough"
+    [ -z "$beside" ] || wait "$beside"
+    sql 'SELECT padlock.search_merge()' >/dev/null
+}
+
+measure_waits()
+{
+    sql 'CREATE TABLE some_products AS SELECT row_number() OVER () AS n, id FROM insurance_products LIMIT 10000'
+    sql 'CREATE UNIQUE INDEX some_products_n ON some_products (n)'
+    longest_beside alone
+    longest_beside rebuild 'SELECT padlock.search_rebuild()'
+    longest_beside merge 'SELECT padlock.search_merge()'
+}
+
 # Ten thousand products in one statement, everything else being equal.
 measure_inserts()
 {
@@ -274,6 +311,15 @@ row_of_limit()
             "p99 at most 50" (p99 <= 50000 ? "" : ": MISSED") }'
 }
 
+# row_of_wait LABEL NAME OTHER: how much longer.
+row_of_wait()
+{
+    awk -v label="$1" -v ours="$(median "$2")" -v other="$(median "$3")" 'BEGIN {
+        longer = (ours - other) / 1000
+        printf "%-34s %10.3f %10s %12.3f %9.3f   %s\n", label, ours / 1000, "", other / 1000, longer,
+            "at most 10 longer" (longer <= 10 ? "" : ": MISSED") }'
+}
+
 start_cluster "shared_buffers = '1GB'" "maintenance_work_mem = '512MB'" "work_mem = '256MB'" "max_wal_size = '8GB'" \
     'max_parallel_workers_per_gather = 0' 'max_parallel_maintenance_workers = 0'
 generate $products 1 0 >"$work/products.tsv"
@@ -293,6 +339,7 @@ measure_sqlite
 sizes=$(sql "SELECT format(E'index on disk: %s MB, plain GIN: %s MB; %s bytes of shared memory a product',
         pg_total_relation_size('padlock.search_blocks') >> 20, pg_relation_size('plain_words') >> 20,
         (SELECT (memory_used / greatest(documents, 1))::numeric(10, 1) FROM padlock.search_status()))")
+measure_waits
 make_more
 measure_inserts insert
 replace_index
@@ -321,4 +368,9 @@ heading 'search: searches a second; milliseconds'
 row 'four clients / one client' four_clients one_client 1.7
 row 'GIN index build / rebuild' gin build 0.5
 row '10,000 products: GIN / padlock' gin_insert insert 1
+printf '\nsearch: the slowest of all, beside a rebuild or merges and alone; milliseconds, and how much longer\n'
+row_of_wait 'search beside rebuild' rebuild_search alone_search
+row_of_wait 'search beside merges' merge_search alone_search
+row_of_wait 'update beside rebuild' rebuild_update alone_update
+row_of_wait 'update beside merges' merge_update alone_update
 printf '\n%s\n' "$sizes"
