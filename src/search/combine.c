@@ -19,7 +19,7 @@
 
 #define DEAD PG_UINT32_MAX
 
-/* A term with more documents than one in this many is merged in a byte map. */
+/* A term with more documents than one in this many is ordered by a map of documents. */
 #define SCATTER_RATIO 256
 
 typedef struct Source

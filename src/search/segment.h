@@ -4,8 +4,8 @@
  *	  A segment of the index: an immutable, contiguous piece of memory.
  *
  * A segment holds some products' columns and the postings of their terms,
- * laid out so that a query runs over it as it lies: in shared memory, in a
- * backend's own memory, or in the rows it was read from.  Documents are
+ * laid out so that a query runs over it as it lies, in shared memory or in a
+ * backend's own; its rows are read into one of them first.  Documents are
  * numbered by falling popularity, then by id, which is the order that a
  * search without words asks for.
  *
