@@ -46,6 +46,7 @@
 #include "core/core.h"
 #include "core/spi.h"
 #include "search/query_log.h"
+#include "search/query_parse.h"
 #include "search/split.h"
 
 #define TRANCHE			"padlock_search_log"
@@ -187,23 +188,12 @@ is_digit(const char *character)
 	return false;
 }
 
-/* Does a word begin what a minus excludes? */
-static bool
-is_excluded(const SearchSplit *word)
-{
-	int			at = word->start - 1;
-
-	if (at > 0 && word->text[at] == '"')
-		at--;
-	return at >= 0 && word->text[at] == '-' && (at == 0 || (unsigned char) word->text[at - 1] <= ' ');
-}
-
 /* Append a word, digits as #, if there is room for all of it. */
 static void
 append_word(char *text, int *length, const SearchSplit *word)
 {
 	int			blank = *length > 0 ? 1 : 0;
-	int			minus = is_excluded(word) ? 1 : 0;
+	int			minus = search_query_excludes(word->text, word->start) ? 1 : 0;
 	int			bytes;
 
 	if (*length + blank + minus + word->form_length >= MAX_TEXT)

@@ -98,6 +98,7 @@ typedef struct Parser
 	SearchView *view;
 	SearchAnalyzer *analyzer;
 	SearchLanguages languages;
+	bool		reads_all;		/* also stop words of the language of most products */
 	int			allowed;		/* of Freedom */
 	int			taken;			/* those that made a difference */
 	int			words;			/* read so far */
@@ -139,14 +140,6 @@ add_lexemes(Parser *parser, SearchGroup *group, const char *form, int length, fl
 	}
 }
 
-/* Is a form a stop word in the language of most products? */
-static bool
-is_stop_word(Parser *parser, const char *form, int length)
-{
-	uint32		terms[SEARCH_WORD_TERMS];
-
-	return search_lexemes(parser->analyzer, parser->languages.languages[0].name, form, length, terms) == 0;
-}
 
 /* Begin a group of a form's own lexemes. */
 static void
@@ -157,6 +150,46 @@ make_group(Parser *parser, SearchGroup *group, const char *form, int length)
 	group->nterms = 0;
 	group->weight = 1;
 	add_lexemes(parser, group, form, length, 1, SEARCH_MATCH_WORD);
+}
+
+/* Does any product have a group's word? */
+static bool
+is_known(const Parser *parser, const SearchGroup *group)
+{
+	for (int i = 0; i < group->nterms; i++)
+	{
+		if (search_view_lives(parser->view, group->terms[i].term, group->terms[i].length))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is a form left out?  The stop words of the language of most products are,
+ * and those of others unless a product or a synonym has them: und is a word in
+ * English, but nobody's.
+ */
+static bool
+is_stop_word(Parser *parser, const char *form, int length)
+{
+	bool		stops = false;
+	SearchGroup group;
+
+	for (int i = 0; i < parser->languages.count; i++)
+	{
+		uint32		terms[SEARCH_WORD_TERMS];
+
+		if (search_lexemes(parser->analyzer, parser->languages.languages[i].name, form, length,
+						   terms) > 0)
+			continue;
+		if (i == 0 && !parser->reads_all)
+			return true;
+		stops = true;
+	}
+	if (!stops)
+		return false;
+	make_group(parser, &group, form, length);
+	return !is_known(parser, &group) && !search_has_synonyms(&group);
 }
 
 /* How many documents have the most frequent of a group's terms. */
@@ -333,7 +366,7 @@ add_halves(Parser *parser, const SearchSplit *word)
 	return true;
 }
 
-/* The same by the words of the synonyms, for one that none of the index is near. */
+/* Correct a word by those of the synonyms, when none of the index is near. */
 static bool
 correct_synonym(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
@@ -345,18 +378,6 @@ correct_synonym(Parser *parser, SearchGroup *group, const SearchSplit *word)
 	add_spellings(parser, group, found, nfound, SPELLING_WEIGHT, SEARCH_MATCH_TYPO);
 	note_correction(parser, word->text + word->start, word->text + word->end, found[0].form);
 	return true;
-}
-
-/* Does any product have a group's word? */
-static bool
-is_known(const Parser *parser, const SearchGroup *group)
-{
-	for (int i = 0; i < group->nterms; i++)
-	{
-		if (search_view_lives(parser->view, group->terms[i].term, group->terms[i].length))
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -619,6 +640,20 @@ next_chunk(const char **at, Chunk *chunk)
 	return true;
 }
 
+bool
+search_query_excludes(const char *term, int at)
+{
+	const char *word = term + at;
+	Chunk		chunk;
+
+	while (next_chunk(&term, &chunk))
+	{
+		if (word < term)
+			return chunk.excluded;
+	}
+	return false;
+}
+
 static SearchQuery *
 make_query(const char *term)
 {
@@ -633,6 +668,13 @@ make_query(const char *term)
 	return query;
 }
 
+/* Does nothing in a query stand for a word? */
+static bool
+is_empty(const SearchQuery *query)
+{
+	return query->ngroups == 0 && query->nexcluded == 0 && query->nphrases == 0;
+}
+
 /* Fill in what depends on all of the query. */
 static void
 finish_query(Parser *parser)
@@ -640,7 +682,7 @@ finish_query(Parser *parser)
 	SearchQuery *query = parser->query;
 
 	search_add_synonyms(query->groups, query->ngroups);
-	query->empty = (query->ngroups == 0 && query->nexcluded == 0 && query->nphrases == 0);
+	query->empty = is_empty(query);
 	query->all_words_factor = query->ngroups > 1 ? ALL_WORDS_FACTOR : 1;
 	if (parser->has_corrections)
 	{
@@ -649,19 +691,35 @@ finish_query(Parser *parser)
 	}
 }
 
-/* Parse with some freedoms; taken tells which of them made a difference. */
+/* Add the chunks of a text. */
+static void
+add_chunks(Parser *parser, const char *term)
+{
+	Chunk		chunk;
+
+	while (parser->words < MAX_WORDS && next_chunk(&term, &chunk))
+		add_chunk(parser, &chunk);
+}
+
+/*
+ * Parse with some freedoms; taken tells which of them made a difference.  What
+ * is nothing but stop words of one language may say something in another.
+ */
 static SearchQuery *
 parse(const char *term, SearchView *view, SearchWalks *walks, int allowed, int *taken)
 {
 	Parser		parser = {.view = view, .walks = walks, .allowed = allowed, .copied = term};
-	Chunk		chunk;
 
 	parser.analyzer = search_analyzer_create(CurrentMemoryContext);
 	parser.query = make_query(term);
 	initStringInfo(&parser.corrected);
 	search_languages_find(&parser.languages, view);
-	while (parser.words < MAX_WORDS && next_chunk(&term, &chunk))
-		add_chunk(&parser, &chunk);
+	add_chunks(&parser, term);
+	if (is_empty(parser.query) && parser.languages.count > 1)
+	{
+		parser.reads_all = true;
+		add_chunks(&parser, term);
+	}
 	finish_query(&parser);
 	*taken = parser.taken;
 	return parser.query;

@@ -84,4 +84,7 @@ extern SearchQuery *search_query_parse(const char *term, SearchView *view);
 extern SearchQuery *search_query_relax(const SearchQuery *strict, const char *term,
 									   SearchView *view, int step);
 
+/* Does a minus exclude the word that starts at a byte of a search term? */
+extern bool search_query_excludes(const char *term, int at);
+
 #endif							/* PADLOCK_SEARCH_QUERY_PARSE_H */
