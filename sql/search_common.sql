@@ -70,10 +70,10 @@ CREATE FUNCTION pg_temp.ranked(terms text, size integer, pages integer) RETURNS 
 CREATE TABLE ranked AS
 SELECT terms, r.* FROM unnest(ARRAY['omega', 'lambda zeta', 'kappa lambda sigma omega theta gamma epsilon']) AS terms, pg_temp.ranked(terms, 100, 45) AS r;
 SELECT terms, count(*), count(DISTINCT id),
-       bool_and(abs((e ->> 'score')::float / (e ->> 'boost')::float / (parts.total * CASE WHEN parts.count = words AND words > 1 THEN 2 ELSE 1 END) - 1) < 0.002) AS adds_up
+       bool_and(abs((e ->> 'score')::float / (e ->> 'boost')::float / (e ->> 'all_words')::float / parts.total - 1) < 0.002) AS adds_up,
+       bool_and((e ->> 'all_words')::int = CASE WHEN parts.count = words AND words > 1 THEN 2 ELSE 1 END) AS doubled
   FROM ranked, array_length(string_to_array(terms, ' '), 1) AS words,
-       LATERAL (SELECT sum(best) AS total, count(*)
-                  FROM (SELECT max((w ->> 'score')::float) AS best FROM jsonb_array_elements(e -> 'words') AS w GROUP BY w ->> 'word') AS b) AS parts
+       LATERAL (SELECT sum((w ->> 'score')::float) AS total, count(*) FROM jsonb_array_elements(e -> 'words') AS w) AS parts
  GROUP BY terms ORDER BY terms COLLATE "C";
 -- a word counts the same wherever it stands as often, in texts as long
 SELECT word, count(DISTINCT score) > 20 AS several, count(DISTINCT (alike, score)) - count(DISTINCT alike) AS unlike

@@ -80,6 +80,12 @@ UPDATE search_synonyms SET words = array_remove(words, 'vet') WHERE words && '{m
 SELECT found('moggy'), found('tabby');
 UPDATE search_synonyms SET words = ARRAY['moggy', 'dog bills', 'dog fees'] WHERE 'moggy' = ANY (words);
 SELECT found('moggy');
+-- which of them a product has is what is explained and marked
+UPDATE search_synonyms SET words = ARRAY['moggy', 'vet cover', 'pet plan', 'dog fees'] WHERE 'moggy' = ANY (words);
+SELECT p->>'product_code' AS code, p->'highlight' AS highlight, jsonb_path_query_array(p, '$.explain.words[*].term') AS terms, p #> '{explain,all_words}' AS all_words
+  FROM jsonb_array_elements(product_search(search_term => 'moggy insurance', highlight => 'true', explain => 'true')->'products') AS p ORDER BY 1;
+SELECT t - 'weight' AS term
+  FROM product_search(search_term => 'moggy', explain => 'true') AS a, jsonb_array_elements(a #> '{explain,words,0,terms}') AS t WHERE t->>'by' = 'synonym';
 DELETE FROM search_synonyms WHERE words && '{moggy,tabby}';
 \set VERBOSITY default
 INSERT INTO search_synonyms (words) VALUES (ARRAY['alone']);
@@ -167,6 +173,16 @@ SELECT term, product_search(search_term => term) #>> '{products,0,product_name}'
   FROM unnest(ARRAY['autovakuutukset', 'AUTOVAKUUTUS', 'perheille', 'biztosítások', 'biztositas', 'łódź', 'LODZ', 'hayati', 'ore']) AS term;
 SELECT term, product_search(search_term => term) ->> 'corrected' AS corrected
   FROM unnest(ARRAY['perheile', 'perheile cover', 'perheile-7', '7perheile', '"perheile 7"']) AS term;
+
+-- a stop word of one language may be a word of another
+INSERT INTO insurance_products (company_id, product_code, product_name, policy_type, premium_amount, language)
+SELECT c.id, p.code, p.name, 'other', 1, 'german'
+  FROM insurance_companies AS c, (VALUES ('D-2', 'Not'), ('D-3', 'Haus und Garten'), ('D-4', 'Alles ohne Garten')) AS p(code, name)
+ WHERE c.name = 'Words Ltd';
+SELECT term, found(term)
+  FROM unnest(ARRAY['not', '"not"', 'not braces', 'the and', '"haus und garten"', '"alles ohne garten"', 'ohne zzz', 'und']) WITH ORDINALITY AS t(term, i)
+ ORDER BY i;
+SELECT product_search(search_term => 'haus und garten', explain => 'true') #>> '{products,0,explain,all_words}' AS all_words;
 
 DROP FUNCTION found;
 DELETE FROM insurance_companies WHERE name = 'Words Ltd';

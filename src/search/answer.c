@@ -48,16 +48,75 @@ push_members(JsonbParseState **state, const char *text)
 		(void) pushJsonbValue(state, token, &value);
 }
 
+/* Append the term of a use as a JSON string; an expression's, blanks between them. */
+static void
+append_term(StringInfo json, const SearchTermUse *use)
+{
+	StringInfoData term;
+
+	initStringInfo(&term);
+	appendStringInfoString(&term, use->term);
+	for (use = use->also; use != NULL; use = use->also)
+		appendStringInfo(&term, " %s", use->term);
+	escape_json(json, term.data);
+}
+
+/* What a hit's score has from a group: that of its best term, which is given, too. */
+static float
+best_part(const SearchView *view, const SearchHit *hit, const SearchGroup *group,
+		  const SearchTermUse **best)
+{
+	float		most = 0;
+
+	for (int i = 0; i < group->nterms; i++)
+	{
+		float		part = search_hit_part(view, hit, group, &group->terms[i]);
+
+		if (part > most)
+		{
+			most = part;
+			*best = &group->terms[i];
+		}
+	}
+	return most;
+}
+
+/* Append the words of a query that a hit has; returns how many. */
+static int
+append_parts(StringInfo json, const SearchView *view, const SearchQuery *query,
+			 const SearchHit *hit)
+{
+	int			count = 0;
+
+	for (int i = 0; i < query->ngroups; i++)
+	{
+		const SearchTermUse *use = NULL;
+		float		part = best_part(view, hit, &query->groups[i], &use);
+
+		if (part == 0)
+			continue;
+		count++;
+		appendStringInfoString(json, json->data[json->len - 1] == '[' ? "{\"word\": " : ", {\"word\": ");
+		escape_json(json, query->groups[i].word);
+		appendStringInfoString(json, ", \"term\": ");
+		append_term(json, use);
+		appendStringInfo(json, ", \"by\": \"%s\", \"score\": %.4g}", kind_names[use->kind], part);
+	}
+	return count;
+}
+
 /*
- * Why a hit ranks where it does.  code: the product's, if the query asks for
- * it, else NULL; there is no score when something else has put it there.
+ * Why a hit ranks where it does: the score is the sum of the words', times the
+ * boost, times the factor for all words.  code: the product's, if the query
+ * asks for it, else NULL; there is no score when something else has put it
+ * there.
  */
 static void
 append_explanation(StringInfo json, const SearchView *view, const SearchPlan *plan,
 				   const SearchHit *hit, const char *code)
 {
 	const SearchQuery *query = plan->query;
-	const char *separator = "";
+	bool		all_words = false;
 
 	if (code == NULL && plan->order == SEARCH_ORDER_RELEVANCE)
 		appendStringInfo(json, "{\"score\": %.4g, ", hit->score);
@@ -65,28 +124,10 @@ append_explanation(StringInfo json, const SearchView *view, const SearchPlan *pl
 		appendStringInfoString(json, "{\"score\": null, ");
 	appendStringInfo(json, "\"boost\": %.4g, \"words\": [", search_hit_boost(view, hit));
 	if (code != NULL)
-	{
 		appendStringInfo(json, "{\"word\": %s, \"by\": \"code\"}", padlock_json_string(code));
-		separator = ", ";
-	}
-	for (int i = 0; query != NULL && i < query->ngroups; i++)
-	{
-		for (int j = 0; j < query->groups[i].nterms; j++)
-		{
-			const SearchTermUse *use = &query->groups[i].terms[j];
-			float		part = search_hit_part(view, hit, &query->groups[i], use);
-
-			if (part == 0)
-				continue;
-			appendStringInfo(json, "%s{\"word\": ", separator);
-			escape_json(json, query->groups[i].word);
-			appendStringInfoString(json, ", \"term\": ");
-			escape_json(json, use->term);
-			appendStringInfo(json, ", \"by\": \"%s\", \"score\": %.4g}", kind_names[use->kind], part);
-			separator = ", ";
-		}
-	}
-	appendStringInfoString(json, "]}");
+	if (query != NULL)
+		all_words = append_parts(json, view, query, hit) == query->ngroups;
+	appendStringInfo(json, "], \"all_words\": %.4g}", all_words ? query->all_words_factor : 1.0);
 }
 
 /* What the products of a page are made of. */
@@ -208,7 +249,7 @@ push_extras(JsonbParseState **state, ResultPage *page, const SearchHit *hit)
 
 		search_product_source(&page->products.shape, page->products.table.slot, &source);
 		appendStringInfoString(&json, "\"highlight\": ");
-		search_highlight(page->highlighter, &source, code, &json);
+		search_highlight(page->highlighter, page->view, hit, &source, code, &json);
 	}
 	if (page->explain)
 	{
@@ -285,6 +326,17 @@ search_finish_answer(JsonbParseState *state, const char *others)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* How many products have a use's term; of an expression, the rarest word of it. */
+static uint32
+use_documents(const SearchView *view, const SearchTermUse *use)
+{
+	uint32		least = PG_UINT32_MAX;
+
+	for (; use != NULL; use = use->also)
+		least = Min(least, search_view_living(view, use->term, use->length));
+	return least;
+}
+
 void
 search_append_query(StringInfo json, const SearchView *view, const SearchQuery *query)
 {
@@ -301,10 +353,10 @@ search_append_query(StringInfo json, const SearchView *view, const SearchQuery *
 			const SearchTermUse *use = &group->terms[j];
 
 			appendStringInfo(json, "%s{\"term\": ", j > 0 ? ", " : "");
-			escape_json(json, use->term);
+			append_term(json, use);
 			appendStringInfo(json, ", \"by\": \"%s\", \"weight\": %.4g, \"documents\": %u}",
 							 kind_names[use->kind], group->weight * use->weight,
-							 search_view_living(view, use->term, use->length));
+							 use_documents(view, use));
 		}
 		appendStringInfoString(json, "]}");
 	}

@@ -4,9 +4,10 @@
  *	  The words of a query marked in a product's texts.
  *
  * A word is marked when its lexemes are among the query's terms, so that what
- * is marked is what was found, synonyms and corrections included.  Of a long
- * text the part with the most marks is shown.  Texts are escaped: a snippet
- * can be put into a page as it is.
+ * is marked is what was found, synonyms and corrections included; the words of
+ * an expression only where the product has all of them.  Of a long text the
+ * part with the most marks is shown.  Texts are escaped: a snippet can be put
+ * into a page as it is.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,8 +32,10 @@
 /* The query's terms are those that were interned first. */
 struct SearchHighlighter
 {
+	const SearchQuery *query;
 	SearchAnalyzer *analyzer;
 	uint32		nterms;
+	bool	   *marked;			/* of each: is it marked in this product? */
 	char		language[NAMEDATALEN];	/* of the product */
 	StringInfoData snippet;		/* of the field */
 	int			room;			/* bytes left for it */
@@ -46,27 +49,49 @@ typedef struct Mark
 	bool		matches;
 } Mark;
 
-static void
-intern_uses(SearchHighlighter *highlighter, const SearchTermUse *use)
-{
-	for (; use != NULL; use = use->also)
-		search_intern(highlighter->analyzer, use->term, use->length);
-}
-
 SearchHighlighter *
 search_highlighter_create(const SearchQuery *query)
 {
 	SearchHighlighter *highlighter = palloc0(sizeof(SearchHighlighter));
 
+	highlighter->query = query;
 	highlighter->analyzer = search_analyzer_create(CurrentMemoryContext);
 	for (int i = 0; i < query->ngroups; i++)
 	{
 		for (int j = 0; j < query->groups[i].nterms; j++)
-			intern_uses(highlighter, &query->groups[i].terms[j]);
+		{
+			for (SearchTermUse *use = &query->groups[i].terms[j]; use != NULL; use = use->also)
+				search_intern(highlighter->analyzer, use->term, use->length);
+		}
 	}
 	highlighter->nterms = search_interned(highlighter->analyzer);
+	highlighter->marked = palloc(Max(highlighter->nterms, 1) * sizeof(bool));
 	initStringInfo(&highlighter->snippet);
 	return highlighter;
+}
+
+/* Choose the terms to mark in a hit: those of the uses that it matches. */
+static void
+choose_terms(SearchHighlighter *highlighter, const SearchView *view, const SearchHit *hit)
+{
+	const SearchQuery *query = highlighter->query;
+
+	memset(highlighter->marked, false, highlighter->nterms);
+	for (int i = 0; i < query->ngroups; i++)
+	{
+		const SearchGroup *group = &query->groups[i];
+
+		for (int j = 0; j < group->nterms; j++)
+		{
+			const SearchTermUse *use = &group->terms[j];
+
+			/* where a word alone is, it matches */
+			if (use->also != NULL && search_hit_part(view, hit, group, use) == 0)
+				continue;
+			for (; use != NULL; use = use->also)
+				highlighter->marked[search_intern(highlighter->analyzer, use->term, use->length)] = true;
+		}
+	}
 }
 
 static bool
@@ -78,7 +103,7 @@ word_matches(SearchHighlighter *highlighter, const SearchSplit *word)
 
 	for (int i = 0; i < nterms; i++)
 	{
-		if (terms[i] < highlighter->nterms)
+		if (terms[i] < highlighter->nterms && highlighter->marked[terms[i]])
 			return true;
 	}
 	return false;
@@ -280,9 +305,10 @@ mark_code(SearchHighlighter *highlighter, const char *code)
 }
 
 void
-search_highlight(SearchHighlighter *highlighter, const SearchSource *source, const char *code,
-				 StringInfo json)
+search_highlight(SearchHighlighter *highlighter, const SearchView *view, const SearchHit *hit,
+				 const SearchSource *source, const char *code, StringInfo json)
 {
+	choose_terms(highlighter, view, hit);
 	strlcpy(highlighter->language, "english", NAMEDATALEN);
 	if (source->language != NULL)
 		text_to_cstring_buffer(source->language, highlighter->language, NAMEDATALEN);
