@@ -21,7 +21,9 @@
 #include "nodes/value.h"
 #include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "search/analyze.h"
 #include "search/split.h"
@@ -208,6 +210,30 @@ bool
 search_language_exists(const char *language)
 {
 	return OidIsValid(find_configuration(language));
+}
+
+static uint64 dictionaries_version = 0;
+
+/* System cache callback. */
+static void
+note_dictionaries(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dictionaries_version++;
+}
+
+uint64
+search_dictionaries_version(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(TSCONFIGOID, note_dictionaries, (Datum) 0);
+		CacheRegisterSyscacheCallback(TSCONFIGMAP, note_dictionaries, (Datum) 0);
+		CacheRegisterSyscacheCallback(TSDICTOID, note_dictionaries, (Datum) 0);
+		registered = true;
+	}
+	return dictionaries_version;
 }
 
 static const Language *

@@ -101,6 +101,12 @@ extern void search_visit_json(Jsonb *json, SearchTextVisitor visit, void *arg);
 /* Is there a text search configuration of that name in pg_catalog? */
 extern bool search_language_exists(const char *language);
 
+/*
+ * A number that is another one when text search configurations or dictionaries
+ * have changed: what was analysed before may have other lexemes now.
+ */
+extern uint64 search_dictionaries_version(void);
+
 /* Analyse a product; never raises an error for what the texts hold. */
 extern void search_analyze(SearchAnalyzer *analyzer, const SearchSource *source,
 						   SearchDocument *document);

@@ -62,6 +62,7 @@ typedef struct Synonyms
 
 static Synonyms *synonyms = NULL;	/* NULL: to be read */
 static Oid	synonyms_table = InvalidOid;
+static uint64 synonyms_dictionaries;	/* that stemmed them */
 
 /* Relation cache callback: forget the content when the table changed. */
 static void
@@ -184,10 +185,12 @@ refresh(void)
 		CacheRegisterRelcacheCallback(forget, (Datum) 0);
 		registered = true;
 	}
-	if (synonyms != NULL && synonyms_table == table)
+	if (synonyms != NULL && synonyms_table == table &&
+		synonyms_dictionaries == search_dictionaries_version())
 		return;
 	/* set first: a change while we read must make us read again */
 	synonyms_table = table;
+	synonyms_dictionaries = search_dictionaries_version();
 	PG_TRY();
 	{
 		load(table);
