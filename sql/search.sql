@@ -376,6 +376,24 @@ SELECT '5e000000-0000-4000-8000-000000000001', name, 'auto', 1, 'A wombat burrow
 SELECT pg_temp.found(product_search(search_term => '"wombat burrow"')) AS wombat, product_search(search_term => '"wombat burrow"') -> 'relaxed' AS relaxed;
 ROLLBACK;
 
+-- A rebuild keeps average lengths that have hardly changed: bulk writes beside it are made with them.
+BEGIN;
+DELETE FROM insurance_products;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'a name like others ' || i, 'other', i FROM generate_series(1, 100) AS i;
+SELECT padlock.search_rebuild();
+CREATE TEMP TABLE averages AS SELECT average_lengths FROM padlock.search_segments;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'a name longer than others ' || i, 'other', i FROM generate_series(1, 5) AS i;
+SELECT padlock.search_rebuild();
+SELECT statistics_documents, average_lengths = (SELECT average_lengths FROM averages) AS same FROM padlock.search_segments;
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount)
+SELECT '5e000000-0000-4000-8000-000000000001', 'another name that uses many more words ' || i, 'other', i FROM generate_series(1, 50) AS i;
+SELECT padlock.search_rebuild();
+SELECT statistics_documents, average_lengths = (SELECT average_lengths FROM averages) AS same FROM padlock.search_segments;
+SELECT differences FROM padlock.search_check();
+ROLLBACK;
+
 -- And bytes that are not as they were written, wherever: an error, no crash.
 CREATE FUNCTION pg_temp.damage(place integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -87,6 +87,29 @@ SELECT p->>'product_code' AS code, p->'highlight' AS highlight, jsonb_path_query
 SELECT t - 'weight' AS term
   FROM product_search(search_term => 'moggy', explain => 'true') AS a, jsonb_array_elements(a #> '{explain,words,0,terms}') AS t WHERE t->>'by' = 'synonym';
 DELETE FROM search_synonyms WHERE words && '{moggy,tabby}';
+
+-- words are looked up anew when dictionaries have changed, those of synonyms, too
+BEGIN;
+INSERT INTO search_synonyms (words) VALUES (ARRAY['moggies', 'wolverines']);
+UPDATE insurance_products SET description = 'Wolverines' WHERE product_name = 'Odd Code';
+SELECT found('wolverine'), found('moggy'), found('moggies');
+ALTER TEXT SEARCH CONFIGURATION pg_catalog.english ALTER MAPPING FOR asciiword WITH pg_catalog.simple;
+SELECT padlock.search_rebuild() > 0 AS rebuilt;
+UPDATE insurance_products SET description = 'All wolverines' WHERE product_name = 'Odd Code';
+SELECT found('wolverines'), found('moggies'), differences FROM padlock.search_check();
+ROLLBACK;
+-- and after an error of theirs
+BEGIN;
+CREATE TEXT SEARCH DICTIONARY public.search_words (TEMPLATE = snowball, Language = english, StopWords = english);
+CREATE TEXT SEARCH DICTIONARY public.search_phrases (TEMPLATE = thesaurus, DictFile = thesaurus_sample, Dictionary = 'public.search_words');
+ALTER TEXT SEARCH CONFIGURATION pg_catalog.english ALTER MAPPING FOR asciiword WITH public.search_phrases;
+DROP TEXT SEARCH DICTIONARY public.search_words;
+UPDATE insurance_products SET description = 'Narwhals' WHERE product_name = 'Odd Code';
+SAVEPOINT here;
+SELECT product_search() -> 'pagination';
+ROLLBACK TO here;
+SELECT product_search() -> 'pagination';
+ROLLBACK;
 \set VERBOSITY default
 INSERT INTO search_synonyms (words) VALUES (ARRAY['alone']);
 INSERT INTO search_synonyms (words) VALUES (ARRAY['one', NULL]);

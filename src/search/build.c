@@ -37,6 +37,9 @@ static const float usual_length[SEARCH_FIELDS] = {5.0f, 8.0f, 45.0f, 15.0f, 15.0
 /* A part of a segment has so many products at most, which bounds its memory. */
 #define PART_PRODUCTS	65536
 
+/* A builder with more terms is not kept for the next segment. */
+#define MAX_KEPT_TERMS	200000
+
 /* About how many bytes a segment takes for a product, a posting and a term. */
 #define PRODUCT_BYTES	80
 #define POSTING_BYTES	2
@@ -118,10 +121,10 @@ search_builder_documents(const SearchBuilder *builder)
 	return builder->ndocuments;
 }
 
-uint32
-search_builder_terms(const SearchBuilder *builder)
+bool
+search_builder_is_worn(const SearchBuilder *builder)
 {
-	return search_interned(builder->analyzer);
+	return search_interned(builder->analyzer) > MAX_KEPT_TERMS;
 }
 
 bool

@@ -71,7 +71,9 @@ extern void search_builder_add(SearchBuilder *builder, const SearchProductShape 
 							   TupleTableSlot *slot);
 
 extern uint32 search_builder_documents(const SearchBuilder *builder);
-extern uint32 search_builder_terms(const SearchBuilder *builder);
+
+/* Does it know so many words that a new one is better than to keep it? */
+extern bool search_builder_is_worn(const SearchBuilder *builder);
 
 /* Has it as much as one segment of a merge or load should have? largest: bytes of any segment. */
 extern bool search_builder_is_full(const SearchBuilder *builder, int64 largest);

@@ -803,8 +803,10 @@ release_at_end(XactEvent event, void *arg)
 static void
 release_at_subend(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		release_pins();
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	release_pins();
+	search_progress_end();
 }
 
 void

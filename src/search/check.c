@@ -34,9 +34,6 @@ PG_FUNCTION_INFO_V1(padlock_search_check);
 /* Chunks of documents that are verified at a time. */
 #define BATCH_CHUNKS	16
 
-/* A builder that knows more words is made anew. */
-#define MAX_KEPT_TERMS	200000
-
 /* Differences that are told of one by one. */
 #define MAX_TOLD		5
 
@@ -499,7 +496,7 @@ renew_builder(Check *check)
 {
 	SearchStatistics statistics = {0};
 
-	if (check->builder != NULL && search_builder_terms(check->builder) <= MAX_KEPT_TERMS)
+	if (check->builder != NULL && !search_builder_is_worn(check->builder))
 		return;
 	if (check->builder != NULL)
 		search_builder_destroy(check->builder);

@@ -101,14 +101,17 @@ kill_companies(uint64 *live, const SearchSegment *segment, const pg_uuid_t *comp
 	pfree(inactive);
 }
 
-/* How many products a segment, or the changes in the last place, name. */
+/*
+ * How many products a segment, or the changes, name; all changes name theirs
+ * in the first of their places.
+ */
 static uint64
 count_named(const SearchView *view, int place)
 {
 	const SearchSegment *segment = view->segments[place].segment;
 
-	if (place == view->nrows)
-		return view->ntouched;
+	if (place >= view->nrows)
+		return place == view->nrows ? view->ntouched : 0;
 	return view->rows[place].bulk ? (uint64) segment->ndocuments + segment->nkilled : 0;
 }
 
@@ -248,7 +251,7 @@ search_find_living(SearchView *view, const pg_uuid_t *inactive, int ninactive)
 	Mentions	mentions = {NULL, 0};
 	uint64		newer = 0;
 
-	for (int i = view->nrows; i >= 0; i--)
+	for (int i = view->nsegments - 1; i >= 0; i--)
 	{
 		uint64	   *live = find_living(view, i, newer, &mentions);
 

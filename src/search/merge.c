@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -44,6 +46,9 @@
 
 /* Products that the statistics are taken of before a rebuild. */
 #define SAMPLE			10000
+
+/* Average lengths that differ by less are the same to ranking. */
+#define SAME_LENGTH		0.05f
 
 /* Fewer products need no statistics; more are measured again as they grow. */
 #define FEW_PRODUCTS	1000
@@ -161,9 +166,11 @@ static int
 choose_first(const SearchView *view, int64 most)
 {
 	int			first = view->nrows;
-	int64		documents = count_living(&view->segments[view->nrows]);
+	int64		documents = 0;
 	int64		size = 0;
 
+	for (int i = view->nrows; i < view->nsegments; i++)
+		documents += count_living(&view->segments[i]);
 	for (; first > 0 && view->rows[first - 1].bulk; first--)
 	{
 		documents += count_living(&view->segments[first - 1]);
@@ -459,16 +466,36 @@ rebuild_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg
 	return true;
 }
 
+/*
+ * Keep the average lengths that there were unless they have changed by much:
+ * who writes a segment during a rebuild makes it with these, and would cause
+ * the next rebuild.
+ */
+static void
+keep_averages(SearchStatistics *statistics, const SearchStatistics *before)
+{
+	for (int i = 0; i < SEARCH_FIELDS; i++)
+	{
+		if (fabsf(statistics->average_length[i] - before->average_length[i]) >
+			SAME_LENGTH * before->average_length[i])
+			return;
+	}
+	memcpy(statistics->average_length, before->average_length, sizeof(before->average_length));
+}
+
 /* Write segments of all products, with statistics of a sample; returns how many. */
 static int64
 build_anew(Snapshot snapshot)
 {
 	Rebuild		rebuild = {.total = search_products_estimate()};
+	SearchStatistics before = search_current_statistics(snapshot);
 
 	rebuild.merged.unseen = find_unseen(snapshot);
 	rebuild.builder = search_builder_create(CurrentMemoryContext, &rebuild.merged.statistics);
 	search_products_scan(snapshot, sample_product, &rebuild);
 	search_builder_take_sample(rebuild.builder, &rebuild.merged.statistics);
+	keep_averages(&rebuild.merged.statistics, &before);
+	search_builder_restart(rebuild.builder, &rebuild.merged.statistics);
 	search_products_scan(snapshot, rebuild_product, &rebuild);
 	add_part(&rebuild);
 	search_builder_destroy(rebuild.builder);

@@ -488,7 +488,8 @@ least_impact(const Run *run, float largest_factor)
 {
 	if (!run->collector->full || run->plan->ascending)
 		return 1;
-	return Max(1, (int) floor(run->collector->worst.key / largest_factor));
+	/* a code's score is beyond all others */
+	return Max(1, (int) Min(floor(run->collector->worst.key / largest_factor), PG_INT32_MAX));
 }
 
 /* Score, mark and offer a chunk of a search of a single term. */

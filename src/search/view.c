@@ -6,7 +6,8 @@
  * Three things are read with the query's own snapshot: the segments, the
  * changes that no merge has taken up, and the companies that are not active
  * (companies.c).  Products named by changes are dead in every segment; as the
- * snapshot sees them they make one more segment, in this session's memory.
+ * snapshot sees them they make more segments, most often one, in this session's
+ * memory.
  *
  * Why that is right for every snapshot: a change's row is written by the
  * transaction that changed the product, and a merge removes, in one
@@ -39,9 +40,6 @@
 #include "search/products.h"
 #include "search/view_segments.h"
 
-/* An analyser that has seen more terms than this is not kept. */
-#define MAX_KEPT_TERMS 200000
-
 /* What a view is made of. */
 typedef struct Reading
 {
@@ -73,6 +71,11 @@ static MemoryContext kept_context = NULL;
 static SearchView *kept_view = NULL;
 static Reading kept_reading;
 static Writer kept_writer;
+
+/* The builder of changes. */
+static SearchBuilder *kept_builder = NULL;
+static uint64 kept_dictionaries;	/* that its words were looked up in */
+static bool is_building = false;
 
 /* The newest merged segment, or NULL. */
 static const SearchSegmentRow *
@@ -263,28 +266,55 @@ collect_touched(SearchView *view, const Reading *reading)
 	view->touched = touched;
 }
 
-/* A builder for changes, kept from search to search for the words it knows. */
+/*
+ * A builder for changes, kept from search to search for the words it knows,
+ * unless dictionaries have changed or an error has left it half-way.
+ */
 static SearchBuilder *
 change_builder(const SearchStatistics *statistics)
 {
-	static SearchBuilder *builder = NULL;
+	uint64		dictionaries = search_dictionaries_version();
 
-	if (builder != NULL && search_builder_terms(builder) > MAX_KEPT_TERMS)
+	if (kept_builder != NULL &&
+		(is_building || kept_dictionaries != dictionaries ||
+		 search_builder_is_worn(kept_builder)))
 	{
-		search_builder_destroy(builder);
-		builder = NULL;
+		search_builder_destroy(kept_builder);
+		kept_builder = NULL;
 	}
-	if (builder == NULL)
-		builder = search_builder_create(TopMemoryContext, statistics);
-	search_builder_restart(builder, statistics);
-	return builder;
+	is_building = true;
+	if (kept_builder == NULL)
+		kept_builder = search_builder_create(TopMemoryContext, statistics);
+	kept_dictionaries = dictionaries;
+	search_builder_restart(kept_builder, statistics);
+	return kept_builder;
 }
 
-/* The segment of the changed products as the snapshot sees them. */
-static SearchSegment *
+/* Segments in the making: several when one would grow too large. */
+typedef struct Parts
+{
+	SearchBuilder *builder;
+	List	   *segments;
+} Parts;
+
+/* SearchProductVisitor: add a product. */
+static bool
+add_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg)
+{
+	Parts	   *parts = arg;
+
+	search_builder_add(parts->builder, shape, slot);
+	if (search_builder_is_full(parts->builder, search_cache_largest()))
+		parts->segments = lappend(parts->segments,
+								  search_builder_finish(parts->builder, NULL, 0));
+	return true;
+}
+
+/* The changed products as the snapshot sees them. */
+static List *
 build_changes(const SearchView *view, Snapshot snapshot)
 {
-	SearchBuilder *builder = change_builder(&view->statistics);
+	Parts		parts = {change_builder(&view->statistics)};
 	SearchProducts products;
 
 	search_products_open(&products, snapshot);
@@ -292,38 +322,24 @@ build_changes(const SearchView *view, Snapshot snapshot)
 	{
 		if (search_lookup_find(&products.table, &view->touched[i]) &&
 			search_product_is_active(&products.shape, products.table.slot))
-			search_builder_add(builder, &products.shape, products.table.slot);
+			(void) add_product(&products.shape, products.table.slot, &parts);
 	}
 	search_products_close(&products);
-	return search_builder_finish(builder, NULL, 0);
+	parts.segments = lappend(parts.segments, search_builder_finish(parts.builder, NULL, 0));
+	is_building = false;
+	return parts.segments;
 }
 
-/* State of building a segment by a scan. */
-typedef struct Scan
+/* All visible products, by a scan. */
+static List *
+build_all(Snapshot snapshot, const SearchStatistics *statistics)
 {
-	SearchBuilder *builder;
-	uint32		limit;
-} Scan;
+	Parts		parts = {search_builder_create(CurrentMemoryContext, statistics)};
 
-static bool
-add_product(const SearchProductShape *shape, TupleTableSlot *slot, void *arg)
-{
-	Scan	   *scan = arg;
-
-	search_builder_add(scan->builder, shape, slot);
-	return scan->limit == 0 || search_builder_documents(scan->builder) < scan->limit;
-}
-
-SearchSegment *
-search_build_all(Snapshot snapshot, const SearchStatistics *statistics)
-{
-	Scan		scan = {search_builder_create(CurrentMemoryContext, statistics)};
-	SearchSegment *segment;
-
-	search_products_scan(snapshot, add_product, &scan);
-	segment = search_builder_finish(scan.builder, NULL, 0);
-	search_builder_destroy(scan.builder);
-	return segment;
+	search_products_scan(snapshot, add_product, &parts);
+	parts.segments = lappend(parts.segments, search_builder_finish(parts.builder, NULL, 0));
+	search_builder_destroy(parts.builder);
+	return parts.segments;
 }
 
 /* Have the segments in memory; those of the last view may have moved. */
@@ -349,6 +365,7 @@ static SearchView *
 assemble(const Reading *reading, Snapshot snapshot)
 {
 	SearchView *view = palloc0(sizeof(SearchView));
+	List	   *made;
 
 	view->nrows = reading->built ? reading->nrows : 0;
 	view->rows = reading->rows;
@@ -356,15 +373,14 @@ assemble(const Reading *reading, Snapshot snapshot)
 	view->void_rows = reading->void_rows;
 	view->nchanges = reading->nchanges;
 	view->changes = reading->changes;
-	view->segments = palloc0((view->nrows + 1) * sizeof(SearchViewSegment));
-	acquire_segments(view, snapshot);
 	view->statistics = statistics_of(view->rows, view->nrows);
 	collect_touched(view, reading);
-	view->nsegments = view->nrows + 1;
-	if (reading->built)
-		view->segments[view->nrows].segment = build_changes(view, snapshot);
-	else
-		view->segments[view->nrows].segment = search_build_all(snapshot, &view->statistics);
+	made = reading->built ? build_changes(view, snapshot) : build_all(snapshot, &view->statistics);
+	view->nsegments = view->nrows + list_length(made);
+	view->segments = palloc0(view->nsegments * sizeof(SearchViewSegment));
+	acquire_segments(view, snapshot);
+	for (int i = view->nrows; i < view->nsegments; i++)
+		view->segments[i].segment = list_nth(made, i - view->nrows);
 	for (int i = 0; i < view->nrows; i++)
 		view->segments[i].id = view->rows[i].id;
 	search_find_living(view, reading->inactive, reading->ninactive);
@@ -447,6 +463,10 @@ renew_view(const Reading *reading, Snapshot snapshot)
 	kept_reading = copy_reading(reading);
 	view = assemble(&kept_reading, snapshot);
 	MemoryContextSwitchTo(old);
+	/* what only merges look at is the reading's, which ends with this search */
+	view->nchanges = view->nvoid = 0;
+	view->changes = NULL;
+	view->void_rows = NULL;
 	kept_writer = current_writer();
 	kept_view = view;
 }

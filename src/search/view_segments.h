@@ -62,7 +62,4 @@ extern uint64 *search_all_alive(const SearchSegment *segment);
 /* The statistics that segments are made with now. */
 extern SearchStatistics search_current_statistics(Snapshot snapshot);
 
-/* A segment of all visible products, built by a scan. */
-extern SearchSegment *search_build_all(Snapshot snapshot, const SearchStatistics *statistics);
-
 #endif							/* PADLOCK_SEARCH_VIEW_SEGMENTS_H */

@@ -229,6 +229,14 @@ is(differences($other), '', 'rightly, too');
 like(query($oracle . $oracle, $other), qr{^\s*$}, 'where the index finds no room, sessions keep copies');
 is(query('SELECT memory_used <= memory AND size > memory FROM padlock.search_status()', $other), 't', 'of their own');
 is(complaints($log), 1, 'which the log says once');
+query(<<'SQL', $other);
+INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount, description)
+SELECT '5e000000-0000-4000-8000-000000000001', 'wordy too ' || n, 'other', n, (SELECT string_agg(md5(n || '.' || i), ' ') FROM generate_series(1, 50) AS i) FROM generate_series(1, 1900) AS n;
+SQL
+is(differences($other), '', 'what is noted of few but long products is searched in several segments');
+query('SELECT padlock.search_merge()', $other);
+is(query('SELECT max(size) < 5500000 FROM padlock.search_segments', $other), 't', 'and merged into several');
+is(differences($other), '', 'rightly again');
 my $size = query('SELECT size FROM padlock.search_status()', $other);
 query("DELETE FROM insurance_products WHERE product_name LIKE 'wordy %' AND premium_amount % 2 = 0", $other);
 query("SELECT add(1); SELECT padlock.search_merge()", $other) for 1 .. 8;
