@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -39,8 +40,8 @@
 /* Ids in a row of search_changes: they fit a tuple without TOAST. */
 #define IDS_A_CHANGE	100
 
-/* A statement of more products than this writes a segment. */
-#define BULK_PRODUCTS	2000
+/* A statement of more products than this writes a segment; less in tests. */
+static int	bulk_products = 2000;
 
 /* Products that a segment of a bulk statement removes from older ones, at most. */
 #define BULK_KILLED		65536
@@ -259,7 +260,7 @@ note_statement(TriggerData *trigger)
 	if (tuplestore_tuple_count(store) == 0)
 		return;
 	open_rows(&rows, trigger);
-	if (tuplestore_tuple_count(store) > BULK_PRODUCTS)
+	if (tuplestore_tuple_count(store) > bulk_products)
 		index_rows(&rows);
 	else
 		note_rows(&rows);
@@ -354,5 +355,10 @@ count_changes_at_commit(XactEvent event, void *arg)
 void
 search_changes_init(void)
 {
+	DefineCustomIntVariable("padlock.search_bulk_products",
+							"A statement that writes more products adds a segment of its own.",
+							"For tests of padlock itself.",
+							&bulk_products, bulk_products, 1, 1000000,
+							PGC_SUSET, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL, NULL, NULL);
 	RegisterXactCallback(count_changes_at_commit, NULL);
 }

@@ -129,6 +129,7 @@ CREATE FUNCTION oracle.random_request() RETURNS jsonb LANGUAGE sql VOLATILE AS $
         'minus', CASE WHEN random() < 0.15 THEN oracle.random_words(1 + floor(random() * 2)::integer)
                       WHEN random() < 0.15 THEN oracle.real_phrase(2 + floor(random() * 2)::integer) END,
         'without', CASE WHEN random() < 0.1 THEN oracle.random_words(1) END,
+        'company_id', CASE WHEN random() < 0.1 THEN '00000000-0000-4000-8000-' || lpad(floor(random() * 10)::text, 12, '0') END,
         'policy_type', CASE WHEN random() < 0.25 THEN (ARRAY['health', 'auto', 'life', 'home', 'other'])[1 + floor(random() * 5)::integer] END,
         'min_premium', CASE WHEN random() < 0.2 THEN floor(random() * 100) END,
         'max_premium', CASE WHEN random() < 0.2 THEN 100 + floor(random() * 150) END,
@@ -168,17 +169,36 @@ BEGIN
     END IF;
 END $$;
 
+-- The facets of a result that are not what GROUP BY counts; null if all are.
+CREATE FUNCTION oracle.wrong_facets(ids uuid[], facets jsonb) RETURNS text LANGUAGE sql STABLE AS $$
+    WITH found AS MATERIALIZED (SELECT * FROM insurance_products WHERE id = ANY (ids)),
+    truth(facet, value, count) AS (
+        SELECT 'policy_type', policy_type::text, count(*) FROM found GROUP BY 2
+         UNION ALL SELECT 'currency', currency, count(*) FROM found GROUP BY 2
+         UNION ALL SELECT 'company', company_id::text, count(*) FROM found GROUP BY 2
+         UNION ALL SELECT 'country', named.c, (SELECT count(*) FROM found WHERE named.c = ANY (available_countries) OR coalesce(cardinality(available_countries), 0) = 0)
+                     FROM (SELECT DISTINCT unnest(available_countries) FROM found) AS named(c)
+         UNION ALL SELECT 'premium', f->>'from', (SELECT count(*) FROM found WHERE premium_amount >= (f->>'from')::numeric AND (f->>'to' IS NULL OR premium_amount < (f->>'to')::numeric))
+                     FROM jsonb_array_elements(facets->'premium') AS f),
+    answer(facet, value, count) AS (
+        SELECT facet, coalesce(f->>'value', f->>'id', f->>'from'), (f->>'count')::bigint
+          FROM unnest('{policy_type,currency,company,country,premium}'::text[]) AS facet, jsonb_array_elements(facets->facet) AS f)
+    SELECT string_agg(format('%s %s: %s, not %s', facet, value, a.count, t.count), '; ')
+      FROM truth AS t FULL JOIN answer AS a USING (facet, value) WHERE coalesce(a.count, 0) <> coalesce(t.count, 0) $$;
+
 -- Compare an answer with the truth, both in the caller's snapshot; '' if equal.
 CREATE FUNCTION oracle.compare(request jsonb) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
     truth uuid[] := ARRAY(SELECT id FROM oracle.found(request, false));
     pages record;
+    facets text;
     sign integer := CASE WHEN request->>'sort_order' = 'asc' THEN 1 ELSE -1 END;
 BEGIN
     IF cardinality(truth) = 0 AND request ?| '{phrase,phrase2}' THEN
         truth := ARRAY(SELECT id FROM oracle.found(request, true));
     END IF;
     pages := oracle.all_pages(oracle.body(request));
+    facets := oracle.wrong_facets(truth, product_search(oracle.body(request) || '{"facets": true, "per_page": 1}') -> 'facets');
     RETURN CASE
         WHEN pages.problem IS NOT NULL THEN format('%s: %s', request, pages.problem)
         WHEN (SELECT count(DISTINCT id) FROM unnest(pages.ids) AS id) <> coalesce(cardinality(pages.ids), 0) THEN
@@ -191,6 +211,7 @@ BEGIN
         WHEN EXISTS (SELECT FROM unnest(pages.keys) WITH ORDINALITY AS a(key, i) JOIN unnest(pages.keys) WITH ORDINALITY AS b(key, i)
                       ON b.i = a.i + 1 WHERE sign * a.key > sign * b.key) THEN
             format('%s: out of order', request)
+        WHEN facets IS NOT NULL THEN format('%s: %s', request, facets)
         ELSE '' END;
 END $$;
 

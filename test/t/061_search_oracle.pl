@@ -1,5 +1,6 @@
 # Search against a brute-force oracle in SQL: sessions at the same time insert,
-# update, delete, roll back, switch companies off, and each keeps asking both
+# update, delete, roll back, switch companies off, in statements of few products
+# and of many, some products being everybody's; and each keeps asking both
 # the index and the oracle (test/search/oracle.sql) in one snapshot, its own
 # uncommitted changes included, while others merge.  SEARCH_OPERATIONS in all
 # (600; `make check-deep` runs 10000), SEARCH_SEED to do the same again.
@@ -30,6 +31,7 @@ fsync = off
 max_connections = 20
 padlock.search_popularity_boost = 0
 padlock.search_freshness_boost = 0
+padlock.search_bulk_products = 20
 CONF
 
 sub company { return sprintf('00000000-0000-4000-8000-%012d', $_[0]); }
@@ -41,17 +43,19 @@ UPDATE rate_limit_rules SET max_requests = 2000000000 WHERE endpoint = 'product_
 DELETE FROM search_synonyms;
 INSERT INTO insurance_companies (id, name)
 SELECT ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, 'Company ' || i FROM generate_series(0, @{[ 2 * $sessions + 1 ]}) AS i;
-SELECT oracle.insert_products('@{[ company(0) ]}', 150);
+SELECT oracle.insert_products('@{[ company(0) ]}', 130);
+SELECT oracle.insert_products('@{[ company(2 * $sessions) ]}', 50);
 SQL
 
 # --- a session's life ---------------------------------------------------------
 
-# A random product of a session: nobody else touches it.
-sub own_products
+# Random products of a session, which nobody else touches, or of companies that
+# are everybody's, but for those that another transaction has at the moment.
+sub some_products
 {
-	my ($session, $most) = @_;
-	return sprintf("id IN (SELECT id FROM insurance_products WHERE company_id IN ('%s', '%s') ORDER BY random() LIMIT %d)",
-		company(2 * $session), company(2 * $session + 1), 1 + rand($most));
+	my ($owner, $most) = @_;
+	return sprintf("id IN (SELECT id FROM insurance_products WHERE company_id IN ('%s', '%s') ORDER BY random() LIMIT %d%s)",
+		company(2 * $owner), company(2 * $owner + 1), 1 + rand($most), $owner == $sessions ? ' FOR UPDATE SKIP LOCKED' : '');
 }
 
 my @changes = (
@@ -69,13 +73,16 @@ my @changes = (
 
 sub write_something
 {
-	my ($session) = @_;
+	my ($session, $isolated) = @_;
 	my $kind = rand();
-	my $company = company(2 * $session + int(rand(2)));
+	# an isolated transaction would fail for what others change
+	my $owner = !$isolated && rand() < 0.5 ? $sessions : $session;
+	my $company = company(2 * $owner + int(rand(2)));
 
 	return sprintf("SELECT oracle.insert_products('%s', %d);", $company, rand() < 0.05 ? 60 : 1 + rand(5)) if $kind < 0.45;
-	return "UPDATE insurance_products SET $changes[rand @changes] WHERE " . own_products($session, 8) . ';' if $kind < 0.8;
-	return 'DELETE FROM insurance_products WHERE ' . own_products($session, 12) . ';' if $kind < 0.95;
+	return "UPDATE insurance_products SET $changes[rand @changes] WHERE " . some_products($owner, rand() < 0.3 ? 60 : 8) . ';' if $kind < 0.8;
+	return 'DELETE FROM insurance_products WHERE ' . some_products($owner, rand() < 0.05 ? 60 : 8) . ';' if $kind < 0.95;
+	$company = company(2 * $session + int(rand(2)));
 	return "UPDATE insurance_companies SET is_active = NOT is_active WHERE id = '$company';";
 }
 
@@ -100,14 +107,15 @@ sub session_script
 	while ($count > 0)
 	{
 		my $inside = rand() < 0.7;
+		my $isolated = $inside && rand() < 0.5;
 		my $nested = 0;
 
-		$script .= 'BEGIN' . (rand() < 0.5 ? ' ISOLATION LEVEL REPEATABLE READ' : '') . ";\n" if $inside;
+		$script .= 'BEGIN' . ($isolated ? ' ISOLATION LEVEL REPEATABLE READ' : '') . ";\n" if $inside;
 		foreach (1 .. ($inside ? 1 + rand(6) : 1))
 		{
 			$count--;
 			if ($inside && !$nested && rand() < 0.15) { $script .= "SAVEPOINT s;\n"; $nested = 1; }
-			$script .= (rand() < 0.5 ? compare($session) : write_something($session)) . "\n";
+			$script .= (rand() < 0.5 ? compare($session) : write_something($session, $isolated)) . "\n";
 			if ($nested && rand() < 0.4) { $script .= "ROLLBACK TO s;\n" . compare($session); $nested = 0; }
 		}
 		$script .= (rand() < 0.3 ? 'ROLLBACK' : 'COMMIT') . ";\n" if $inside;
