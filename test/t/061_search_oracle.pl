@@ -177,5 +177,35 @@ SELECT string_agg(problem, E'\n')
           FROM (SELECT oracle.random_words(1 + i % 3) AS words FROM generate_series(1, 12) AS i) AS w) AS c WHERE problem <> '';
 SQL
 
+# --- a truncation among statements of many products and of few ------------------
+
+my $company = company(1);
+my $compare = "SELECT oracle.compare(oracle.random_request()) FROM generate_series(1, 30)";
+my $merge = 'SELECT padlock.search_merge()';
+is(join('', grep { !/^t?$/ } split(/\n/, $node->safe_psql('postgres', <<"SQL"))), '', 'a truncation is seen where it stands, also beside a merge and after its rollback');
+UPDATE insurance_companies SET is_active = true;
+SELECT setseed(0.25) \\g /dev/null
+BEGIN;
+SELECT oracle.insert_products('$company', 40), oracle.insert_products('$company', 3) \\g /dev/null
+SAVEPOINT before;
+TRUNCATE insurance_products CASCADE;
+$compare;
+SELECT oracle.insert_products('$company', 40), oracle.insert_products('$company', 3) \\g /dev/null
+$compare;
+UPDATE insurance_products SET product_name = oracle.random_words(2) WHERE id IN (SELECT id FROM insurance_products ORDER BY id LIMIT 25);
+$compare;
+$merge;
+$compare;
+SELECT oracle.insert_products('$company', 40), oracle.insert_products('$company', 3) \\g /dev/null
+$compare;
+ROLLBACK TO before;
+$compare;
+$merge;
+$compare;
+COMMIT;
+$compare;
+SQL
+is($node->safe_psql('postgres', 'SELECT differences FROM padlock.search_check()'), 0, 'and the index agrees with the table');
+
 $node->stop;
 done_testing();
