@@ -46,6 +46,7 @@
 
 #include "core/core.h"
 #include "search/cache.h"
+#include "search/copies.h"
 
 #define CACHE_SHMEM_NAME "padlock search"
 #define CACHE_ENTRIES	256
@@ -121,15 +122,6 @@ typedef struct CacheShared
 	uint32		nevicted;		/* in all */
 } CacheShared;
 
-/* A copy that only this session has. */
-typedef struct LocalCopy
-{
-	int64		id;
-	SearchSegment *segment;
-	bool		in_use;
-	struct LocalCopy *next;
-} LocalCopy;
-
 static int	search_memory = MEMORY_BY_MACHINE;	/* MB */
 static CacheShared *shared = NULL;
 static shmem_request_hook_type previous_shmem_request = NULL;
@@ -140,7 +132,6 @@ static int	npinned = 0;
 static CacheEntry *filling = NULL;	/* by this session */
 static bool reads_too_soon = false; /* what was just thrown out */
 static bool shows_progress = false; /* this session */
-static LocalCopy *local_copies = NULL;
 
 static Size
 area_size(void)
@@ -516,61 +507,15 @@ complain(Snapshot snapshot)
 
 /* A copy for this session only. */
 static const SearchSegment *
-acquire_local(const SearchSegmentRow *row, Snapshot snapshot)
+acquire_copy(const SearchSegmentRow *row, Snapshot snapshot)
 {
-	LocalCopy  *copy;
+	const SearchSegment *segment = search_copy_find(row->id);
 
-	for (copy = local_copies; copy != NULL; copy = copy->next)
-	{
-		if (copy->id == row->id)
-		{
-			copy->in_use = true;
-			return copy->segment;
-		}
-	}
+	if (segment != NULL)
+		return segment;
 	if (shared != NULL)
 		complain(snapshot);
-	copy = MemoryContextAlloc(TopMemoryContext, sizeof(LocalCopy));
-	copy->id = row->id;
-	copy->in_use = true;
-	copy->segment = MemoryContextAllocHuge(TopMemoryContext, row->size);
-	copy->next = NULL;
-	PG_TRY();
-	{
-		search_store_read(row, snapshot, copy->segment);
-	}
-	PG_CATCH();
-	{
-		pfree(copy->segment);
-		pfree(copy);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	copy->next = local_copies;
-	local_copies = copy;
-	return copy->segment;
-}
-
-/* Free the session's copies that the last search did not use. */
-static void
-sweep_local(void)
-{
-	LocalCopy **link = &local_copies;
-
-	while (*link != NULL)
-	{
-		LocalCopy  *copy = *link;
-
-		if (copy->in_use)
-		{
-			copy->in_use = false;
-			link = &copy->next;
-			continue;
-		}
-		*link = copy->next;
-		pfree(copy->segment);
-		pfree(copy);
-	}
+	return search_copy_read(row, snapshot);
 }
 
 static void
@@ -648,13 +593,13 @@ search_cache_acquire(const SearchSegmentRow *row, Snapshot snapshot)
 	forget_at_exit();
 	if (shared != NULL && npinned < MAX_PINS)
 		entry = acquire_entry(row, snapshot);
-	return entry != NULL ? entry_segment(entry) : acquire_local(row, snapshot);
+	return entry != NULL ? entry_segment(entry) : acquire_copy(row, snapshot);
 }
 
 void
 search_cache_release(void)
 {
-	sweep_local();
+	search_copy_sweep();
 	release_pins();
 }
 
