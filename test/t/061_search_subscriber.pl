@@ -50,6 +50,16 @@ found_after('UPDATE insurance_products SET is_active = false', '0 0', 'products 
 found_after('UPDATE insurance_products SET is_active = true', '190 79', 'and on again');
 found_after('TRUNCATE insurance_products CASCADE', '0 0', 'a truncation');
 
+# The publisher's index, published by mistake, stands beside the subscriber's own.
+found_after("INSERT INTO insurance_products (company_id, product_name, policy_type, premium_amount) SELECT '$company', 'walrus ' || n, 'other', n FROM generate_series(1, 300) AS n", '300 300', 'many new products');
+query('postgres', 'SELECT padlock.search_rebuild()');
+query('postgres', 'ALTER PUBLICATION products ADD TABLE padlock.search_segments, padlock.search_blocks');
+query('subscriber', 'ALTER SUBSCRIPTION products REFRESH PUBLICATION');
+ok(wait_for($node, 'subscriber', q{SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'}, 0, 30), 'an index from elsewhere');
+isnt(query('subscriber', 'SELECT differences FROM padlock.search_check()'), '0', 'lists what the own one has');
 query('subscriber', 'DROP SUBSCRIPTION products');
+query('subscriber', 'SELECT padlock.search_rebuild()');
+is(query('subscriber', 'SELECT concat_ws(chr(32), differences, detail, (SELECT count(*) FROM insurance_products) - products) FROM padlock.search_check()'), '0 0', 'goes with a rebuild');
+
 $node->stop;
 done_testing();
