@@ -272,6 +272,15 @@ query("COMMIT PREPARED 'add'");
 ok($node->poll_query_until('postgres', 'SELECT changes = 0 FROM padlock.search_status()'), 'and what was prepared first');
 is(differences(), '', 'rightly');
 
+# --- a damaged index ------------------------------------------------------------
+
+query('UPDATE padlock.search_blocks SET data = set_byte(data, 500, 255 - get_byte(data, 500)) WHERE number = 0');
+my $damaged_at = -s $node->logfile;
+$node->restart;
+ok($node->poll_query_until('postgres', 'SELECT differences = 0 FROM padlock.search_check()'), 'workers build a damaged index anew');
+like(slurp_file($node->logfile, $damaged_at), qr/LOG:.*the search index is built anew: the search index is damaged/, 'and say why');
+is(query($oracle), '', 'searches find all in it');
+
 # --- histories and snapshots that are not the index's own ----------------------
 
 my $future = "BEGIN; UPDATE padlock.search_segments SET resume_xid = '4000000000'";

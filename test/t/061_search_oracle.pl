@@ -81,7 +81,7 @@ sub write_something
 
 	return sprintf("SELECT oracle.insert_products('%s', %d);", $company, rand() < 0.05 ? 60 : 1 + rand(5)) if $kind < 0.45;
 	return "UPDATE insurance_products SET $changes[rand @changes] WHERE " . some_products($owner, rand() < 0.3 ? 60 : 8) . ';' if $kind < 0.8;
-	return 'DELETE FROM insurance_products WHERE ' . some_products($owner, rand() < 0.05 ? 60 : 8) . ';' if $kind < 0.95;
+	return 'DELETE FROM insurance_products WHERE ' . some_products($owner, rand() < 0.05 ? 60 : 20) . ';' if $kind < 0.95;
 	$company = company(2 * $session + int(rand(2)));
 	return "UPDATE insurance_companies SET is_active = NOT is_active WHERE id = '$company';";
 }
