@@ -172,7 +172,7 @@ SELECT differences FROM padlock.search_check();
 -- A change of nothing but the language, or the id, is a change.
 BEGIN;
 UPDATE insurance_products SET language = 'english' WHERE product_code = 'HB-1';
-SELECT term, pg_temp.found(product_search(search_term => term)) FROM unnest(ARRAY['haus', 'häuser']) AS term;
+SELECT term, pg_temp.found(product_search(search_term => term)), product_search(search_term => term) ->> 'corrected' AS corrected FROM unnest(ARRAY['haus', 'häuser']) AS term;
 UPDATE insurance_products SET id = '5e000000-0000-4000-8000-0000000001ff' WHERE product_code = 'HB-1';
 SELECT product_search(search_term => 'häuser') #>> '{products,0,id}' AS id, product_search(search_term => 'häuser') #>> '{pagination,total_items}' AS total;
 ROLLBACK;

@@ -44,7 +44,7 @@ SELECT term, found(term)
  ORDER BY i;
 SELECT term, found(term)
   FROM unnest(ARRAY['"courtesy car"', '"car courtesy"', '"general practitioner" -video', 'pet -dogs', '-pet', '-"pet plan" pet',
-                    '"fees for dogs"', '"fees of dogs"', '“pet insurance”', '"unclosed car', 'compre', 'xylophonist', 'orthodnotsits']) WITH ORDINALITY AS t(term, i)
+                    '"fees for dogs"', '"fees of dogs"', '“pet insurance”', '"unclosed car', 'compre', 'compre cover', 'xylophonist', 'orthodnotsits']) WITH ORDINALITY AS t(term, i)
  ORDER BY i;
 
 -- words of three letters are never corrected, and no word that some product has

@@ -61,7 +61,7 @@
 typedef enum Freedom
 {
 	FREE_PHRASES = 1,			/* quotes do not count */
-	FREE_ENDINGS = 2,			/* an unknown word may be the beginning of one */
+	FREE_ENDINGS = 2,			/* an unknown one with digits may be the beginning of one */
 	FREE_SPELLING = 4			/* more typos in a word */
 } Freedom;
 
@@ -236,10 +236,10 @@ add_spellings(Parser *parser, SearchGroup *group, const SearchSpelling *found, i
 }
 
 /*
- * Add to a group what its unknown word may be the beginning of.  False when
- * there is nothing.
+ * Add to a group what its unknown word may be the beginning of.  The form of the
+ * most frequent one, or NULL when there is nothing.
  */
-static bool
+static const char *
 complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
 	SearchSpelling found[SEARCH_MAX_SPELLINGS];
@@ -248,7 +248,7 @@ complete(Parser *parser, SearchGroup *group, const SearchSplit *word)
 	if (pg_mbstrlen_with_len(word->form, word->form_length) >= MIN_PREFIX)
 		nfound = search_completions(parser->view, word->form, word->form_length, found);
 	add_spellings(parser, group, found, nfound, PREFIX_WEIGHT, SEARCH_MATCH_PREFIX);
-	return nfound > 0;
+	return nfound > 0 ? pstrdup(found[0].form) : NULL;
 }
 
 /*
@@ -279,10 +279,12 @@ find_spellings(Parser *parser, const SearchSplit *word, SearchSpellingReach reac
 
 /*
  * Add a word's corrections to its group.  False when there are none, or none
- * that would make a difference.
+ * that would make a difference.  told: what the visitor is told it stands for;
+ * NULL: the best correction.
  */
 static bool
-correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpellingReach reach)
+correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpellingReach reach,
+		const char *told)
 {
 	const Walked *walked = find_spellings(parser, word, reach);
 	int			nterms = group->nterms;
@@ -294,7 +296,7 @@ correct(Parser *parser, SearchGroup *group, const SearchSplit *word, SearchSpell
 	if (group->nterms == nterms)
 		return false;
 	note_correction(parser, word->text + word->start, word->text + word->end,
-					walked->found[0].form);
+					told != NULL ? told : walked->found[0].form);
 	return true;
 }
 
@@ -387,14 +389,24 @@ correct_synonym(Parser *parser, SearchGroup *group, const SearchSplit *word)
 static bool
 correct_word(Parser *parser, SearchGroup *group, const SearchSplit *word)
 {
+	const char *whole;
+
 	if (parser->in_code || is_known(parser, group) || search_has_synonyms(group))
 		return true;
-	if (correct(parser, group, word, SEARCH_SPELLING_NEAR) || correct_synonym(parser, group, word))
+	whole = complete(parser, group, word);
+	if (correct(parser, group, word, SEARCH_SPELLING_NEAR, whole))
+		return true;
+	if (whole != NULL)
+	{
+		note_correction(parser, word->text + word->start, word->text + word->end, whole);
+		return true;
+	}
+	if (correct_synonym(parser, group, word))
 		return true;
 	if (add_halves(parser, word))
 		return false;
 	if ((parser->allowed & FREE_SPELLING) != 0 &&
-		correct(parser, group, word, SEARCH_SPELLING_WIDE))
+		correct(parser, group, word, SEARCH_SPELLING_WIDE, NULL))
 		parser->taken |= FREE_SPELLING;
 	return true;
 }
@@ -409,7 +421,7 @@ add_word(Parser *parser, const SearchSplit *word)
 	if (!correct_word(parser, &group, word))
 		return;
 	if ((parser->allowed & FREE_ENDINGS) != 0 && (!parser->in_code || word->has_digit) &&
-		group_frequency(parser, &group) == 0 && complete(parser, &group, word))
+		group_frequency(parser, &group) == 0 && complete(parser, &group, word) != NULL)
 		parser->taken |= FREE_ENDINGS;
 	add_group(parser, &group);
 }
