@@ -169,6 +169,13 @@ SELECT padlock.search_rebuild() AS products;
 SELECT built, segments, documents, changes, phase FROM padlock.search_status();
 SELECT differences FROM padlock.search_check();
 
+BEGIN READ ONLY;
+SELECT padlock.search_rebuild();
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT padlock.search_merge();
+ROLLBACK;
+
 -- A change of nothing but the language, or the id, is a change.
 BEGIN;
 UPDATE insurance_products SET language = 'english' WHERE product_code = 'HB-1';

@@ -54,11 +54,13 @@ padlock_search_start(PG_FUNCTION_ARGS)
  * padlock.search_rebuild() returns bigint: build the index anew from the
  * table, and return the number of products in it.  Searches and changes go on
  * meanwhile; search_status() shows the progress.  For service_role and the
- * owner.  Errors: 25001 unless the transaction is READ COMMITTED.
+ * owner.  Errors: 25001 unless the transaction is READ COMMITTED, 25006 when it is
+ * read only.
  */
 Datum
 padlock_search_rebuild(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("padlock.search_rebuild()");
 	PG_RETURN_INT64(search_rebuild());
 }
 
@@ -66,11 +68,12 @@ padlock_search_rebuild(PG_FUNCTION_ARGS)
  * padlock.search_merge() returns boolean: take changes up into the index, as
  * the background workers do.  False when there is nothing to do or another
  * session is at it.  For service_role and the owner.  Errors: 25001 unless
- * the transaction is READ COMMITTED.
+ * the transaction is READ COMMITTED, 25006 when it is read only.
  */
 Datum
 padlock_search_merge(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("padlock.search_merge()");
 	PG_RETURN_BOOL(search_merge());
 }
 
