@@ -763,7 +763,7 @@ search_cache_init(void)
 		return;
 	DefineCustomIntVariable("padlock.search_memory",
 							"Shared memory for the search index.",
-							"An index of a million products takes about 206 MB; a session keeps copies of its own of what finds no room. -1: a quarter of the machine's memory, 128 MB to 1 GB.",
+							"An index of a million products takes about 210 MB; a session keeps copies of its own of what finds no room. -1: a quarter of the machine's memory, 128 MB to 1 GB.",
 							&search_memory, MEMORY_BY_MACHINE, MEMORY_BY_MACHINE, 1024 * 1024,
 							PGC_POSTMASTER, GUC_UNIT_MB, choose_memory, NULL, NULL);
 	previous_shmem_request = shmem_request_hook;

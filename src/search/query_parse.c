@@ -61,7 +61,7 @@
 typedef enum Freedom
 {
 	FREE_PHRASES = 1,			/* quotes do not count */
-	FREE_ENDINGS = 2,			/* an unknown one with digits may be the beginning of one */
+	FREE_ENDINGS = 2,			/* a word with digits, or of synonyms alone, may begin one */
 	FREE_SPELLING = 4			/* more typos in a word */
 } Freedom;
 

@@ -473,8 +473,8 @@ keep_workspace(MemoryContext workspace)
 }
 
 /*
- * Search in memory that stays the session's.  Given back to the system and
- * asked for again by every search, it made a sixth of the time of one.
+ * Search in memory that stays the session's: what is given back to the system
+ * and asked for again comes page by page, and cleared.
  */
 static Jsonb *
 product_search(Jsonb *json, BodyMode mode)
