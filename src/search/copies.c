@@ -17,6 +17,7 @@
 
 typedef struct Copy
 {
+	MemoryContext context;		/* of this and the segment */
 	int64		id;
 	SearchSegment *segment;
 	bool		in_use;
@@ -42,22 +43,17 @@ search_copy_find(int64 id)
 const SearchSegment *
 search_copy_read(const SearchSegmentRow *row, Snapshot snapshot)
 {
-	Copy	   *copy = MemoryContextAlloc(TopMemoryContext, sizeof(Copy));
+	/* until it is whole an error frees it */
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "padlock search segment",
+												  ALLOCSET_SMALL_SIZES);
+	Copy	   *copy = MemoryContextAlloc(context, sizeof(Copy));
 
+	copy->context = context;
 	copy->id = row->id;
 	copy->in_use = true;
-	copy->segment = MemoryContextAllocHuge(TopMemoryContext, row->size);
-	PG_TRY();
-	{
-		search_store_read(row, snapshot, copy->segment);
-	}
-	PG_CATCH();
-	{
-		pfree(copy->segment);
-		pfree(copy);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	copy->segment = MemoryContextAllocHuge(context, row->size);
+	search_store_read(row, snapshot, copy->segment);
+	MemoryContextSetParent(context, TopMemoryContext);
 	copy->next = copies;
 	copies = copy;
 	return copy->segment;
@@ -79,7 +75,6 @@ search_copy_sweep(void)
 			continue;
 		}
 		*link = copy->next;
-		pfree(copy->segment);
-		pfree(copy);
+		MemoryContextDelete(copy->context);
 	}
 }
